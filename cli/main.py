@@ -1,0 +1,67 @@
+"""`onebar`: every job of the project is a subcommand of this one.
+
+Each job lives in its own package and is imported only when it is called, so that `onebar serve` needs nothing that
+only training needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+# subcommand -> (module, attribute, the extra that brings what it imports, help line)
+COMMANDS: dict[str, tuple[str, str, str, str]] = {
+    "demo": ("cli.demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
+    "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
+    "recommend": ("service.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
+    "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
+    "doctor": ("cli.doctor", "doctor", "serve", "Say what this machine, bundle and store can do."),
+    "evidence": ("feature_store.cli", "evidence", "offline", "Load and inspect cached evidence."),
+    "world": ("demo.cli", "world", "offline", "Write the logs of a simulated short-video shop."),
+    "world-report": ("demo.cli", "world_report", "offline", "Measure the properties of a simulated world."),
+    "offline": ("offline.cli", "offline", "offline", "Turn logs into evidence and training examples."),
+    "train": ("training.cli", "train", "train", "Train the tokenizer and the generator."),
+    "export": ("model_export.cli", "export", "export", "Turn a checkpoint into a bundle."),
+    "evaluate": ("evaluation.cli", "evaluate", "offline", "Measure a bundle on held-out examples."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand only when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute, extra, _ = COMMANDS[name]
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"`onebar {name}` needs the package {error.name!r}; install it with: pip install -e '.[{extra}]'"
+            ) from error
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, _, line) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="onebar")
+def main() -> None:
+    """OneBar writes the search queries that stand below a short video.
+
+    \b
+    Try it:            onebar demo
+    Ask it:            onebar recommend --url http://localhost:8000 PHOTO_ID
+    Every subcommand:  onebar COMMAND --help
+    """
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The built-in similarity of short texts: hashed words and character n-grams, no training, no model file.
+
+It is what decides, with no other embedder at hand, which videos are neighbours (offline) and which of a viewer's past
+queries belong to the trigger (offline and online alike, so that training and serving select the same ones). Vectors of
+another EMBEDDING_VERSION are never compared with these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+EMBEDDING_VERSION = "hashed-ngrams-1"
+DIMENSION = 256
+PERSONAL_THRESHOLD = 0.2
+"""Cosine over which a past query counts as tied to the trigger."""
+PERSONAL_LIMIT = 4
+
+_WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
+_CJK_START = "\u2e80"
+_STOP_WORDS = frozenset(
+    "a an and are at be best buy by cheap for from good how i in is it my new of on or our price review sale that the "
+    "this to top under video vs we what with you your".split()
+)
+_STOP_WEIGHT = 0.15
+_GRAM_WEIGHT = 0.4
+
+Matrix = NDArray[np.float32]
+
+
+def _features(text: str) -> dict[str, float]:
+    features: dict[str, float] = {}
+    for word in _WORD.findall(text.casefold()):
+        if word[0] >= _CJK_START:  # scripts without spaces: characters and pairs of them carry the words
+            grams = [word[i : i + 2] for i in range(len(word) - 1)] or [word]
+            for gram in grams:
+                features[gram] = 1.0
+            continue
+        weight = _STOP_WEIGHT if word in _STOP_WORDS else 1.0
+        if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+            word = word[:-1]  # a plural is the same thing
+        features[word] = weight
+        if len(word) > 3 and weight == 1.0:
+            padded = f"<{word}>"
+            for i in range(len(padded) - 2):
+                features["~" + padded[i : i + 3]] = _GRAM_WEIGHT
+    return features
+
+
+def embed(texts: Sequence[str]) -> Matrix:
+    """Return float32 [n, DIMENSION], each row of length 1, or all zeros where a text has no word."""
+    vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
+    for row, text in zip(vectors, texts, strict=True):
+        for feature, weight in _features(text).items():
+            code = crc32(feature.encode("utf-8", "ignore"))
+            row[code % DIMENSION] += weight if code & 0x80000000 else -weight
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.divide(vectors, norms, out=vectors, where=norms > 0)
+    return vectors
+
+
+def trigger_text(text: str, summary: str) -> str:
+    """Return the words that stand for a trigger when it is embedded: its text and its summary."""
+    return f"{text} {summary}".strip()
+
+
+def filter_personal(
+    trigger_vector: Matrix,
+    queries: Sequence[str],
+    query_vectors: Matrix | None = None,
+    threshold: float = PERSONAL_THRESHOLD,
+    limit: int = PERSONAL_LIMIT,
+) -> tuple[str, ...]:
+    """Return P: the past queries whose cosine with the trigger is over the threshold, most similar first.
+
+    Args:
+        trigger_vector: float32 [d], length 1.
+        queries: newest first; of equally similar ones the newest comes first.
+        query_vectors: float32 [len(queries), d], length 1 a row; embedded here when None.
+        threshold: cosine, in -1 to 1.
+        limit: the most queries returned.
+    """
+    if not queries:
+        return ()
+    vectors = embed(queries) if query_vectors is None else query_vectors
+    similarity = vectors @ trigger_vector  # [n]
+    order = np.argsort(-similarity, kind="stable")
+    return tuple(queries[i] for i in order[:limit] if similarity[i] > threshold)

@@ -1,0 +1,146 @@
+"""Rendering: evidence into the one token sequence that the generator reads (eq. 4, paper).
+
+    <s> T [SEP] M [SEP] anchors [SEP] histories [SEP] P </s>
+
+The four [SEP] are always there; a missing field is an empty segment. This is the only code that makes a source, in
+training and in serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+
+from tokenizers import Tokenizer
+
+from evidence.errors import RenderError
+from evidence.schema import Evidence
+
+SEP_TOKEN = "[SEP]"
+REJECT_TOKEN = "[REJECT]"
+SEPARATORS = 4
+_FRAME_TOKENS = SEPARATORS + 2  # and <s>, </s>
+_QUERY_CACHE_SIZE = 65_536  # anchors and histories repeat across videos; ids of a query are a few hundred bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RenderBudgets:
+    """Tokens that each field may take, and the whole. They travel with a checkpoint and its bundle."""
+
+    text: int = 24
+    summary: int = 28
+    anchors: int = 16
+    histories: int = 12
+    personal: int = 10
+    max_source_tokens: int = 96
+
+    def __post_init__(self) -> None:
+        parts = (self.text, self.summary, self.anchors, self.histories, self.personal)
+        if min(parts) < 0:
+            raise RenderError("a token budget is negative; give 0 to leave a field out")
+        if sum(parts) + _FRAME_TOKENS > self.max_source_tokens:
+            raise RenderError(
+                f"the field budgets sum to {sum(parts)} and the frame takes {_FRAME_TOKENS}, more than "
+                f"max_source_tokens={self.max_source_tokens}; lower a budget or raise the maximum"
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, int]) -> RenderBudgets:
+        """Read budgets from a manifest. Raises RenderError on an unknown or missing key."""
+        expected = {field.name for field in fields(cls)}
+        if set(values) != expected:
+            raise RenderError(f"render budgets must have exactly the keys {sorted(expected)}, got {sorted(values)}")
+        return cls(**{key: int(value) for key, value in values.items()})
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the budgets as they stand in a manifest."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedSource:
+    """One source: its token ids, the same as text for people, and the names of the fields that were cut."""
+
+    token_ids: list[int]
+    text: str
+    truncated: tuple[str, ...]
+
+
+class Renderer:
+    """Renders evidence with one tokenizer and one set of budgets. Safe to share between threads."""
+
+    def __init__(self, tokenizer: Tokenizer, budgets: RenderBudgets | None = None) -> None:
+        """Raises RenderError when the tokenizer lacks <s>, </s>, [SEP] or the byte ";"."""
+        self.budgets = budgets or RenderBudgets()
+        # A caption that spells [SEP] or <s> must stay words.
+        tokenizer.encode_special_tokens = True
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._bos, self._eos, self._sep, self._between = (
+            _required_id(tokenizer, token) for token in ("<s>", "</s>", SEP_TOKEN, ";")
+        )
+        self._ids = tokenizer
+        self._query_ids = lru_cache(maxsize=_QUERY_CACHE_SIZE)(self._encode)
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._ids.encode(text, add_special_tokens=False).ids) if text else []
+
+    def _join(self, queries: Sequence[str], budget: int) -> tuple[list[int], bool]:
+        """Return whole queries, ";" between them, as far as the budget goes; a first one too long is cut."""
+        ids: list[int] = []
+        for query in queries:
+            query_ids = self._query_ids(query)
+            if not ids:
+                ids.extend(query_ids[:budget])
+                cut = len(query_ids) > budget
+            elif len(ids) + 1 + len(query_ids) <= budget:
+                ids.append(self._between)
+                ids.extend(query_ids)
+            else:
+                cut = True
+            if cut:
+                return ids, True
+        return ids, False
+
+    def render(self, evidence: Evidence) -> RenderedSource:
+        """Return the source of one trigger, at most `max_source_tokens` ids long."""
+        budgets = self.budgets
+        token_ids = [self._bos]
+        truncated = []
+        for name, value in (("text", evidence.text), ("summary", evidence.summary)):
+            budget: int = getattr(budgets, name)
+            ids = self._encode(value)
+            if len(ids) > budget:
+                truncated.append(name)
+            token_ids += ids[:budget]
+            token_ids.append(self._sep)
+        for name, queries in (
+            ("anchors", evidence.anchors),
+            ("histories", evidence.histories),
+            ("personal", evidence.personal),
+        ):
+            ids, cut = self._join(queries, getattr(budgets, name))
+            if cut:
+                truncated.append(name)
+            token_ids += ids
+            token_ids.append(self._eos if name == "personal" else self._sep)
+        return RenderedSource(token_ids, _as_text(evidence), tuple(truncated))
+
+
+def _required_id(tokenizer: Tokenizer, token: str) -> int:
+    token_id: int | None = tokenizer.token_to_id(token)
+    if token_id is None:
+        raise RenderError(f"the tokenizer has no {token!r}; train it with `onebar train tokenizer`")
+    return token_id
+
+
+def _as_text(evidence: Evidence) -> str:
+    segments = (
+        evidence.text,
+        evidence.summary,
+        "; ".join(evidence.anchors),
+        "; ".join(evidence.histories),
+        "; ".join(evidence.personal),
+    )
+    return f" {SEP_TOKEN} ".join(segments)

@@ -1,0 +1,105 @@
+"""The [SEP] schema (eq. 4, paper): its shape never changes, its budgets hold, its words are only words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from evidence.errors import RenderError
+from evidence.render import RenderBudgets, Renderer
+from evidence.schema import Evidence
+
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "[SEP]", "[REJECT]"]
+BOS, EOS, SEP = 0, 2, 5
+
+
+def byte_tokenizer() -> Tokenizer:
+    """Return a byte-level tokenizer without merges: one id a byte, so that budgets can be counted by eye."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(SPECIAL)
+    return tokenizer
+
+
+TOKENIZER = byte_tokenizer()
+RENDERER = Renderer(TOKENIZER)
+
+
+def segments(token_ids: list[int]) -> list[str]:
+    assert (token_ids[0], token_ids[-1]) == (BOS, EOS)
+    parts: list[list[int]] = [[]]
+    for token_id in token_ids[1:-1]:
+        if token_id == SEP:
+            parts.append([])
+        else:
+            parts[-1].append(token_id)
+    return [TOKENIZER.decode(part) for part in parts]
+
+
+def test_each_field_has_its_segment() -> None:
+    source = RENDERER.render(Evidence("drill", "two", ("a b", "c"), ("d",), ("e", "f")))
+    assert segments(source.token_ids) == ["drill", "two", "a b;c", "d", "e;f"]
+    assert source.text == "drill [SEP] two [SEP] a b; c [SEP] d [SEP] e; f"
+    assert source.truncated == ()
+
+
+def test_a_missing_field_is_an_empty_segment() -> None:
+    source = RENDERER.render(Evidence(summary="two"))
+    assert source.token_ids.count(SEP) == 4
+    assert segments(source.token_ids) == ["", "two", "", "", ""]
+
+
+def test_text_is_cut_at_its_budget_and_said_so() -> None:
+    source = Renderer(TOKENIZER, RenderBudgets(text=3)).render(Evidence("drill", "two"))
+    assert segments(source.token_ids)[:2] == ["dri", "two"]
+    assert source.truncated == ("text",)
+
+
+def test_queries_are_kept_whole_but_for_a_first_one_that_is_too_long() -> None:
+    renderer = Renderer(TOKENIZER, RenderBudgets(anchors=6, histories=3))
+    source = renderer.render(Evidence(anchors=("abc", "de", "f"), histories=("ghijkl",)))
+    assert segments(source.token_ids)[2:4] == ["abc;de", "ghi"]
+    assert source.truncated == ("anchors", "histories")
+
+
+@pytest.mark.parametrize("words", ["[SEP]", "<s>", "a [REJECT] b", "</s><pad>"])
+def test_words_that_spell_a_special_token_stay_words(words: str) -> None:
+    source = RENDERER.render(Evidence(text=words))
+    assert segments(source.token_ids)[0] == words
+    assert source.token_ids.count(SEP) == 4
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+QUERIES = st.lists(WORDS.filter(bool), max_size=6).map(tuple)
+
+
+@given(evidence=st.builds(Evidence, WORDS, WORDS, QUERIES, QUERIES, QUERIES))
+def test_the_frame_and_the_budget_hold_for_any_evidence(evidence: Evidence) -> None:
+    token_ids = RENDERER.render(evidence).token_ids
+    assert (token_ids[0], token_ids[-1], token_ids.count(SEP)) == (BOS, EOS, 4)
+    assert len(token_ids) <= RENDERER.budgets.max_source_tokens
+
+
+def test_budgets_that_cannot_fit_are_refused_with_the_mend() -> None:
+    with pytest.raises(RenderError, match="lower a budget or raise the maximum"):
+        RenderBudgets(text=80)
+    with pytest.raises(RenderError, match="negative"):
+        RenderBudgets(text=-1)
+
+
+def test_budgets_survive_a_manifest_and_refuse_strange_keys() -> None:
+    budgets = RenderBudgets(text=20)
+    assert RenderBudgets.from_dict(budgets.to_dict()) == budgets
+    with pytest.raises(RenderError, match="exactly the keys"):
+        RenderBudgets.from_dict({"text": 3})
+
+
+def test_a_tokenizer_without_the_separator_is_refused() -> None:
+    tokenizer = Tokenizer(models.BPE(vocab={"<s>": 0, "</s>": 1}, merges=[]))
+    with pytest.raises(RenderError, match="SEP"):
+        Renderer(tokenizer)
