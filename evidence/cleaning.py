@@ -16,7 +16,8 @@ _PLACEHOLDERS = frozenset({"unknown", "null", "none", "nan", "n/a", "undefined",
 
 # So: symbols other than these are emoji and dingbats.
 _KEPT_SYMBOLS = frozenset("°℃℉№")
-_DROPPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Zl", "Zp"})
+_JOINED_MARKS = frozenset(map(chr, (*range(0xFE00, 0xFE10), 0x20E3)))  # variation selectors, the keycap
+_DROPPED_CATEGORIES = frozenset({"Cc", "Cs", "Co", "Cn", "So", "Sk", "Zl", "Zp"})
 
 _URL = re.compile(
     r"(?:https?://|www\.)[^\s，。！？、】）]+"
@@ -94,12 +95,9 @@ def _fold(raw: str) -> str:
     kept = []
     for character in folded:
         category = unicodedata.category(character)
-        if category not in _DROPPED_CATEGORIES or character in _KEPT_SYMBOLS:
-            kept.append(character)
-        elif category == "Cf" or "\ufe00" <= character <= "\ufe0f":
-            continue  # zero-width joiners sit inside words: a space would split the word
-        else:
-            kept.append(" ")
+        if category == "Cf" or character in _JOINED_MARKS:
+            continue  # zero-width characters sit inside words: a space would split the word
+        kept.append(" " if category in _DROPPED_CATEGORIES and character not in _KEPT_SYMBOLS else character)
     return unicodedata.normalize("NFKC", "".join(kept))
 
 

@@ -38,7 +38,7 @@ TYPED = st.lists(PIECES | st.text(max_size=12), max_size=12).map("".join)
         ("see https://shop.example/x?y=1 for the drill", "see for the drill"),
         ("write to me@shop.example about the drill", "write to about the drill"),
         ("快手号: abc_123 手工皮鞋", "手工皮鞋"),
-        ("Cordless drill 🔥🔥🔥 20V", "Cordless drill 20V"),
+        ("Cordless drill 🔥✌️🔥 20V", "Cordless drill 20V"),
         ("so good!!!!!! really??", "so good! really"),
         ("UNKNOWN", ""),
         ("#only #tags", ""),
