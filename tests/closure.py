@@ -1,0 +1,15 @@
+"""Run by `make closure` in an environment that has the serving closure and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+HEAVY = {"torch", "transformers", "faiss", "pandas", "duckdb", "pyarrow", "sklearn", "onnx", "optimum"}
+
+for module in ("service.app", "service.cli", "cli.main", "cli.demo", "cli.doctor", "feature_store.cli"):
+    importlib.import_module(module)
+found = sorted(HEAVY & set(sys.modules))
+if found:
+    sys.exit(f"the serving closure imports {', '.join(found)}; serving must not need them")
+print(f"service imported with {len(sys.modules)} modules, none of {', '.join(sorted(HEAVY))}")
