@@ -1,0 +1,74 @@
+"""Which videos the platform knows to be unsafe, and since when: where `[REJECT]` targets come from (paper, 3.4.1).
+
+Two sources: the prohibited-term rules, which read everything that is written on a video the moment it appears, and
+the safety review, which covers some videos and comes on a certain day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from evidence.safety import ProhibitedTerms, load_terms
+from offline.embedder import TEXT_FIELDS
+from offline.logs import BoolArray, Logs
+from offline.ranked import IntArray
+
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyLabels:
+    """What is known of every video.
+
+    Attributes:
+        by_rule: bool[videos], a prohibited term stands in a text field or in the summary.
+        unsafe_since: int64[videos], day of the review that said unsafe, NEVER without one.
+    """
+
+    by_rule: BoolArray
+    unsafe_since: IntArray
+
+    def by_review(self, before_day: int) -> BoolArray:
+        """bool[videos], a review of a day before `before_day` said unsafe."""
+        return self.unsafe_since < before_day
+
+    def known(self, before_day: int) -> BoolArray:
+        """bool[videos], unsafe by rule, or by a review of a day before `before_day`."""
+        return self.by_rule | self.by_review(before_day)
+
+
+def label_videos(logs: Logs, terms: ProhibitedTerms) -> SafetyLabels:
+    """Applies the rules to every video and collects the reviews."""
+    unsafe_since = np.full(logs.num_photos, NEVER)
+    verdicts = logs.reviews
+    np.minimum.at(unsafe_since, verdicts.photo[verdicts.unsafe], verdicts.day[verdicts.unsafe])
+    return SafetyLabels(_find_terms(logs.videos, terms), unsafe_since)
+
+
+def read_terms(dataset: Path, terms_path: Path | None) -> ProhibitedTerms:
+    """The rules: the given file, else `prohibited_terms.tsv` in the dataset, else none.
+
+    Raises:
+        TermListError: the file cannot be read (evidence.errors).
+    """
+    if terms_path is None:
+        terms_path = dataset / "prohibited_terms.tsv"
+        if not terms_path.is_file():
+            return ProhibitedTerms(())
+    return ProhibitedTerms(load_terms(terms_path))
+
+
+def _find_terms(videos: pa.Table, terms: ProhibitedTerms) -> BoolArray:
+    """Each field is searched on its own, so that a term is not found across two of them."""
+    flagged = np.zeros(videos.num_rows, bool)
+    if not len(terms):
+        return flagged
+    for name in (*TEXT_FIELDS, "summary"):
+        for row, text in enumerate(videos[name].to_pylist()):
+            if text and not flagged[row]:
+                flagged[row] = terms.find(text) is not None
+    return flagged
