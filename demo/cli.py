@@ -1,0 +1,76 @@
+"""`onebar world` and `onebar world-report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from demo.world.build import build_world
+from demo.world.spec import WorldSpec
+
+_DEFAULT = WorldSpec()
+
+
+@click.command()
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--seed", default=_DEFAULT.seed, show_default=True, help="Same seed and sizes: byte-identical tables.")
+@click.option("--videos", default=_DEFAULT.videos, show_default=True, help="Videos over the whole log.")
+@click.option("--users", default=_DEFAULT.users, show_default=True, help="People who watch.")
+@click.option("--days", default=_DEFAULT.days, show_default=True, help="Log days; the last one is the test day.")
+@click.option(
+    "--impressions-per-day",
+    default=_DEFAULT.impressions_per_day,
+    show_default=True,
+    help="Videos watched a day; six in ten end in a query.",
+)
+def world(out: Path, seed: int, videos: int, users: int, days: int, impressions_per_day: int) -> None:
+    """Simulate a short-video shop and write its log tables to OUT.
+
+    \b
+    Example, a small world in a few seconds:
+      onebar world data/small --videos 1500 --users 800 --days 6 --impressions-per-day 4000
+
+    The tables are described in docs/data_formats.md. OUT/truth holds what is latent: it is for tests and for
+    `onebar world-report`, never for training.
+    """
+    try:
+        spec = WorldSpec(seed, videos, users, days, impressions_per_day)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    with tqdm(total=days + 2, unit="step", desc="world") as bar:
+
+        def tell(done: int, following: str) -> None:
+            bar.update(done - bar.n)
+            bar.set_postfix_str(following)
+
+        rows = build_world(out, spec, tell)
+    for name, count in rows.items():
+        click.echo(f"{name:>14} {count:>10,}")
+
+
+@click.command("world-report")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--day", type=int, default=None, help="Day to measure on; the last one when left out.")
+@click.option("--sample", default=2000, show_default=True, help="Targets of that day that the bounds are measured on.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def world_report(directory: Path, day: int | None, sample: int, as_json: bool) -> None:
+    """Measure a world: the ceiling, what the title alone can reach, rates, head and tail, position bias.
+
+    \b
+    Example:
+      onebar world-report data/small
+    """
+    from demo.report import report
+
+    figures = report(directory, day=day, sample=sample)
+    if as_json:
+        click.echo(json.dumps(figures, indent=2))
+        return
+    for section, values in figures.items():
+        click.echo(section)
+        for name, value in values.items():
+            shown = f"{value:,.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+            click.echo(f"  {name:<38} {shown:>14}")

@@ -1,0 +1,190 @@
+"""How well anyone could do in a world: the oracle that knows intent and wording, and the best reader of titles alone.
+
+The targets of a day are what an evaluation uses: item queries that were clicked in the bar or typed after a video.
+The world draws a person's query from P(query | video, person) *before* it looks at the bar, and people act with the
+same probability whatever the bar shows, so the union of clicked and typed targets follows that distribution up to
+near-miss clicks, curiosity clicks and typing errors. The oracle's answer is the eight most probable strings.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from demo.world.fields import PARTS
+from demo.world.truth import Truth, read_truth
+from demo.world.wording import Triggers
+
+WIDTH = 8
+_TITLE_FIELDS = ("caption", "photo_title", "title", "item_title")
+_NEGLIGIBLE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Item-intent targets of one day on safe videos, N rows."""
+
+    user: NDArray[np.int64]
+    video: NDArray[np.int64]
+    source: list[str]
+    text: list[str]
+
+
+def read_targets(world_dir: Path | str, truth: Truth, day: int, sample: int | None = None) -> Targets:
+    """Targets of `day`, at most `sample` of them, chosen with a fixed seed.
+
+    Raises:
+        ValueError: the world has no such day.
+    """
+    table = pq.read_table(Path(world_dir) / "truth" / "targets.parquet")
+    table = table.filter(pc.and_(pc.equal(table["day"], day), pc.greater_equal(table["target_form"], 0)))
+    safe = ~truth.unsafe[table["video"].to_numpy()]
+    table = table.filter(safe)
+    if table.num_rows == 0:
+        raise ValueError(f"the world has no targets on day {day}; its days are 0 to {truth.spec['days'] - 1}")
+    if sample is not None and sample < table.num_rows:
+        table = table.take(np.sort(np.random.default_rng(0).choice(table.num_rows, sample, replace=False)))
+    return Targets(
+        table["user"].to_numpy().astype(np.int64),
+        table["video"].to_numpy().astype(np.int64),
+        table["source"].to_pylist(),
+        table["target"].to_pylist(),
+    )
+
+
+def distribution(truth: Truth, triggers: Triggers, people: NDArray[np.int64]) -> list[dict[str, float]]:
+    """The exact P(query | video, person) of each row, equal strings merged; strings under 1e-5 are left out."""
+    mass = truth.wording.probabilities(triggers, people)
+    rows, forms, names = np.nonzero(mass > _NEGLIGIBLE)
+    texts = truth.wording.texts(triggers.take(rows), people[rows], forms.astype(np.int32), names.astype(np.int32))
+    out: list[dict[str, float]] = [defaultdict(float) for _ in range(len(people))]
+    for row, text, share in zip(rows.tolist(), texts, mass[rows, forms, names].tolist(), strict=True):
+        out[row][text] += share
+    return out
+
+
+def best(shares: dict[str, float], width: int = WIDTH) -> list[str]:
+    """The most probable queries, best first; ties by spelling."""
+    return sorted(shares, key=lambda text: (-shares[text], text))[:width]
+
+
+def ceiling(world_dir: Path | str, day: int, sample: int | None = None) -> dict[str, float]:
+    """What the oracle reaches on a day's targets.
+
+    Args:
+        world_dir: folder written by `onebar world`.
+        day: log day; the last one is the test day.
+        sample: measure on at most so many targets.
+
+    Returns:
+        `hr@8`, `mrr@8` and `hr@1` on the realised targets, `hr@8 bar` and `hr@8 post_video` by source, `mass@8`, the
+        expected HR@8 on intents free of clicks' and typing's noise, and `targets`, their number.
+    """
+    truth = read_truth(world_dir)
+    targets = read_targets(world_dir, truth, day, sample)
+    shares = distribution(truth, truth.triggers.take(targets.video), targets.user)
+    answers = [best(share) for share in shares]
+    ranks = np.array([a.index(t) + 1 if t in a else 0 for a, t in zip(answers, targets.text, strict=True)])
+    hit = ranks > 0
+    source = np.array(targets.source)
+    figures = {
+        "hr@8": float(hit.mean()),
+        "mrr@8": float(np.where(hit, 1.0 / np.maximum(ranks, 1), 0.0).mean()),
+        "hr@1": float((ranks == 1).mean()),
+        "mass@8": float(np.mean([sum(s[q] for q in a) for s, a in zip(shares, answers, strict=True)])),
+        "targets": float(len(ranks)),
+    }
+    for name in ("bar", "post_video"):
+        if (source == name).any():
+            figures[f"hr@8 {name}"] = float(hit[source == name].mean())
+    return figures
+
+
+def title_mask(truth: Truth) -> NDArray[np.int32]:
+    """int32[V], the parts that the canonical title (first text there is) names."""
+    out = np.zeros(len(truth.created_day), dtype=np.int32)
+    empty = np.ones(len(out), dtype=np.bool_)
+    for name in _TITLE_FIELDS:
+        here = truth.present[name] & empty
+        out[here] = truth.masks[name][here]
+        empty &= ~here
+    return out
+
+
+def title_bound(world_dir: Path | str, day: int, sample: int = 500, draws: int = 60) -> dict[str, float]:
+    """What the best reader of the title alone reaches: the oracle's posterior given only the parts that it names.
+
+    For each target, videos that agree with it in every named part are drawn by appeal (they stand for the prior over
+    products, aspects, trends and crowd habits), each with a person drawn at random; the mean of their distributions is
+    the posterior predictive. The reader is given more than a real one: words are understood without error.
+
+    Returns:
+        `hr@8` on the realised targets and `targets`, their number.
+    """
+    truth = read_truth(world_dir)
+    targets = read_targets(world_dir, truth, day, sample)
+    rng = np.random.default_rng(day)
+    masks, keys = title_mask(truth), _part_keys(truth)
+    known = truth.created_day <= day
+    people = len(truth.wording.users.tier)
+    hits = 0
+    for video, text in zip(targets.video.tolist(), targets.text, strict=True):
+        agree = known & ~truth.unsafe
+        for part, key in keys.items():
+            if masks[video] >> PARTS.index(part) & 1:
+                agree = agree & (key == key[video])
+        rows = np.flatnonzero(agree)
+        appeal = 0.5 ** ((day - truth.created_day[rows]) / 4.0)
+        picks = rng.choice(rows, draws, p=appeal / appeal.sum())
+        triggers = truth.triggers.take(picks)
+        triggers = _forget_habit(triggers, truth.triggers.habit[rng.integers(0, len(known), draws)])
+        total: dict[str, float] = defaultdict(float)
+        for shares in distribution(truth, triggers, rng.integers(0, people, draws)):
+            for query, share in shares.items():
+                total[query] += share
+        hits += text in best(total)
+    return {"hr@8": hits / len(targets.text), "targets": float(len(targets.text))}
+
+
+def _part_keys(truth: Truth) -> dict[str, NDArray[np.int64]]:
+    """For each part, a number per video; two videos agree in a part when the numbers are equal."""
+    catalogue, triggers = truth.wording.catalogue, truth.triggers
+    product = triggers.product
+
+    def numbered(words: list[str]) -> NDArray[np.int64]:
+        return np.asarray(np.unique(np.array(words), return_inverse=True)[1])
+
+    second = [
+        b if truth.triggers.leading_words[lead] != b else a
+        for (a, b), lead in zip((catalogue.features[p] for p in product), triggers.leading, strict=True)
+    ]
+    return {
+        "noun": catalogue.product_type[product].astype(np.int64),
+        "brand": catalogue.product_brand[product].astype(np.int64),
+        "model": numbered([catalogue.models[p] for p in product]),
+        "feat": triggers.leading.astype(np.int64),
+        "feat2": numbered(second),
+        "kind": numbered([catalogue.kinds[p] for p in product]),
+        "use": numbered([catalogue.uses[p] for p in product]),
+        "aspect": triggers.aspect.astype(np.int64),
+    }
+
+
+def _forget_habit(triggers: Triggers, habit: NDArray[np.float32]) -> Triggers:
+    """The triggers with other videos' crowd habits: a title says nothing of how the crowd words its searches."""
+    return Triggers(
+        triggers.product,
+        triggers.aspect,
+        triggers.leading,
+        triggers.leading_words,
+        triggers.trending,
+        triggers.swapped,
+        habit,
+    )
+

@@ -1,0 +1,253 @@
+"""The log tables of a world, gathered day by day as numbers and written as Arrow."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from demo.world.behaviour import Watching, World
+from demo.world.policy import POLICIES, SHOWN
+from demo.world.registry import QueryRegistry
+from demo.world.spec import DAY_MS, EPOCH_MS
+from offline.tables import write_table
+
+SOURCES = ("bar", "post_video", "search_box", "reformulation")
+_ENGAGED_EXACT, _ENGAGED_OTHER, _ORDERS, _CLICKS_MEAN, _CLICKS_OTHER = 0.5, 0.25, 0.06, 1.1, 0.04
+
+Array = NDArray[Any]
+
+
+def photo_id(video: int) -> str:
+    """Public name of a video."""
+    return f"p{video:06d}"
+
+
+def user_id(user: int) -> str:
+    """Public name of a person."""
+    return f"u{user:06d}"
+
+
+class Logs:
+    """Columns of every table, appended to by day and written at the end."""
+
+    def __init__(self, world: World, registry: QueryRegistry) -> None:
+        self._world, self._registry = world, registry
+        self._columns: dict[str, dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
+        self._impressions = 0
+        self._searches = 0
+
+    def append(self, table: str, **columns: Array) -> None:
+        """Adds rows, given as columns of one length, to a table."""
+        for name, values in columns.items():
+            self._columns[table][name].append(values)
+
+    def impressions(self, day: int, seen: Watching, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Logs a day's impressions, exposures and targets.
+
+        Returns:
+            (engaged bool[N], order_value float64[N]) of the click of each impression.
+        """
+        count = len(seen.user)
+        number = self._impressions + np.arange(count)
+        self._impressions += count
+        stamp = EPOCH_MS + day * DAY_MS + (seen.second * 1000).astype(np.int64)
+        days = np.full(count, day, dtype=np.int32)
+        self.append("impressions", number=number, day=days, ts=stamp, user=seen.user, photo=seen.video)
+        has_click = seen.clicked >= 0
+        engaged = has_click & (rng.random(count) < np.where(seen.on_intent, _ENGAGED_EXACT, _ENGAGED_OTHER))
+        engaged &= seen.intents.form >= 0
+        price = self._world.catalogue.product_price[self._world.videos.triggers.product[seen.video]]
+        order = np.where(engaged & (rng.random(count) < 2 * _ORDERS), self._value(price, rng), 0.0)
+        row, column = np.nonzero(seen.candidates >= 0)
+        shown = column < SHOWN
+        is_click = column == seen.clicked[row]
+        # Positions count what was shown: empty places come last, so the column is the position.
+        self.append(
+            "exposures",
+            number=number[row],
+            day=days[row],
+            position=np.where(shown, column + 1, 0).astype(np.int32),
+            query=seen.candidates[row, column],
+            policy=seen.policies[row, column],
+            clicked=is_click,
+            engaged=is_click & engaged[row],
+            order_value=np.where(is_click, order[row], 0.0),
+        )
+        target = np.where(has_click, seen.candidates[np.arange(count), seen.clicked], seen.typed_query)
+        rows = np.flatnonzero(has_click | seen.typed)
+        self.append(
+            "targets",
+            number=number[rows],
+            day=days[rows],
+            user=seen.user[rows],
+            photo=seen.video[rows],
+            source=np.where(has_click, 0, 1)[rows],
+            target=target[rows],
+            intent=seen.intents.query[rows],
+            intent_form=seen.intents.form[rows],
+            acted=seen.acts[rows],
+        )
+        return engaged, order
+
+    def searches(
+        self,
+        day: int,
+        second: Array,
+        user: Array,
+        query: NDArray[np.int32],
+        form: Array,
+        product: Array,
+        source: int,
+        rng: np.random.Generator,
+        *,
+        video: Array | None = None,
+        previous: Array | None = None,
+        engaged: Array | None = None,
+        order: Array | None = None,
+    ) -> None:
+        """Logs searches and their item clicks; -1 in `video` or `previous` is null. `engaged` and `order` of bar clicks."""
+        count = len(user)
+        clicks = np.where(form >= 0, rng.poisson(_CLICKS_MEAN, count), rng.random(count) < _CLICKS_OTHER)
+        clicks = clicks.astype(np.int32)
+        if engaged is not None:
+            clicks = np.where(engaged, np.maximum(clicks, 1), np.where(form >= 0, clicks // 2, clicks)).astype(np.int32)
+        value = order
+        if value is None:
+            bought = (clicks > 0) & (form >= 0) & (rng.random(count) < _ORDERS)
+            value = np.where(bought, self._value(self._world.catalogue.product_price[product], rng), 0.0)
+        none = np.full(count, -1, dtype=np.int64)
+        self.append(
+            "searches",
+            day=np.full(count, day, dtype=np.int32),
+            ts=EPOCH_MS + day * DAY_MS + np.minimum(second * 1000, DAY_MS - 1).astype(np.int64),
+            user=user,
+            query=query,
+            source=np.full(count, source),
+            photo=none if video is None else video,
+            previous=none if previous is None else previous,
+            item_clicks=clicks,
+            order_value=value,
+            product=product,
+            form=form,
+        )
+
+    def search_clicks(self, day: int, live: Array, specific: Array, rng: np.random.Generator) -> None:
+        """Logs which videos the day's searches led to: one of the same product, or of the same type for general queries.
+
+        Args:
+            day: the day whose searches are complete.
+            live: bool[V], videos that exist.
+            specific: bool[F], forms that mean one product.
+        """
+        table = self._columns["searches"]
+        clicks, product, form, query = (table[name][-4:] for name in ("item_clicks", "product", "form", "query"))
+        clicks, product, form, query = (np.concatenate(part) for part in (clicks, product, form, query))
+        first = self._searches
+        self._searches += len(clicks)
+        rows = np.repeat(np.arange(len(clicks)), np.where(form >= 0, np.minimum(clicks, 2), 0))
+        videos = np.flatnonzero(live & (self._world.videos.unsafe.term < 0))
+        shown = self._world.videos.triggers.product[videos]
+        kind = self._world.catalogue.product_type
+        photo = np.full(len(rows), -1, dtype=np.int64)
+        exact = specific[np.maximum(form[rows], 0)]
+        for keys, wanted, use in ((shown, product[rows], exact), (kind[shown], kind[product[rows]], ~exact)):
+            order = np.argsort(keys, kind="stable")
+            low, high = (np.searchsorted(keys[order], wanted, side=side) for side in ("left", "right"))
+            found = use & (high > low)
+            at = low + (rng.random(len(rows)) * (high - low)).astype(np.int64)
+            photo[found] = videos[order[at[found]]]
+        rows, photo = rows[photo >= 0], photo[photo >= 0]
+        self.append(
+            "search_clicks",
+            search=first + rows,
+            day=np.full(len(rows), day, dtype=np.int32),
+            query=query[rows],
+            photo=photo,
+        )
+
+    def write(self, out: Path) -> dict[str, int]:
+        """Writes the behaviour tables and `truth/targets.parquet`; returns the rows of each."""
+        columns = {
+            name: {column: np.concatenate(parts) for column, parts in table.items()}
+            for name, table in self._columns.items()
+        }
+        queries = pa.array(self._registry.texts)
+        people = pa.array([user_id(n) for n in range(self._world.spec.users)])
+        photos = pa.array([photo_id(n) for n in range(self._world.videos.count)])
+        shows, found, hits, truth = (columns[n] for n in ("exposures", "searches", "search_clicks", "targets"))
+        seen = columns["impressions"]
+        impression_ids = pa.array([f"i{n:08d}" for n in range(self._impressions)])
+        search_ids = pa.array([f"s{n:08d}" for n in range(self._searches)])
+        write_table(
+            out,
+            "impressions",
+            {
+                "impression_id": impression_ids,
+                "day": seen["day"],
+                "ts": seen["ts"],
+                "user_id": _named(people, seen["user"]),
+                "photo_id": _named(photos, seen["photo"]),
+            },
+        )
+        write_table(
+            out,
+            "exposures",
+            {
+                "impression_id": _named(impression_ids, shows["number"]),
+                "query": _named(queries, shows["query"]),
+                "policy": _named(pa.array(POLICIES), shows["policy"]),
+                **{c: shows[c] for c in ("day", "position", "clicked", "engaged", "order_value")},
+            },
+        )
+        write_table(
+            out,
+            "searches",
+            {
+                "search_id": search_ids,
+                "user_id": _named(people, found["user"]),
+                "query": _named(queries, found["query"]),
+                "source": _named(pa.array(SOURCES), found["source"]),
+                "photo_id": _named(photos, found["photo"]),
+                "previous_query": _named(queries, found["previous"]),
+                **{c: found[c] for c in ("day", "ts", "item_clicks", "order_value")},
+            },
+        )
+        write_table(
+            out,
+            "search_clicks",
+            {
+                "search_id": _named(search_ids, hits["search"]),
+                "day": hits["day"],
+                "query": _named(queries, hits["query"]),
+                "photo_id": _named(photos, hits["photo"]),
+            },
+        )
+        targets = {
+            "impression_id": _named(impression_ids, truth["number"]),
+            "day": truth["day"],
+            "user": truth["user"].astype(np.int32),
+            "video": truth["photo"].astype(np.int32),
+            "source": _named(pa.array(SOURCES), truth["source"]),
+            "target": _named(queries, truth["target"]),
+            "intent": _named(queries, truth["intent"]),
+            "target_form": self._registry.forms(truth["target"]),
+            "intent_form": truth["intent_form"].astype(np.int32),
+            "acted": truth["acted"],
+        }
+        pq.write_table(pa.table(targets), out / "truth" / "targets.parquet", compression="zstd")
+        return {name: len(next(iter(table.values()))) for name, table in columns.items()}
+
+    @staticmethod
+    def _value(price: Array, rng: np.random.Generator) -> Array:
+        return np.round(price * rng.lognormal(0.0, 0.25, len(price)), 2)
+
+
+def _named(names: pa.Array, numbers: Array) -> pa.Array:
+    """Strings for numbers as a dictionary array; -1 is null."""
+    return pa.DictionaryArray.from_arrays(pa.array(numbers, mask=numbers < 0).cast(pa.int32()), names)

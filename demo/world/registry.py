@@ -1,0 +1,44 @@
+"""Every query of a world once, with what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+OTHER_INTENT = -1
+"""Form of a query that looks for no item."""
+UNSAFE = -2
+"""Form of a query for something that the rules forbid."""
+
+
+class QueryRegistry:
+    """Numbers query strings in the order in which they are first met; a query keeps its first form and type."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+        self.texts: list[str] = []
+        self._forms: list[int] = []
+        self._types: list[int] = []
+
+    def add(self, texts: Iterable[str], forms: Iterable[int], types: Iterable[int]) -> NDArray[np.int32]:
+        """Numbers of the texts, int32[N]; new ones are registered with their form and product type."""
+        out = []
+        for text, form, kind in zip(texts, forms, types, strict=True):
+            number = self._ids.get(text)
+            if number is None:
+                number = self._ids[text] = len(self.texts)
+                self.texts.append(text)
+                self._forms.append(form)
+                self._types.append(kind)
+            out.append(number)
+        return np.array(out, dtype=np.int32)
+
+    def forms(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Form of each query; negative for `OTHER_INTENT` and `UNSAFE`."""
+        return np.array(self._forms, dtype=np.int32)[ids]
+
+    def types(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Product type of each query, as first met."""
+        return np.array(self._types, dtype=np.int32)[ids]

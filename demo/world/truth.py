@@ -1,0 +1,151 @@
+"""What is latent in a world, stored beside its logs for tests and for the oracle; training never reads it.
+
+`truth/world.json` holds the spec, `truth/{products,types,brands,users,videos}.parquet` the arrays of the dataclasses,
+and `truth/targets.parquet` what each acting person wanted.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from demo.world.catalogue import Catalogue
+from demo.world.fields import FIELDS, Fields
+from demo.world.users import Users
+from demo.world.videos import Videos
+from demo.world.vocabulary import ProductType
+from demo.world.wording import FORMS, Triggers, Wording
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A world's latent side, as read back.
+
+    Attributes:
+        spec: the arguments of the world, plain values.
+        wording: the true distribution.
+        triggers: what each video shows, one row a video.
+        created_day: int32[V]. unsafe: bool[V].
+        masks: field name to int32[V], what each text names (`demo.world.fields.PARTS`).
+        present: field name to bool[V], whether the text is there.
+    """
+
+    spec: dict[str, Any]
+    wording: Wording
+    triggers: Triggers
+    created_day: np.ndarray[Any, np.dtype[np.int32]]
+    unsafe: np.ndarray[Any, np.dtype[np.bool_]]
+    masks: dict[str, np.ndarray[Any, np.dtype[np.int32]]]
+    present: dict[str, np.ndarray[Any, np.dtype[np.bool_]]]
+
+
+def write_truth(out: Path, spec: dict[str, Any], wording: Wording, videos: Videos, texts: Fields) -> None:
+    """Writes everything but `targets.parquet`."""
+    out.mkdir(parents=True, exist_ok=True)
+    forms = [form.pattern for form in FORMS]
+    (out / "world.json").write_text(json.dumps({"format": FORMAT, "spec": spec, "forms": forms}, indent=1) + "\n")
+    triggers = videos.triggers
+    _write(out / "catalogue.parquet", {"catalogue": [json.dumps(_plain(wording.catalogue))]})
+    _write(out / "users.parquet", {f.name: _column(getattr(wording.users, f.name)) for f in fields(Users)})
+    _write(out / "type_habits.parquet", {"habit": _column(wording.type_habit)})
+    _write(
+        out / "videos.parquet",
+        {
+            "created_day": videos.created_day,
+            "author": videos.author,
+            "unsafe_term": videos.unsafe.term,
+            "product": triggers.product,
+            "aspect": triggers.aspect,
+            "leading": pa.array([triggers.leading_words[i] for i in triggers.leading]),
+            "trending": triggers.trending,
+            "swapped": triggers.swapped,
+            "habit": _column(triggers.habit),
+            **{f"{name}_mask": texts.masks[name] for name in FIELDS},
+            **{f"{name}_present": [text is not None for text in texts.texts[name]] for name in FIELDS},
+        },
+    )
+
+
+def read_truth(world_dir: Path | str) -> Truth:
+    """Reads the latent side of a world.
+
+    Raises:
+        FileNotFoundError: the folder holds no `truth/`.
+        ValueError: the world was made by another version of the simulator.
+    """
+    folder = Path(world_dir) / "truth"
+    about = json.loads((folder / "world.json").read_text())
+    if about["format"] != FORMAT or about["forms"] != [form.pattern for form in FORMS]:
+        raise ValueError(f"{folder} was made by another version of the world; make it anew with onebar world")
+    catalogue = _catalogue(json.loads(pq.read_table(folder / "catalogue.parquet")["catalogue"][0].as_py()))
+    people = pq.read_table(folder / "users.parquet")
+    users = Users(**{f.name: _array(people[f.name]) for f in fields(Users)})
+    videos = pq.read_table(folder / "videos.parquet")
+    leading = videos["leading"].combine_chunks().dictionary_encode()
+    triggers = Triggers(
+        product=_array(videos["product"]),
+        aspect=_array(videos["aspect"]),
+        leading=leading.indices.to_numpy(zero_copy_only=False),
+        leading_words=tuple(leading.dictionary.to_pylist()),
+        trending=_array(videos["trending"]),
+        swapped=_array(videos["swapped"]),
+        habit=_array(videos["habit"]),
+    )
+    return Truth(
+        spec=about["spec"],
+        wording=Wording(catalogue, users, _array(pq.read_table(folder / "type_habits.parquet")["habit"])),
+        triggers=triggers,
+        created_day=_array(videos["created_day"]),
+        unsafe=_array(videos["unsafe_term"]) >= 0,
+        masks={name: _array(videos[f"{name}_mask"]) for name in FIELDS},
+        present={name: _array(videos[f"{name}_present"]) for name in FIELDS},
+    )
+
+
+def _write(path: Path, columns: dict[str, Any]) -> None:
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def _column(values: np.ndarray[Any, Any]) -> pa.Array:
+    """A flat Arrow array, or fixed-size lists for the rows of a matrix."""
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+def _array(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """The inverse of `_column`."""
+    chunk = column.combine_chunks()
+    if pa.types.is_fixed_size_list(chunk.type):
+        return np.asarray(chunk.flatten().to_numpy().reshape(-1, chunk.type.list_size))
+    return np.asarray(chunk.to_numpy(zero_copy_only=False))
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of a dataclass of arrays and tuples."""
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, np.ndarray):
+        return {"dtype": str(value.dtype), "values": value.tolist()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _catalogue(plain: dict[str, Any]) -> Catalogue:
+    """The inverse of `_plain` for a catalogue."""
+
+    def revive(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "dtype" in value:
+                return np.array(value["values"], dtype=value["dtype"])
+            return ProductType(**{key: revive(item) for key, item in value.items()})
+        return tuple(revive(item) for item in value) if isinstance(value, list) else value
+
+    return Catalogue(**{key: revive(value) for key, value in plain.items()})

@@ -1,0 +1,85 @@
+"""Reads the vocabulary files of the demo world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+POLICY_CATEGORIES = ("weapons", "tobacco", "gambling", "adult", "drugs", "counterfeit")
+ASPECTS = ("price", "review", "showcase", "use", "unboxing")
+
+
+@dataclass(frozen=True, slots=True)
+class ProductType:
+    """One kind of product: two names that the crowd uses, its price range in dollars, and its words."""
+
+    noun: str
+    other_noun: str
+    lowest_price: float
+    highest_price: float
+    features: tuple[str, ...]
+    uses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Department:
+    """A department with the words that any of its products may take."""
+
+    name: str
+    kinds: tuple[str, ...]
+    tastes: tuple[str, ...]
+    types: tuple[ProductType, ...]
+
+
+def _sections(name: str) -> dict[str, list[str]]:
+    """Lines of a vocabulary file by [section], comments and blank lines left out."""
+    text = files(__package__).joinpath("vocabulary").joinpath(name).read_text("utf-8")
+    sections: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("[") and line.endswith("]"):
+            lines = sections.setdefault(line[1:-1], [])
+        elif line.strip() and not line.startswith("#"):
+            lines.append(line.strip())
+    return sections
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+@cache
+def departments() -> tuple[Department, ...]:
+    """Every department of `departments.txt`, in the order of the file."""
+    out = []
+    for name, lines in _sections("departments.txt").items():
+        types = []
+        for line in lines[2:]:
+            nouns, prices, features, uses = line.split("|")
+            noun, other = nouns.split("~")
+            low, high = prices.split("-")
+            types.append(
+                ProductType(noun.strip(), other.strip(), float(low), float(high), _listed(features), _listed(uses))
+            )
+        kinds, tastes = (_listed(line.partition(":")[2]) for line in lines[:2])
+        out.append(Department(name, kinds, tastes, tuple(types)))
+    return tuple(out)
+
+
+@cache
+def words(section: str) -> tuple[str, ...]:
+    """The words of one section of `names.txt`."""
+    return tuple(word for line in _sections("names.txt")[section] for word in line.split())
+
+
+@cache
+def phrases(section: str) -> tuple[str, ...]:
+    """The lines of one section of `talk.txt`."""
+    return tuple(_sections("talk.txt")[section])
+
+
+@cache
+def safety(section: str) -> tuple[str, ...]:
+    """The lines of one section of `safety.txt`: the terms of a policy category, or the ways they are put."""
+    return tuple(_sections("safety.txt")[section])

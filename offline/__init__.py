@@ -1,0 +1,1 @@
+"""Logs in, evidence and training examples out: everything that is prepared before a request arrives."""
