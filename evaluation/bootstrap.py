@@ -1,0 +1,40 @@
+"""How sure a figure is: percentile bootstrap over videos.
+
+Clicks on one video share its evidence and often their query, so they are no independent draws; whole videos are
+resampled, not single clicks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from evaluation.metrics import Scores
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+def intervals(values: Scores, clusters: Sequence[str], seed: int = 0) -> Scores:
+    """95 % intervals of the means of the columns.
+
+    Args:
+        values: float64 [n, m]; the difference of two systems' scores gives the interval of their difference.
+        clusters: n names; rows of one name are drawn together.
+        seed: of the resampling.
+
+    Returns:
+        float64 [m, 2], low and high; zeros when there is no row.
+    """
+    if not len(values):
+        return np.zeros((values.shape[1], 2))
+    _, place = np.unique(np.asarray(clusters), return_inverse=True)
+    count = int(place.max()) + 1
+    sizes = np.bincount(place, minlength=count).astype(np.float64)
+    sums = np.stack([np.bincount(place, column, minlength=count) for column in values.T], axis=1)  # [count, m]
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), size=RESAMPLES)
+    means = (drawn @ sums) / (drawn @ sizes)[:, None]  # [RESAMPLES, m]
+    tail = (1 - LEVEL) / 2
+    bounds: Scores = np.quantile(means, [tail, 1 - tail], axis=0).T
+    return bounds

@@ -1,0 +1,130 @@
+"""Examples as the evaluation reads them, and what it takes out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evaluation.errors import InputError
+from evaluation.metrics import normal_form
+from evidence.assemble import build_evidence, select_text
+from evidence.schema import Evidence, RawText
+
+_TEXT_FIELDS = ("caption", "photo_title", "title", "item_title")
+_LIST_FIELDS = ("anchors", "histories", "personal")
+COLUMNS = (
+    *("example_id", "photo_id", "user_id", "kind", "source", "target"),
+    *_TEXT_FIELDS,
+    "summary",
+    *_LIST_FIELDS,
+    "photo_new",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One held-out example: a trigger as one user met it, and the query that was clicked.
+
+    Fields are raw, as they were logged; `evidence` cleans them. `target` is "" where nothing was clicked.
+    """
+
+    example_id: str
+    photo_id: str
+    user_id: str
+    source: str
+    target: str
+    raw: RawText
+    summary: str | None
+    anchors: tuple[str, ...]
+    histories: tuple[str, ...]
+    personal: tuple[str, ...]
+    photo_new: bool
+
+    @property
+    def title(self) -> str:
+        """The canonical text."""
+        return select_text(self.raw)
+
+    def evidence(self) -> Evidence:
+        """What the generator gets to read."""
+        return build_evidence(self.raw, self.summary, self.anchors, self.histories, self.personal)
+
+
+def read_examples(path: Path, *, kind: str | None = None, limit: int | None = None, seed: int = 0) -> list[Example]:
+    """Reads a file of examples.
+
+    Args:
+        path: Parquet, made by `onebar offline examples`.
+        kind: only rows of this kind.
+        limit: at most so many, drawn at random and kept in the order of the file.
+        seed: of the draw.
+
+    Raises:
+        InputError: the file is missing, is no Parquet, lacks a column, or has no row left.
+    """
+    table = read_parquet(path, COLUMNS)
+    rows = np.arange(table.num_rows)
+    if kind is not None:
+        rows = rows[np.asarray(table["kind"].to_pylist(), dtype=object) == kind]
+    if not len(rows):
+        raise InputError(f"{path} has no {kind or 'example'} row; make it anew with `onebar offline examples`")
+    if limit is not None and limit < len(rows):
+        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    return [_example(row) for row in table.take(pa.array(rows)).to_pylist()]
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads a Parquet file.
+
+    Raises:
+        InputError: the file is missing, is no Parquet, or lacks a column.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; make the examples with `onebar offline examples`")
+    try:
+        names = pq.read_schema(path).names
+        missing = [name for name in columns or () if name not in names]
+        if missing:
+            raise InputError(f"{path} has no column {', '.join(missing)}; make it anew with `onebar offline examples`")
+        return pq.read_table(path, columns=None if columns is None else list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def decontaminate(examples: Iterable[Example], fields: Sequence[str] = ("anchors", "histories")) -> list[Example]:
+    """Drops every anchor and history that contains the target query (paper, 5.1).
+
+    Containing is meant literally: the normal form of the target stands somewhere in the normal form of the entry.
+    """
+    return [replace(example, **_clean_lists(example, fields)) for example in examples]
+
+
+def _clean_lists(example: Example, fields: Sequence[str]) -> dict[str, Any]:
+    wanted = normal_form(example.target)
+    kept: dict[str, Any] = {}
+    for field in fields:
+        entries: tuple[str, ...] = getattr(example, field)
+        kept[field] = tuple(entry for entry in entries if wanted not in normal_form(entry))
+    return kept
+
+
+def _example(row: Mapping[str, Any]) -> Example:
+    return Example(
+        example_id=row["example_id"],
+        photo_id=row["photo_id"],
+        user_id=row["user_id"],
+        source=row["source"],
+        target=row["target"],
+        raw=RawText(*(row[name] for name in _TEXT_FIELDS)),
+        summary=row["summary"],
+        anchors=tuple(row["anchors"] or ()),
+        histories=tuple(row["histories"] or ()),
+        personal=tuple(row["personal"] or ()),
+        photo_new=row["photo_new"],
+    )

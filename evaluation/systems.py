@@ -1,0 +1,114 @@
+"""Runs predictors over held-out examples and scores them: whole, decontaminated, and by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluation.bootstrap import intervals
+from evaluation.inputs import Example, decontaminate
+from evaluation.metrics import METRICS, Scores, score_all
+
+Predict = Callable[[Sequence[Example]], list[list[str]]]
+
+VIEWS: dict[str, tuple[str, ...]] = {
+    "as_served": (),
+    "decontaminated": ("anchors", "histories"),
+    "decontaminated_personal": ("anchors", "histories", "personal"),
+}
+"""Fields out of which entries that contain the target are taken; the second view is the paper's."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A predictor under a name.
+
+    Attributes:
+        reads: evidence fields that its answers depend on; views that leave these alone need no second run.
+    """
+
+    name: str
+    predict: Predict
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Scores of one system in one view: float64 [n, len(METRICS)], and the share of examples without an answer."""
+
+    scores: Scores
+    empty: float
+
+
+def run_system(system: System, examples: Sequence[Example]) -> dict[str, Outcome]:
+    """Every view of VIEWS."""
+    outcomes: dict[str, Outcome] = {}
+    runs: dict[tuple[str, ...], Outcome] = {}
+    for view, fields in VIEWS.items():
+        touched = tuple(field for field in fields if field in system.reads)
+        if touched not in runs:
+            inputs = decontaminate(examples, touched) if touched else examples
+            predictions = system.predict(inputs)
+            runs[touched] = Outcome(
+                scores=score_all(predictions, [example.target for example in examples]),
+                empty=sum(not answer for answer in predictions) / len(examples),
+            )
+        outcomes[view] = runs[touched]
+    return outcomes
+
+
+def slices(examples: Sequence[Example]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Masks bool[n] over the examples: where the click came from, whether the video is new, which fields it has."""
+    flags: dict[str, list[bool]] = {
+        "source bar": [example.source == "bar" for example in examples],
+        "source post_video": [example.source == "post_video" for example in examples],
+        "video new": [example.photo_new for example in examples],
+        "video old": [not example.photo_new for example in examples],
+    }
+    evidence = [example.evidence() for example in examples]
+    for field in ("text", "summary", "anchors", "histories", "personal"):
+        present = [bool(getattr(item, field)) for item in evidence]
+        flags[f"{field} present"] = present
+        flags[f"{field} absent"] = [not flag for flag in present]
+    flags["caption present"] = [bool(example.raw.caption) for example in examples]
+    flags["caption absent"] = [not example.raw.caption for example in examples]
+    return {name: np.array(values, bool) for name, values in flags.items()}
+
+
+def summarize(outcome: Outcome, photos: Sequence[str]) -> dict[str, Any]:
+    """Means and intervals of one outcome, plain values."""
+    means, bounds = outcome.scores.mean(axis=0), intervals(outcome.scores, photos)
+    return {
+        "empty": round(outcome.empty, 4),
+        **{
+            name: {"mean": round(float(mean), 4), "interval": bound.round(4).tolist()}
+            for name, mean, bound in zip(METRICS, means, bounds, strict=True)
+        },
+    }
+
+
+def summarize_slices(outcome: Outcome, masks: dict[str, npt.NDArray[np.bool_]]) -> dict[str, Any]:
+    """Size, HR and MRR of every slice that has examples."""
+    return {
+        name: {
+            "examples": int(mask.sum()),
+            "hr": round(float(outcome.scores[mask, METRICS.index("hr")].mean()), 4),
+            "mrr": round(float(outcome.scores[mask, METRICS.index("mrr")].mean()), 4),
+        }
+        for name, mask in masks.items()
+        if mask.any()
+    }
+
+
+def summarize_difference(outcome: Outcome, other: Outcome, photos: Sequence[str]) -> dict[str, Any]:
+    """How much better `outcome` is than `other` on the same examples, with the interval of the difference."""
+    difference = outcome.scores - other.scores
+    bounds = intervals(difference, photos)
+    return {
+        name: {"mean": round(float(mean), 4), "interval": bound.round(4).tolist()}
+        for name, mean, bound in zip(METRICS, difference.mean(axis=0), bounds, strict=True)
+    }
