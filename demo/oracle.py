@@ -9,7 +9,7 @@ near-miss clicks, curiosity clicks and typing errors. The oracle's answer is the
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from demo.world.truth import Truth, read_truth
 from demo.world.wording import Triggers
 
 WIDTH = 8
-_TITLE_FIELDS = ("caption", "photo_title", "title", "item_title")
+TITLE_FIELDS = ("caption", "photo_title", "title", "item_title")
 _NEGLIGIBLE = 1e-5
 
 
@@ -110,19 +110,40 @@ def title_mask(truth: Truth) -> NDArray[np.int32]:
     """int32[V], the parts that the canonical title (first text there is) names."""
     out = np.zeros(len(truth.created_day), dtype=np.int32)
     empty = np.ones(len(out), dtype=np.bool_)
-    for name in _TITLE_FIELDS:
+    for name in TITLE_FIELDS:
         here = truth.present[name] & empty
         out[here] = truth.masks[name][here]
         empty &= ~here
     return out
 
 
-def title_bound(world_dir: Path | str, day: int, sample: int = 500, draws: int = 60) -> dict[str, float]:
-    """What the best reader of the title alone reaches: the oracle's posterior given only the parts that it names.
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What an ideal reader of some evidence knows of a trigger; all else is averaged over the world.
+
+    Attributes:
+        title: what the canonical title names. summary: what the summary names.
+        product: brand, model and attributes of the product, as neighbours' queries give them away.
+        crowd: how the crowd words its searches on this video, as histories give it away.
+        person: the person's brand, price tier, taste and pulls, as past queries give them away.
+    """
+
+    title: bool = True
+    summary: bool = False
+    product: bool = False
+    crowd: bool = False
+    person: bool = False
+
+
+def bound(
+    world_dir: Path | str, day: int, reader: Reader, sample: int = 500, draws: int = 60
+) -> dict[str, float]:
+    """What an ideal reader reaches on a day: the oracle's posterior given only what the evidence names.
 
     For each target, videos that agree with it in every named part are drawn by appeal (they stand for the prior over
     products, aspects, trends and crowd habits), each with a person drawn at random; the mean of their distributions is
-    the posterior predictive. The reader is given more than a real one: words are understood without error.
+    the posterior predictive. The reader is given more than a real one: words are understood without error, and what is
+    named is known for certain.
 
     Returns:
         `hr@8` on the realised targets and `targets`, their number.
@@ -130,11 +151,17 @@ def title_bound(world_dir: Path | str, day: int, sample: int = 500, draws: int =
     truth = read_truth(world_dir)
     targets = read_targets(world_dir, truth, day, sample)
     rng = np.random.default_rng(day)
-    masks, keys = title_mask(truth), _part_keys(truth)
+    masks, keys = np.zeros(len(truth.created_day), dtype=np.int32), _part_keys(truth)
+    if reader.title:
+        masks |= title_mask(truth)
+    if reader.summary:
+        masks |= truth.masks["summary"]
+    if reader.product:
+        masks |= (1 << len(PARTS)) - 1 - (1 << PARTS.index("aspect"))
     known = truth.created_day <= day
     people = len(truth.wording.users.tier)
     hits = 0
-    for video, text in zip(targets.video.tolist(), targets.text, strict=True):
+    for video, user, text in zip(targets.video.tolist(), targets.user.tolist(), targets.text, strict=True):
         agree = known & ~truth.unsafe
         for part, key in keys.items():
             if masks[video] >> PARTS.index(part) & 1:
@@ -142,10 +169,12 @@ def title_bound(world_dir: Path | str, day: int, sample: int = 500, draws: int =
         rows = np.flatnonzero(agree)
         appeal = 0.5 ** ((day - truth.created_day[rows]) / 4.0)
         picks = rng.choice(rows, draws, p=appeal / appeal.sum())
-        triggers = truth.triggers.take(picks)
-        triggers = _forget_habit(triggers, truth.triggers.habit[rng.integers(0, len(known), draws)])
+        habits = truth.triggers.habit[rng.integers(0, len(known), draws)]
+        if reader.crowd:
+            habits = np.repeat(truth.triggers.habit[[video]], draws, axis=0)
+        crowd = np.full(draws, user) if reader.person else rng.integers(0, people, draws)
         total: dict[str, float] = defaultdict(float)
-        for shares in distribution(truth, triggers, rng.integers(0, people, draws)):
+        for shares in distribution(truth, replace(truth.triggers.take(picks), habit=habits), crowd):
             for query, share in shares.items():
                 total[query] += share
         hits += text in best(total)
@@ -174,17 +203,4 @@ def _part_keys(truth: Truth) -> dict[str, NDArray[np.int64]]:
         "use": numbered([catalogue.uses[p] for p in product]),
         "aspect": triggers.aspect.astype(np.int64),
     }
-
-
-def _forget_habit(triggers: Triggers, habit: NDArray[np.float32]) -> Triggers:
-    """The triggers with other videos' crowd habits: a title says nothing of how the crowd words its searches."""
-    return Triggers(
-        triggers.product,
-        triggers.aspect,
-        triggers.leading,
-        triggers.leading_words,
-        triggers.trending,
-        triggers.swapped,
-        habit,
-    )
 

@@ -17,11 +17,11 @@ PARTS = ("noun", "brand", "model", "feat", "feat2", "kind", "use", "aspect")
 """What a text may name; bit k of a mask stands for PARTS[k]."""
 FIELDS = ("caption", "photo_title", "title", "item_title", "summary")
 _NAMED = {
-    "caption": (0.58, 0.20, 0.05, 0.25, 0.05, 0.08, 0.15, 0.50),
+    "caption": (0.54, 0.16, 0.05, 0.22, 0.05, 0.08, 0.15, 0.50),
     "photo_title": (0.60, 0.18, 0.06, 0.22, 0.05, 0.08, 0.10, 0.40),
     "title": (0.62, 0.20, 0.08, 0.22, 0.05, 0.10, 0.10, 0.35),
     "item_title": (1.00, 0.75, 0.45, 0.75, 0.35, 0.50, 0.35, 0.00),
-    "summary": (0.94, 0.42, 0.22, 0.88, 0.45, 0.45, 0.55, 0.60),
+    "summary": (0.94, 0.48, 0.28, 0.88, 0.45, 0.45, 0.55, 0.60),
 }
 _FIRST_NAME_SHARE = 0.5
 

@@ -19,7 +19,7 @@ EXAMINED = np.array([0.92, 0.62, 0.40])
 _SLOTS = np.array([0, 1, 1, 1, 2], dtype=np.int32)
 _SCORES = np.array([1.0, 1.6, 0.4])
 _DECAY = 0.8
-_FLAT_RANKS = 2.5
+_FLAT_RANKS = 3.5
 
 
 class Pool:

@@ -43,7 +43,7 @@ class Rates:
     other_intent: float = 0.12
     typo: float = 0.015
     curiosity: float = 0.012
-    near_click: float = 0.35
+    near_click: float = 0.60
     reformulates: float = 0.15
 
 
