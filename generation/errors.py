@@ -1,0 +1,25 @@
+"""Errors of this package.
+
+GenerationError
+├── BundleError    a bundle that must not be served: incomplete, altered, or of another schema
+├── OptionsError   generation options that contradict themselves or the model (also a ValueError)
+└── SourceError    source token ids that the model cannot read (also a ValueError)
+"""
+
+from __future__ import annotations
+
+
+class GenerationError(Exception):
+    """Base of every error that this package raises."""
+
+
+class BundleError(GenerationError):
+    """A bundle cannot be served; the message is one sentence that names the fault and the mend."""
+
+
+class OptionsError(GenerationError, ValueError):
+    """Generation options are out of range or contradict each other or the model."""
+
+
+class SourceError(GenerationError, ValueError):
+    """Source token ids are empty, too long for the model, or outside of its vocabulary."""

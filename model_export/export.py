@@ -1,0 +1,47 @@
+"""A checkpoint into a bundle folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from generation.bundle import DECODER, EMBEDDINGS, ENCODER, MANIFEST, PRECISIONS, TOKENIZER, Bundle, load_bundle
+from model_export.checkpoint import Checkpoint
+from model_export.errors import ExportError
+from model_export.graphs import build_decoder_step, build_encoder
+from model_export.layers import Embedding
+from model_export.manifest import write_manifest
+
+
+def export_bundle(checkpoint: Checkpoint, destination: str | Path, precision: str, command: str = "") -> Bundle:
+    """Write a bundle and read it back.
+
+    Args:
+        checkpoint: what to export.
+        destination: a folder that is new, empty, or a bundle already, which is then replaced.
+        precision: "fp32" or "int8".
+        command: how the bundle was made, for its manifest.
+
+    Raises:
+        ExportError: the destination holds something else, or the precision is unknown.
+        BundleError: what was written does not load.
+    """
+    if precision not in PRECISIONS:
+        raise ExportError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    folder = Path(destination)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise ExportError(f"{folder} is not empty and holds no bundle; give a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    weights = {name: value.detach().numpy() for name, value in checkpoint.model.state_dict().items()}
+    sizes = checkpoint.architecture
+    scale = checkpoint.embedding_scale
+    embedding = Embedding.make(weights["model.shared.weight"], precision, EMBEDDINGS)
+    (folder / EMBEDDINGS).write_bytes(embedding.table.tobytes())
+    build_encoder(folder / ENCODER, weights, sizes, embedding, scale, precision)
+    reject = checkpoint.special_tokens.reject
+    build_decoder_step(folder / DECODER, weights, sizes, embedding, scale, precision, reject)
+    shutil.copyfile(checkpoint.path / TOKENIZER, folder / TOKENIZER)
+    # The manifest goes last: an export that was interrupted is refused by its hashes.
+    write_manifest(folder, checkpoint, precision, command)
+    return load_bundle(folder)

@@ -1,0 +1,30 @@
+"""int8 of weights: symmetric, one scale per output channel (design, section 4).
+
+A weight is stored as signed int8 and met at run time by activations quantised to unsigned int8 over the whole
+tensor: the u8 x s8 kernel, which VNNI and AMX have in hardware. All of -127..127 is used. Without those instructions
+that product can saturate in 16 bits; `generation.session` asks ORT to widen the weights on such machines instead of
+halving their resolution on all (docs/adr/0010).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+LIMIT = 127
+
+
+def quantize_rows(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Quantise each row of a matrix on its own.
+
+    Args:
+        weight: [rows, columns]; a row is an output channel of a projection, or one token's embedding.
+
+    Returns:
+        int8 values [rows, columns] in -127..127, and scales [rows], so that values * scales[:, None] is near weight.
+    """
+    largest = np.abs(weight).max(axis=1)
+    # A row of zeros (the padding embedding) quantises to zeros under any scale.
+    scales = np.where(largest > 0, largest / LIMIT, 1.0).astype(np.float32)
+    values = np.rint(weight / scales[:, None]).clip(-LIMIT, LIMIT).astype(np.int8)
+    return values, scales
