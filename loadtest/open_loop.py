@@ -1,0 +1,195 @@
+"""Find the rate at which the objective breaks: Poisson arrivals at one rate after another.
+
+    python -m loadtest.open_loop                                       # the shipped demo, 10 to 120 calls a second
+    python -m loadtest.open_loop --url http://127.0.0.1:8000 --rates 20,40,80 --seconds 10
+
+Arrivals do not wait for answers. Latency is counted from the instant at which a call was due, so that time spent
+waiting for a connection, or for this program, is in the figures (coordinated omission would leave it out). The knee is
+the highest rate up to which every rate met the objective.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+from tqdm import tqdm
+
+from loadtest.gate import Objective, violations
+from loadtest.report import machine
+from loadtest.run import ROOT
+from loadtest.samples import Sample, judge_call, percentile
+from loadtest.stack import StackError, running_stack
+from loadtest.traffic import Call, Mix, Traffic, open_traffic
+
+DEFAULTS = Objective()
+WARM_UP_CALLS = 50
+
+
+@dataclass(slots=True)
+class Client:
+    """A small HTTP/1.1 client over kept-alive connections, cheap enough not to be what is measured."""
+
+    host: str
+    port: int
+    _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
+
+    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """POST JSON; the status and the body.
+
+        Raises:
+            OSError: there is no connection.
+            asyncio.IncompleteReadError: it ended before the answer did.
+        """
+        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self.host, self.port)
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            writer.write(head.encode("ascii") + body)
+            status_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            content = await reader.readexactly(int(headers["content-length"]))
+        except BaseException:
+            writer.close()
+            raise
+        if headers.get("connection", "").lower() == "close":
+            writer.close()
+        else:
+            self._idle.append((reader, writer))
+        return int(status_line.split(" ", 2)[1]), content
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for _, writer in self._idle:
+            writer.close()
+            await writer.wait_closed()
+        self._idle.clear()
+
+
+async def run_rate(client: Client, traffic: Traffic, rate: float, seconds: float, seed: int) -> list[Sample]:
+    """Send Poisson arrivals of one rate for so long; the samples, latency counted from when each call was due."""
+    arrivals = random.Random(seed)
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    samples: list[Sample] = []
+    due = began + arrivals.expovariate(rate)
+    async with asyncio.TaskGroup() as calls:
+        while due < began + seconds:
+            call = traffic.next_call()
+            body = json.dumps(call.body).encode()
+            await asyncio.sleep(max(0.0, due - clock()))
+            calls.create_task(_one(client, call, body, due, began, samples))
+            due += arrivals.expovariate(rate)
+    return samples
+
+
+async def _one(client: Client, call: Call, body: bytes, due: float, began: float, samples: list[Sample]) -> None:
+    clock = asyncio.get_running_loop().time
+    left = clock()
+    try:
+        status, content = await client.post(call.path, body)
+    except (OSError, asyncio.IncompleteReadError) as error:
+        status, content = 0, str(error).encode()
+    latency_ms = (clock() - due) * 1000
+    faults, outcomes = judge_call(call, status, content)
+    samples.append(
+        Sample(call.scenario, due - began, (left - due) * 1000, latency_ms, status, tuple(faults), tuple(outcomes))
+    )
+
+
+def find_knee(passed: dict[float, bool]) -> float | None:
+    """The highest rate up to which every rate passed, or None where not even the lowest did."""
+    knee = None
+    for rate in sorted(passed):
+        if not passed[rate]:
+            break
+        knee = rate
+    return knee
+
+
+async def _measure(
+    url: str, evidence: Path, rates: list[float], seconds: float, seed: int, objective: Objective
+) -> dict[float, bool]:
+    parts = urlsplit(url)
+    client = Client(parts.hostname or "127.0.0.1", parts.port or 80)
+    # Feed pages are left out: their size would blur what a rate means.
+    traffic = open_traffic(evidence, seed, Mix(batch=0))
+    passed: dict[float, bool] = {}
+    try:
+        for _ in range(WARM_UP_CALLS):
+            warm = traffic.next_call()
+            await client.post(warm.path, json.dumps(warm.body).encode())
+        _row(
+            ["rate/s", "sent/s", "p50 ms", "p90", "p95", "p99", "max", "429", "degraded", "shown", "wrong", "objective"]
+        )
+        for rate in tqdm(rates, unit="rate", leave=False):
+            samples = await run_rate(client, traffic, rate, seconds, seed)
+            missed = violations(samples, rate, seconds, objective) if samples else ["nothing was sent"]
+            passed[rate] = not missed
+            _row(_cells(samples, rate, seconds, missed))
+    finally:
+        await client.close()
+    return passed
+
+
+def _cells(samples: list[Sample], rate: float, seconds: float, missed: list[str]) -> list[str]:
+    latencies = [sample.latency_ms for sample in samples] or [0.0]
+    outcomes = [outcome for sample in samples for outcome in sample.outcomes]
+    answers = max(1, len(outcomes))
+    return [
+        f"{rate:g}", f"{len(samples) / seconds:.1f}",
+        *(f"{percentile(latencies, percent):.1f}" for percent in (50, 90, 95, 99)), f"{max(latencies):.1f}",
+        f"{sum(sample.refused for sample in samples) / max(1, len(samples)):.1%}",
+        f"{sum(bool(outcome.degraded) for outcome in outcomes) / answers:.1%}",
+        f"{sum(outcome.decision == 'recommend' for outcome in outcomes) / answers:.1%}",
+        str(sum(bool(sample.faults) for sample in samples)), "missed" if missed else "met",
+    ]  # fmt: skip
+
+
+def _row(cells: list[str]) -> None:
+    tqdm.write("".join(f"{cell:>9}" for cell in cells), file=sys.stdout)
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]}, help=__doc__)
+@click.option("--rates", default="10,20,40,60,80,100,120", help="Calls per second, one after another.")
+@click.option("--seconds", type=click.FloatRange(min=1), default=15.0, help="Time at each rate.")
+@click.option("--p99-ms", type=float, default=DEFAULTS.p99_ms, help="The most that p99 may be.")
+@click.option("--url", help="A running service, instead of starting one.")
+@click.option("--bundle", type=click.Path(path_type=Path), default=Path("demo/bundle"))
+@click.option("--evidence", type=click.Path(path_type=Path), default=Path("demo/evidence"))
+@click.option("--redis/--embedded", "use_redis", default=True, help="The store; Redis only where it is installed.")
+@click.option("--seed", type=int, default=0, help="Of the traffic and the arrivals.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("var/open_loop"), help="Folder of logs.")
+def main(
+    rates: str, seconds: float, p99_ms: float, url: str | None, bundle: Path, evidence: Path, use_redis: bool,
+    seed: int, output: Path,
+) -> None:  # fmt: skip
+    steps = [float(rate) for rate in rates.split(",")]
+    output.mkdir(parents=True, exist_ok=True)
+    origin = machine(ROOT)
+    try:
+        with ExitStack() as parts:
+            if url is None:
+                url = parts.enter_context(running_stack(bundle, evidence, output, use_redis)).url
+            passed = asyncio.run(_measure(url, evidence, steps, seconds, seed, Objective(p99_ms=p99_ms)))
+    except (StackError, OSError) as error:
+        click.echo(f"the check could not run: {error}", err=True)
+        sys.exit(2)
+    knee = find_knee(passed)
+    click.echo(f"\ncommit {origin['commit']}, {origin['cores']} cores of {origin['processor']}")
+    click.echo(
+        f"the objective holds up to {knee:g} calls a second" if knee else "the objective holds at none of the rates"
+    )
+
+
+if __name__ == "__main__":
+    main()

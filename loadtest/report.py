@@ -1,0 +1,111 @@
+"""What a run showed, as tables for people and a document for machines."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from loadtest.checks import STAGES
+from loadtest.histograms import Scrape, stage_quantiles_ms
+from loadtest.samples import Sample, percentile
+from loadtest.traffic import BATCH, SCENARIOS
+
+PERCENTS = (50.0, 90.0, 95.0, 99.0)
+SINGLES = "/recommend"
+
+
+def summarise(samples: Sequence[Sample], delta: Scrape | None) -> dict[str, Any]:
+    """Figures of the measured window; times in milliseconds.
+
+    Args:
+        samples: the calls of the window.
+        delta: what the service's metrics added in the window, where they could be read.
+    """
+    groups = {SINGLES: [s for s in samples if s.scenario != BATCH]}
+    groups |= {scenario: [s for s in samples if s.scenario == scenario] for scenario in SCENARIOS}
+    outcomes = [outcome for sample in samples for outcome in sample.outcomes]
+    stages = {stage: [o.timings_ms[stage] for o in outcomes if o.timings_ms[stage] > 0] for stage in STAGES}
+    quantiles = tuple(percent / 100 for percent in PERCENTS)
+    histograms = stage_quantiles_ms(delta, STAGES, quantiles) if delta else {}
+    names = [f"p{percent:g}" for percent in PERCENTS]
+    return {
+        "client_ms": {name: _distribution([s.latency_ms for s in group]) for name, group in groups.items() if group},
+        "stages_ms": {stage: _distribution(values) for stage, values in stages.items() if values},
+        "histogram_stages_ms": {s: dict(zip(names, values, strict=True)) for s, values in histograms.items()},
+        "lag_ms": _distribution([sample.lag_ms for sample in samples]),
+        "answers": len(outcomes),
+        "decisions": dict(Counter(outcome.label for outcome in outcomes).most_common()),
+        "degraded": dict(Counter(cause for outcome in outcomes for cause in outcome.degraded).most_common()),
+        "refused": sum(sample.refused for sample in samples),
+        "wrong": dict(Counter(sample.faults[0] for sample in samples if sample.faults).most_common(20)),
+    }
+
+
+def _distribution(values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {"count": 0}
+    found: dict[str, float] = {"count": len(values)}
+    found |= {f"p{percent:g}": round(percentile(values, percent), 2) for percent in PERCENTS}
+    return found | {"max": round(max(values), 2)}
+
+
+def machine(root: Path) -> dict[str, Any]:
+    """Where the figures come from: the commit, the processor, the load that was there before."""
+    try:
+        run = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, check=False)
+        commit = run.stdout.decode().strip() or None
+    except OSError:
+        commit = None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "commit": commit, "processor": _processor(), "cores": cores, "python": platform.python_version(),
+        "load_average_before": os.getloadavg()[0],
+    }  # fmt: skip
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def render(summary: Mapping[str, Any]) -> str:
+    """The summary as text."""
+    columns = ["count", *(f"p{percent:g}" for percent in PERCENTS), "max"]
+    parts = [
+        _table("at the client, ms", columns, summary["client_ms"]),
+        _table("stages as the answers say, ms", columns, summary["stages_ms"]),
+        _table("stages from /metrics, ms", columns[1:-1], summary["histogram_stages_ms"]),
+        _counts("decisions", summary["decisions"], summary["answers"]),
+        _counts("degraded", summary["degraded"], summary["answers"]),
+        f"refused (429)   {summary['refused']}",
+        f"sent late by    p99 {summary['lag_ms'].get('p99', 0):.1f} ms (the load generator's own lag)",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(title: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -> str:
+    if not rows:
+        return ""
+    width = max(len(title), *map(len, rows))
+    lines = [f"{title:<{width}}" + "".join(f"{column:>9}" for column in columns)]
+    lines += [f"{name:<{width}}" + "".join(_cells(values, columns)) for name, values in rows.items()]
+    return "\n".join(lines)
+
+
+def _cells(values: Mapping[str, float], columns: Sequence[str]) -> Iterable[str]:
+    return (f"{values[column]:>9.0f}" if column == "count" else f"{values[column]:>9.1f}" for column in columns)
+
+
+def _counts(title: str, counts: Mapping[str, int], total: int) -> str:
+    if not counts:
+        return f"{title:<16}none"
+    lines = [f"{title:<16}{name} {count} ({count / max(1, total):.1%})" for name, count in counts.items()]
+    return "\n".join([lines[0], *(" " * 16 + line[16:] for line in lines[1:])])
