@@ -1,0 +1,1 @@
+"""POST /recommend: the wire, the pipeline, the policy, and what watches them."""

@@ -1,0 +1,88 @@
+"""The ASGI application: routes, error bodies, OpenAPI, and the lifespan that starts and stops the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+
+from service import wire
+from service.asgi import Envelope
+from service.errors import RequestRefused
+from service.routes import build_router, json_response, refused
+from service.runner import GenerationRunner
+from service.runtime import Runtime
+from service.settings import Settings
+
+_DESCRIPTION = """
+Search queries for the bar below a short video, written by a generator from the evidence of that video.
+
+Ask `POST /recommend` when the next video is known. The answer comes within `deadline_ms`, with up to `num_queries`
+queries or with the reason for showing none; `degraded` says what was missing when it was made.
+""".strip()
+
+
+def create_app(settings: Settings, runner: GenerationRunner | None = None) -> FastAPI:
+    """Build the application; ``app.state.runtime`` is its Runtime.
+
+    Args:
+        settings: the whole tree.
+        runner: how generations are scheduled; by default one thread around the bundle's engine.
+
+    Raises:
+        BundleError: the bundle must not be served.
+        ConfigurationError: rules, terms or the event sink cannot be used.
+    """
+    runtime = Runtime(settings, runner)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            await runtime.start()
+            yield
+        finally:
+            await runtime.stop()
+
+    app = FastAPI(
+        title="OneBar", description=_DESCRIPTION, version=runtime.version()["service_version"], lifespan=lifespan,
+        redoc_url=None, redirect_slashes=False,
+    )  # fmt: skip
+    app.state.runtime = runtime
+    app.include_router(build_router(runtime))
+    app.add_middleware(Envelope, metrics=runtime.metrics)
+
+    @app.exception_handler(RequestRefused)
+    async def on_refusal(_: Request, refusal: RequestRefused) -> Response:
+        return refused(runtime, refusal)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(request: Request, error: HTTPException) -> Response:
+        body: dict[str, Any] = {
+            "error": "not_found" if error.status_code == 404 else "method_not_allowed",
+            "message": f"{request.method} {request.url.path} is not part of this service; /docs lists what is.",
+            "errors": [],
+            "request_id": None,
+        }
+        return json_response(body, error.status_code, error.headers)
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _openapi(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, with the request bodies that the routes read themselves."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    requests: list[Any] = [(wire.RecommendRequest, "validation"), (wire.BatchRequest, "validation")]
+    _, definitions = models_json_schema(requests, ref_template="#/components/schemas/{model}")
+    document["components"]["schemas"] |= definitions["$defs"]
+    return document

@@ -1,0 +1,201 @@
+"""The endpoints: bytes in, bytes out. What they mean is in ``wire``; what they do is in ``runtime``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from service import wire
+from service.answer import server_timing
+from service.asgi import ARRIVED_AT, TRACEPARENT
+from service.errors import BodyTooLarge, Fault, InvalidRequest, Overloaded, RequestRefused, UnsupportedMediaType
+from service.metrics import CONTENT_TYPE
+from service.parsing import load_json, validate
+from service.runtime import Runtime
+
+Result = TypeVar("Result")
+
+CLIENT_CLOSED_REQUEST = 499
+"""Written by nobody and read by nobody: the client has left; it only keeps the counts apart."""
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": wire.ErrorResponse, "description": text}
+    for status, text in {
+        413: "The body is over the limit.",
+        415: "The content type is not JSON.",
+        422: "The body is not what the contract says; every fault is named.",
+        429: "Overloaded; Retry-After says for how long.",
+        500: "The service failed on this request.",
+        503: "Not ready, or draining.",
+    }.items()
+}
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: _ERRORS[503]}
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response, in UTF-8 as people read it."""
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(content, status, headers, "application/json")
+
+
+def _body_schema(name: str) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{name}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+
+
+def build_router(runtime: Runtime) -> APIRouter:
+    """The routes of one service instance."""
+    router = APIRouter()
+    settings = runtime.settings
+
+    @router.post(
+        "/recommend",
+        response_model=wire.RecommendResponse,
+        responses=_ERRORS,
+        openapi_extra=_body_schema("RecommendRequest"),
+        summary="Write search queries for one video, or say that none should be shown.",
+    )
+    async def recommend(request: Request) -> Response:
+        runtime.refuse_unless_ready()
+        document = load_json(await _read_body(request, settings.max_body_bytes))
+        try:
+            asked = validate(wire.RecommendRequest, document)
+            answer = runtime.recommend(asked, request.scope[ARRIVED_AT], request.scope[TRACEPARENT])
+            body, timings_ms = await _unless_client_leaves(answer, request.receive)
+        except _ClientLeft:
+            runtime.metrics.cancelled()
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        except RequestRefused as refusal:
+            return refused(runtime, refusal, _request_id(document))
+        return json_response(body, headers={"server-timing": server_timing(timings_ms)})
+
+    @router.post(
+        "/recommend/batch",
+        response_model=wire.BatchResponse,
+        responses=_ERRORS,
+        openapi_extra=_body_schema("BatchRequest"),
+        summary="Answer up to 16 requests of one feed page, each with its own outcome.",
+    )
+    async def recommend_batch(request: Request) -> Response:
+        runtime.refuse_unless_ready()
+        document = load_json(await _read_body(request, settings.max_batch_body_bytes))
+        items = validate(wire.BatchRequest, document).requests
+        outcomes = asyncio.gather(*(_outcome(item, request) for item in items))
+        try:
+            results = await _unless_client_leaves(outcomes, request.receive)
+        except _ClientLeft:
+            runtime.metrics.cancelled()
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        return json_response({"results": results})
+
+    async def _outcome(item: Any, request: Request) -> dict[str, Any]:
+        try:
+            asked = validate(wire.RecommendRequest, item)
+            body, _ = await runtime.recommend(asked, request.scope[ARRIVED_AT], request.scope[TRACEPARENT])
+        except RequestRefused as refusal:
+            _count(runtime, refusal)
+            return {"status": refusal.status, "response": None, "error": refusal.body(_request_id(item))}
+        return {"status": 200, "response": body, "error": None}
+
+    @router.get("/healthz", response_model=wire.HealthResponse, summary="Whether the process works.")
+    async def healthz() -> Response:
+        return json_response({"status": "ok"})
+
+    @router.get(
+        "/readyz", response_model=wire.ReadyResponse, responses=_NOT_READY, summary="Whether it takes requests."
+    )
+    async def readyz() -> Response:
+        reason = runtime.not_ready_because
+        if reason:
+            return json_response(
+                {"error": "not_ready", "message": reason, "errors": [], "request_id": None}, 503, {"retry-after": "1"}
+            )
+        return json_response({"status": "ready"})
+
+    @router.get("/version", response_model=wire.VersionResponse, summary="What is running here.")
+    async def version() -> Response:
+        return json_response(runtime.version())
+
+    @router.get("/metrics", response_class=Response, summary="Metrics in Prometheus' text format.",
+                responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})  # fmt: skip
+    async def metrics() -> Response:
+        return Response(runtime.metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+    return router
+
+
+def refused(runtime: Runtime, refusal: RequestRefused, request_id: str | None = None) -> Response:
+    """The response of a refusal."""
+    _count(runtime, refusal)
+    return json_response(refusal.body(request_id), refusal.status, refusal.headers())
+
+
+def _count(runtime: Runtime, refusal: RequestRefused) -> None:
+    if isinstance(refusal, Overloaded):
+        runtime.metrics.refused(refusal.cause)
+
+
+def _request_id(document: Any) -> str | None:
+    """The request_id of a body that was refused, if it has a usable one."""
+    value = document.get("request_id") if isinstance(document, dict) else None
+    return value[: wire.MAX_ID_CHARACTERS] if isinstance(value, str) and value.isprintable() else None
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    """The body, read no further than the limit. Raises UnsupportedMediaType, BodyTooLarge and InvalidRequest."""
+    content_type = request.headers.get("content-type", "application/json")
+    media_type, _, parameters = content_type.partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if media_type.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
+        raise UnsupportedMediaType(content_type)
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdigit() or int(declared) > limit:
+        raise BodyTooLarge(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise BodyTooLarge(limit)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise InvalidRequest([Fault("body", "The client left before the body was complete.")]) from None
+    return b"".join(chunks)
+
+
+class _ClientLeft(Exception):
+    """The client closed the connection while its answer was being made."""
+
+
+async def _unless_client_leaves(work: Awaitable[Result], receive: Receive) -> Result:
+    """Await the work, but cancel it when the client leaves. Raises _ClientLeft."""
+    working = asyncio.current_task()
+    assert working is not None
+    left = False
+
+    async def watch() -> None:
+        nonlocal left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left = True
+        working.cancel()
+
+    watching = asyncio.create_task(watch())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if left and working.uncancel() == 0:
+            raise _ClientLeft from None
+        raise
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching

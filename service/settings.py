@@ -1,0 +1,102 @@
+"""Every setting of the service: one frozen tree, built in the entry point and handed down.
+
+Each field is an environment variable with the prefix ``ONEBAR_``; a nested one takes two underscores:
+``ONEBAR_EVENTS__SINK=redis_stream``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
+from service.errors import ConfigurationError
+from service.wire import MAX_DEADLINE_MS, MIN_DEADLINE_MS
+
+
+class _Branch(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureStoreSettings(_Branch):
+    """The feature store and how long a request waits for it."""
+
+    url: str = Field(default="memory://", description="redis://, rediss://, redis+cluster://, sqlite:/// or memory://.")
+    evidence: tuple[Path, ...] = Field(default=(), description="Files that are loaded at start; for memory:// alone.")
+    timeout_ms: float = Field(default=5.0, gt=0, description="The most that a request waits for the store.")
+    share: float = Field(default=0.3, gt=0, le=1, description="The most of its remaining time that a request waits.")
+
+
+class PersonalSettings(_Branch):
+    """The personal part of the evidence."""
+
+    threshold: float = Field(
+        default=PERSONAL_THRESHOLD, ge=-1, le=1, description="Cosine with the trigger over which a query counts."
+    )
+    limit: int = Field(default=PERSONAL_LIMIT, ge=0, le=64, description="The most queries in the personal part.")
+
+
+class EventSettings(_Branch):
+    """Where the event of each answer goes."""
+
+    sink: Literal["jsonl", "redis_stream", "none"] = "jsonl"
+    path: str = Field(default="-", description="The file that JSON lines are appended to; - is standard output.")
+    url: str = Field(default="redis://localhost:6379/0", description="The Redis of the stream.")
+    stream: str = "onebar:events"
+    stream_max_length: int = Field(default=1_000_000, gt=0, description="The stream is trimmed to about this length.")
+    queue_size: int = Field(
+        default=10_000, gt=0, description="Events that wait for the sink; more are dropped and counted."
+    )
+
+
+class Settings(BaseSettings):
+    """The whole tree; ``onebar serve`` builds it from the environment and its options."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ONEBAR_", env_nested_delimiter="__", frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    bundle: Path = Field(default=Path("demo/bundle"), description="The folder of the bundle.")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    rules: Path | None = Field(default=None, description="YAML file of business rules.")
+    prohibited_terms: Path | None = Field(default=None, description="File of category<TAB>term lines.")
+
+    default_deadline_ms: float = Field(default=25.0, ge=MIN_DEADLINE_MS, le=MAX_DEADLINE_MS)
+    response_reserve_ms: float = Field(
+        default=1.0, ge=0, description="Kept back from generation, for policy and sending."
+    )
+    max_queue: int = Field(default=64, ge=1, description="Requests inside at once; a further one gets 429.")
+    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
+    max_batch_body_bytes: int = Field(default=256 * 1024, ge=1024)
+    intra_op_threads: int = Field(
+        default=1, ge=0, le=64, description="Threads of ONNX Runtime; 0 takes the cgroup's cores."
+    )
+    explain_enabled: bool = True
+    drain_seconds: float = Field(default=1.0, ge=0, description="How long /readyz answers 503 before the port closes.")
+    shutdown_seconds: int = Field(default=15, ge=1, description="How long requests in flight may take after that.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    store: FeatureStoreSettings = FeatureStoreSettings()
+    personal: PersonalSettings = PersonalSettings()
+    events: EventSettings = EventSettings()
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Build the tree from the environment; ``overrides`` that are not None win over it.
+
+    Raises:
+        ConfigurationError: names every wrong variable and what is wrong with it.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = [
+            f"ONEBAR_{'__'.join(str(part) for part in detail['loc']).upper()}: {detail['msg']}"
+            for detail in error.errors(include_url=False)
+        ]
+        raise ConfigurationError("The settings are wrong. " + "; ".join(faults) + ".") from error
