@@ -72,5 +72,5 @@ def world_report(directory: Path, day: int | None, sample: int, as_json: bool) -
     for section, values in figures.items():
         click.echo(section)
         for name, value in values.items():
-            shown = f"{value:,.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+            shown = f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
             click.echo(f"  {name:<38} {shown:>14}")

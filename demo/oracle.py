@@ -135,9 +135,7 @@ class Reader:
     person: bool = False
 
 
-def bound(
-    world_dir: Path | str, day: int, reader: Reader, sample: int = 500, draws: int = 60
-) -> dict[str, float]:
+def bound(world_dir: Path | str, day: int, reader: Reader, sample: int = 500, draws: int = 60) -> dict[str, float]:
     """What an ideal reader reaches on a day: the oracle's posterior given only what the evidence names.
 
     For each target, videos that agree with it in every named part are drawn by appeal (they stand for the prior over
@@ -203,4 +201,3 @@ def _part_keys(truth: Truth) -> dict[str, NDArray[np.int64]]:
         "use": numbered([catalogue.uses[p] for p in product]),
         "aspect": triggers.aspect.astype(np.int64),
     }
-

@@ -170,7 +170,9 @@ def read_table(dataset: Path | str, name: str, columns: Sequence[str] | None = N
     """
     path = table_path(dataset, name)
     if not path.is_file():
-        raise TableError(f"{path} is missing; write it as docs/data_formats.md says, or make a demo world: onebar world OUT")
+        raise TableError(
+            f"{path} is missing; write it as docs/data_formats.md says, or make a demo world: onebar world OUT"
+        )
     try:
         table = pq.read_table(path, columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
@@ -192,7 +194,8 @@ def conform(table: pa.Table, name: str, *, where: str, columns: Sequence[str] | 
     arrays = []
     for wanted in fields:
         if wanted.name not in table.column_names:
-            raise TableError(f"{where}: no column {wanted.name!r} ({wanted.type}); it has {', '.join(table.column_names)}")
+            has = ", ".join(table.column_names)
+            raise TableError(f"{where}: no column {wanted.name!r} ({wanted.type}); it has {has}")
         column = table.column(wanted.name)
         if column.type != wanted.type:
             try:
@@ -203,7 +206,9 @@ def conform(table: pa.Table, name: str, *, where: str, columns: Sequence[str] | 
                 ) from error
         if not wanted.nullable and column.null_count:
             row = pc.index(pc.is_null(column), True).as_py()
-            raise TableError(f"{where}: column {wanted.name!r} may hold no null, but {column.null_count} do (first: row {row})")
+            raise TableError(
+                f"{where}: column {wanted.name!r} may hold no null, but {column.null_count} rows do (first: row {row})"
+            )
         arrays.append(column)
     return pa.table(arrays, schema=pa.schema(fields))
 
@@ -219,12 +224,14 @@ def validate(table: pa.Table, name: str, *, where: str) -> None:
         odd = pc.invert(pc.is_in(table[column], value_set=pa.array(allowed)))
         if pc.any(odd).as_py():
             row = pc.index(odd, True).as_py()
-            raise TableError(f"{where}: row {row} has {column} {table[column][row].as_py()!r}; allowed are {', '.join(allowed)}")
+            value = table[column][row].as_py()
+            raise TableError(f"{where}: row {row} has {column} {value!r}; allowed are {', '.join(allowed)}")
     for column, lowest in spec.minimum.items():
         low = pc.less(table[column], lowest)
         if pc.any(low).as_py():
             row = pc.index(low, True).as_py()
-            raise TableError(f"{where}: row {row} has {column} {table[column][row].as_py()}; it cannot be under {lowest}")
+            value = table[column][row].as_py()
+            raise TableError(f"{where}: row {row} has {column} {value}; it cannot be under {lowest}")
     if spec.key and table.num_rows:
         distinct = table.group_by(list(spec.key)).aggregate([([], "count_all")]).num_rows
         if distinct != table.num_rows:

@@ -118,15 +118,14 @@ def misspell(registry: QueryRegistry, intents: Intents, share: float, rng: np.ra
         at = int(rng.integers(1, len(text) - 2))
         if " " in text[at : at + 2]:
             continue
-        wrong = text[:at] + text[at + 1] + text[at] + text[at + 2 :] if rng.random() < 0.5 else text[:at] + text[at + 1 :]
+        swapped = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+        wrong = swapped if rng.random() < 0.5 else text[:at] + text[at + 1 :]
         kind = int(registry.types(out[row : row + 1])[0])
         out[row] = registry.add([wrong], [int(intents.form[row])], [kind])[0]
     return out
 
 
-def watch(
-    world: World, registry: QueryRegistry, policy: LoggingPolicy, day: int, rng: np.random.Generator
-) -> Watching:
+def watch(world: World, registry: QueryRegistry, policy: LoggingPolicy, day: int, rng: np.random.Generator) -> Watching:
     """Plays one day's impressions; the intent is drawn first, so clicked and typed targets share one distribution."""
     rates = world.spec.rates
     count = int(world.spec.impressions_per_day * (1.0 + 0.08 * np.sin(day * 2 * np.pi / 7)))
@@ -188,9 +187,7 @@ def _choose_videos(world: World, user: Array, day: int, rng: np.random.Generator
     return out
 
 
-def browse(
-    world: World, count: int, day: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], Triggers]:
+def browse(world: World, count: int, day: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Triggers]:
     """Who searches with no video in mind, and for what: launched products of the departments they like.
 
     Returns:

@@ -137,9 +137,7 @@ def _play_day(
         video=seen.video[bar], engaged=engaged[bar], order=order[bar],
     )  # fmt: skip
     query, form = seen.typed_query[typed], seen.intents.form[typed]
-    logs.searches(
-        day, after[typed], seen.user[typed], query, form, product[typed], 1, rng, video=seen.video[typed]
-    )
+    logs.searches(day, after[typed], seen.user[typed], query, form, product[typed], 1, rng, video=seen.video[typed])
     count = int(world.spec.users * _BROWSING_PER_USER_DAY)
     user, triggers, boxed, box_form, box_second = _browse(world, registry, day, count, rng)
     logs.searches(day, box_second, user, boxed, box_form, triggers.product, 2, rng)

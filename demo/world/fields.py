@@ -11,7 +11,7 @@ from demo.world.catalogue import Catalogue
 from demo.world.safety import TERMS, disguise
 from demo.world.spec import Rates, WorldSpec
 from demo.world.videos import Videos
-from demo.world.vocabulary import ASPECTS, phrases, safety
+from demo.world.vocabulary import ASPECTS, phrases
 
 PARTS = ("noun", "brand", "model", "feat", "feat2", "kind", "use", "aspect")
 """What a text may name; bit k of a mask stands for PARTS[k]."""
@@ -75,7 +75,7 @@ def make_fields(spec: WorldSpec, catalogue: Catalogue, videos: Videos, rng: np.r
                 mask = np.zeros_like(mask)
                 texts[name][row] = _unsafe_text(name, words, rates, rng)
             elif name == "summary":
-                texts[name][row] = _summary(words, mask, rng)
+                texts[name][row] = _summary(words, mask, rates, rng)
             elif name == "item_title":
                 texts[name][row] = _item_title(words, mask, rng)
             else:
@@ -126,7 +126,7 @@ def _spoken(
     """A caption or a title: chatty, with hashtags and promotion, and what of the product it names after all."""
     subject = _subject(words, mask) or _pick("vague", rng)
     aspect = words.parts["aspect"] if mask[PARTS.index("aspect")] else ""
-    pattern = _pick(f"hint_{aspect}" if aspect else "plain", rng)
+    pattern = _pick(f"hint_{aspect}" if aspect else "selling" if rng.random() < rates.selling else "plain", rng)
     mask = mask.copy()
     mask[PARTS.index("use")] |= "{use}" in pattern
     text = pattern.format(s=subject, use=words.parts["use"], price=words.price)
@@ -141,7 +141,7 @@ def _spoken(
         if chance[3] < rates.mention:
             text += f" @{words.author.replace(' ', '_').lower()}{int(rng.integers(100))}"
         if chance[4] < rates.url:
-            text += f" https://shop.example/{int(rng.integers(1e6))}"
+            text += f" https://shop.example/{int(rng.integers(1_000_000))}"
     if chance[5] < rates.hashtags:
         tags = _pick("tags", rng).split()
         chosen = [tags[i] for i in rng.choice(len(tags), int(rng.integers(1, 4)), replace=False)]
@@ -163,7 +163,7 @@ def _item_title(words: _Words, mask: NDArray[np.bool_], rng: np.random.Generator
     return f"{text} {extras[int(rng.integers(len(extras)))]}" if rng.random() < 0.6 else text
 
 
-def _summary(words: _Words, mask: NDArray[np.bool_], rng: np.random.Generator) -> str:
+def _summary(words: _Words, mask: NDArray[np.bool_], rates: Rates, rng: np.random.Generator) -> str:
     """What a multimodal model or OCR and speech recognition make of the frames and the sound."""
     has = dict(zip(PARTS, mask.tolist(), strict=True))
     parts = words.parts
@@ -171,6 +171,9 @@ def _summary(words: _Words, mask: NDArray[np.bool_], rng: np.random.Generator) -
     label = " ".join(parts[p] for p in ("brand", "model") if has[p])
     thing = f"{look} {parts['noun'] if has['noun'] else 'product'}".strip()
     use = f" for {parts['use']}" if has["use"] else ""
+    if not has["aspect"] and rng.random() < rates.selling:
+        text = _pick("seller_summaries", rng).format(s=" ".join(part for part in (label, thing) if part) + use)
+        return f"{_pick('summary_prefixes', rng)} {text}." if rng.random() < 0.7 else f"{text}."
     if rng.random() < 0.3:
         said = f"{_pick('asr_openers', rng)} {thing}{use}"
         if has["aspect"]:
@@ -196,11 +199,9 @@ def _summary(words: _Words, mask: NDArray[np.bool_], rng: np.random.Generator) -
 def _unsafe_text(name: str, words: _Words, rates: Rates, rng: np.random.Generator) -> str:
     """A caption or summary that gives an unsafe video away."""
     if name == "summary":
-        options = safety("summaries")
-        text = options[int(rng.integers(len(options)))].format(t=words.term)
+        text = _pick("seller_summaries", rng).format(s=words.term)
         return f"{_pick('summary_prefixes', rng)} {text}." if rng.random() < 0.7 else f"{text}."
-    options = safety("openers")
-    text = options[int(rng.integers(len(options)))].format(t=disguise(words.term, words.trick))
+    text = _pick("selling", rng).format(s=disguise(words.term, words.trick))
     if rng.random() < rates.hashtags:
         text += f" #{_pick('tags', rng).split()[0]}"
     return text + (" 🔥" if rng.random() < rates.emoji else "")

@@ -111,7 +111,10 @@ class Logs:
         engaged: Array | None = None,
         order: Array | None = None,
     ) -> None:
-        """Logs searches and their item clicks; -1 in `video` or `previous` is null. `engaged` and `order` of bar clicks."""
+        """Logs searches and their item clicks; -1 in `video` or `previous` is null.
+
+        `engaged` and `order` are what `impressions` returned, for bar clicks.
+        """
         count = len(user)
         clicks = np.where(form >= 0, rng.poisson(_CLICKS_MEAN, count), rng.random(count) < _CLICKS_OTHER)
         clicks = clicks.astype(np.int32)
@@ -138,7 +141,7 @@ class Logs:
         )
 
     def search_clicks(self, day: int, live: Array, specific: Array, rng: np.random.Generator) -> None:
-        """Logs which videos the day's searches led to: one of the same product, or of the same type for general queries.
+        """Logs which videos the day's searches led to: of the same product, or of the same type for general queries.
 
         Args:
             day: the day whose searches are complete.
@@ -146,8 +149,10 @@ class Logs:
             specific: bool[F], forms that mean one product.
         """
         table = self._columns["searches"]
-        clicks, product, form, query = (table[name][-4:] for name in ("item_clicks", "product", "form", "query"))
-        clicks, product, form, query = (np.concatenate(part) for part in (clicks, product, form, query))
+        # The day's searches were appended in as many parts as there are sources.
+        clicks, product, form, query = (
+            np.concatenate(table[name][-len(SOURCES) :]) for name in ("item_clicks", "product", "form", "query")
+        )
         first = self._searches
         self._searches += len(clicks)
         rows = np.repeat(np.arange(len(clicks)), np.where(form >= 0, np.minimum(clicks, 2), 0))

@@ -30,6 +30,7 @@ class Rates:
     clickbait: float = 0.20
     url: float = 0.04
     shouting: float = 0.06
+    selling: float = 0.15
     unsafe: float = 0.04
     unsafe_only_in_summary: float = 0.30
     unsafe_disguised: float = 0.30

@@ -61,8 +61,8 @@ class Trend:
 
 
 def make_trends(spec: WorldSpec, catalogue: Catalogue, rng: np.random.Generator) -> tuple[Trend, ...]:
-    """Draws new trends for every day: about one for forty product types a day, never fewer than three."""
-    each_day = max(3, len(catalogue.types) // 10)
+    """Draws new trends for every day: one for ten product types a day."""
+    each_day = len(catalogue.types) // 10
     return tuple(
         Trend(str(rng.choice(words("trends"))), int(kind), day)
         for day in range(1 - _TREND_DAYS, spec.days)
@@ -70,16 +70,12 @@ def make_trends(spec: WorldSpec, catalogue: Catalogue, rng: np.random.Generator)
     )
 
 
-def make_videos(
-    spec: WorldSpec, catalogue: Catalogue, trends: tuple[Trend, ...], rng: np.random.Generator
-) -> Videos:
+def make_videos(spec: WorldSpec, catalogue: Catalogue, trends: tuple[Trend, ...], rng: np.random.Generator) -> Videos:
     """Draws the videos, oldest first; a video shows only products that are launched by then."""
     stock = int(spec.videos * spec.rates.stock_videos)
-    created = np.sort(
-        np.concatenate(
-            [rng.integers(-STOCK_AGE_DAYS, 0, stock), np.arange(spec.videos - stock) * spec.days // (spec.videos - stock)]
-        )
-    ).astype(np.int32)
+    fresh = spec.videos - stock
+    before = np.sort(rng.integers(-STOCK_AGE_DAYS, 0, stock))
+    created = np.concatenate([before, np.arange(fresh) * spec.days // fresh]).astype(np.int32)
     product = _draw_products(catalogue, created, rng)
     leading, leading_words, trending = _draw_leading(spec, catalogue, trends, created, product, rng)
     triggers = Triggers(
@@ -104,9 +100,7 @@ def make_videos(
     )
 
 
-def _draw_products(
-    catalogue: Catalogue, created: NDArray[np.int32], rng: np.random.Generator
-) -> NDArray[np.int32]:
+def _draw_products(catalogue: Catalogue, created: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
     """int32[V], the product of each video; products that were launched lately are shown more."""
     out = np.empty(len(created), dtype=np.int32)
     base = catalogue.product_weight * catalogue.type_weight[catalogue.product_type]
