@@ -17,6 +17,7 @@ from evidence.assemble import select_text
 from evidence.cleaning import strip_summary_prefix
 from evidence.embedding import EMBEDDING_VERSION, embed, trigger_text
 from evidence.schema import RawText
+from offline.ranked import FloatArray, IntArray
 
 Matrix = npt.NDArray[np.float32]
 
@@ -42,6 +43,9 @@ class HashedEmbedder:
         return embed(texts)
 
 
+_CHUNK_PAIRS = 1 << 17
+"""(trigger, query) pairs whose vectors are gathered at once: 2 x 128 MiB at 256 dimensions."""
+
 TEXT_FIELDS = ("caption", "photo_title", "title", "item_title")
 
 
@@ -53,3 +57,12 @@ def embed_videos(videos: pa.Table, embedder: Embedder) -> Matrix:
         for *fields, summary in zip(*columns, strict=True)
     ]
     return embedder.embed(texts)
+
+
+def pair_similarity(left: Matrix, left_rows: IntArray, right: Matrix, right_rows: IntArray) -> FloatArray:
+    """float32 [n], inner products of paired rows, gathered in chunks so that memory stays bounded."""
+    products = np.empty(len(left_rows), np.float32)
+    for start in range(0, len(left_rows), _CHUNK_PAIRS):
+        part = slice(start, start + _CHUNK_PAIRS)
+        products[part] = np.einsum("nd,nd->n", left[left_rows[part]], right[right_rows[part]])
+    return products

@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from offline.embedder import TEXT_FIELDS
 from offline.errors import SettingsError
-from offline.intent import item_intent
 from offline.logs import BAR, BoolArray, Logs
 from offline.prepare import Prepared
 from offline.ranked import FloatArray, IntArray
@@ -115,8 +114,7 @@ def write_examples(
     logs = prepared.logs
     splits = split_days(logs, settings)
     out.mkdir(parents=True, exist_ok=True)
-    intent = item_intent(logs, prepared.query_vectors, splits[0].labels_before, prepared.settings.intent)
-    has_intent = intent >= prepared.settings.intent.threshold
+    has_intent = prepared.has_intent(splits[0].labels_before)
     generator = np.random.default_rng(settings.seed)
     counts: dict[str, int] = {}
     with tqdm(

@@ -22,7 +22,7 @@ from offline.ranked import FloatArray
 
 Doubles = npt.NDArray[np.float64]
 
-_NEWTON_STEPS = 12
+_NEWTON_STEPS = 8
 _RIDGE = 1.0
 
 
@@ -80,7 +80,7 @@ def _fit_logistic(features: Matrix, positives: Doubles, trials: Doubles) -> tupl
         curvature = (design * (trials * predicted * (1 - predicted))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(curvature, gradient)
         beta += step
-        if np.abs(step).max() < 1e-6:
+        if np.abs(step).max() < 1e-2:
             break
     return beta[:-1], float(beta[-1])
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 from tqdm import tqdm
 
 from offline.anchors import AnchorSettings, anchors_as_of
 from offline.embedder import Embedder, HashedEmbedder, Matrix, embed_videos
 from offline.histories import HistorySettings, histories_as_of
-from offline.intent import IntentSettings
-from offline.logs import Logs, load_logs
+from offline.intent import IntentSettings, item_intent
+from offline.logs import BoolArray, Logs, load_logs
 from offline.ranked import IntArray, RankedQueries
 from offline.user_histories import UserSettings
 
@@ -47,10 +48,19 @@ class Prepared:
     video_vectors: Matrix
     query_vectors: Matrix
 
+    def has_intent(self, before_day: int) -> BoolArray:
+        """bool[queries], which have item-search intent as far as days before `before_day` tell."""
+        intent = item_intent(self.logs, self.query_vectors, before_day, self.settings.intent)
+        return np.asarray(intent >= self.settings.intent.threshold)
+
     def collaborative(self, photos: IntArray, as_of_day: int) -> tuple[RankedQueries, RankedQueries]:
         """Anchors and histories of these videos, one row each, at the start of `as_of_day`."""
-        anchors = anchors_as_of(self.logs, self.video_vectors, photos, as_of_day, self.settings.anchors)
-        histories = histories_as_of(self.logs, as_of_day, self.settings.histories).take(photos)
+        logs, settings = self.logs, self.settings
+        usable = self.has_intent(as_of_day)
+        anchors = anchors_as_of(
+            logs, self.video_vectors, self.query_vectors, photos, as_of_day, settings.anchors, usable
+        )
+        histories = histories_as_of(logs, as_of_day, settings.histories, usable).take(photos)
         return anchors, histories
 
 

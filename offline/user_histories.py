@@ -12,12 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
-from offline.embedder import Matrix
+from offline.embedder import Matrix, pair_similarity
 from offline.logs import Logs
-from offline.ranked import FloatArray, IntArray, RankedQueries, offsets_of, positions_within, rank_queries
-
-_CHUNK_PAIRS = 1 << 17
-"""(trigger, query) pairs whose vectors are gathered at once: 2 x 128 MiB at 256 dimensions."""
+from offline.ranked import IntArray, RankedQueries, offsets_of, positions_within, rank_queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ def filter_personal_rows(
         n rows; weights are similarities.
     """
     rows = np.repeat(np.arange(len(photos)), pasts.lengths)
-    similarity = _pair_similarity(trigger_vectors, photos[rows], query_vectors, pasts.queries)
+    similarity = pair_similarity(trigger_vectors, photos[rows], query_vectors, pasts.queries)
     over = similarity > settings.personal_threshold
     rows, queries, similarity = rows[over], pasts.queries[over], similarity[over]
     recency = positions_within(pasts.offsets)[over]
@@ -79,12 +76,3 @@ def filter_personal_rows(
     kept = positions_within(offsets_of(np.bincount(rows, minlength=len(photos)))) < settings.personal_limit
     lengths = np.bincount(rows[kept], minlength=len(photos))
     return RankedQueries(offsets_of(lengths), queries[kept], similarity[kept])
-
-
-def _pair_similarity(left: Matrix, left_rows: IntArray, right: Matrix, right_rows: IntArray) -> FloatArray:
-    """Inner products of paired rows, gathered in chunks so that memory stays bounded."""
-    products = np.empty(len(left_rows), np.float32)
-    for start in range(0, len(left_rows), _CHUNK_PAIRS):
-        part = slice(start, start + _CHUNK_PAIRS)
-        products[part] = np.einsum("nd,nd->n", left[left_rows[part]], right[right_rows[part]])
-    return products
