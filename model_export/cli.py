@@ -1,0 +1,75 @@
+"""`onebar export`: a checkpoint into a bundle."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evidence.errors import EvidenceError
+from evidence.render import Renderer
+from generation.bundle import FILES, PRECISIONS
+from generation.errors import GenerationError
+from model_export.checkpoint import load_checkpoint
+from model_export.errors import ExportError
+from model_export.export import export_bundle
+from model_export.inputs import rendered_sources
+from model_export.manifest import record
+from model_export.verify import check_parity, measure_parity
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("bundle", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
+@click.option(
+    "--parity-inputs",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Examples table to measure parity on. Without it the manifest's parity section stays empty.",
+)
+@click.option(
+    "--parity-count", type=click.IntRange(min=1), default=200, show_default=True, help="Sources to measure parity on."
+)
+def export(checkpoint: Path, bundle: Path, precision: str, parity_inputs: Path | None, parity_count: int) -> None:
+    """Turn CHECKPOINT, a folder that `onebar train` wrote, into BUNDLE, the folder that `onebar serve` reads.
+
+    Two ONNX graphs are written, with the tokenizer and a manifest of hashes. With --parity-inputs, the answers of the
+    graphs are compared with those of transformers and of optimum, and the outcome is written into the manifest; fp32
+    graphs that do not answer token for token as transformers does are an error.
+
+    \b
+    Example:
+      onebar export build/checkpoint build/bundle --parity-inputs build/examples_test.parquet
+    """
+    command = f"onebar export {checkpoint.name} {bundle.name} --precision {precision}"
+    if parity_inputs:
+        command += f" --parity-inputs {parity_inputs.name} --parity-count {parity_count}"
+    try:
+        source = load_checkpoint(checkpoint)
+        made = export_bundle(source, bundle, precision, command)
+        size = sum((bundle / name).stat().st_size for name in FILES)
+        click.echo(f"{bundle}: model {made.model_version}, {precision}, {size / 1e6:.1f} MB")
+        if parity_inputs is None:
+            return
+        sources = rendered_sources(parity_inputs, Renderer(made.tokenizer, made.render_budgets), parity_count)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracer that optimum exports with has much to say
+            report = measure_parity(source, made, sources)
+        record(bundle, "parity", report)
+        _show(report)
+        check_parity(report)
+    except (ExportError, GenerationError, EvidenceError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _show(report: dict[str, Any]) -> None:
+    click.echo(f"{'':24}{'lists':>8}{'tops':>8}{'overlap':>9}{'max score difference':>22}")
+    for name in ("fp32_vs_transformers", "fp32_vs_optimum", "int8_vs_fp32"):
+        if name in report:
+            found = report[name]
+            click.echo(
+                f"{name:24}{found['identical_lists']:>8.1%}{found['identical_tops']:>8.1%}"
+                f"{found['mean_overlap']:>9.1%}{found['max_score_difference']:>22.2g}"
+            )
