@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evidence.assemble import build_evidence, clean_queries
-from evidence.embedding import Matrix, embed, filter_personal, trigger_text
+from evidence.embedding import DIMENSION, Matrix, embed, filter_personal, trigger_text
 from evidence.schema import Evidence, RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
 from service.settings import PersonalSettings
@@ -71,24 +71,22 @@ def _personal(
         if not overridden and photo.embedding_version is not None:
             return (), True
         trigger = embed([trigger_text(evidence.text, evidence.summary)])[0]
+    elif trigger.shape != (DIMENSION,):
+        return (), True
     queries = list(clean_queries(recent))
-    vectors = [embed(queries)]
-    mismatch = False
-    if user is not None and user.queries:
-        past, past_vectors, mismatch = _past(user)
-        queries += past
-        vectors.append(past_vectors)
-    matrix = np.concatenate(vectors)
-    if not queries or matrix.shape[1] != trigger.shape[0]:
-        return (), mismatch or bool(queries)
-    return filter_personal(trigger, queries, matrix, settings.threshold, settings.limit), mismatch
+    vectors = embed(queries)
+    past, past_vectors, mismatch = _past(user)
+    personal = filter_personal(
+        trigger, queries + past, np.concatenate([vectors, past_vectors]), settings.threshold, settings.limit
+    )
+    return personal, mismatch
 
 
-def _past(user: UserRecord) -> tuple[list[str], Matrix, bool]:
-    """A user's stored queries with their vectors; none where the vectors are of another version."""
-    queries = list(user.queries[:MAX_PERSONAL_CANDIDATES])
-    if user.embeddings is not None:
-        return queries, user.embeddings[: len(queries)], False
-    if user.embedding_version is not None:
+def _past(user: UserRecord | None) -> tuple[list[str], Matrix, bool]:
+    """A user's stored queries with their vectors, and whether they were left out because of their version."""
+    queries = list(user.queries[:MAX_PERSONAL_CANDIDATES]) if user else []
+    if user is None or (user.embeddings is None and user.embedding_version is None):
+        return queries, embed(queries), False
+    if user.embeddings is None or user.embeddings.shape[1] != DIMENSION:
         return [], embed([]), True
-    return queries, embed(queries), False
+    return queries, user.embeddings[: len(queries)], False

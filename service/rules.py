@@ -18,6 +18,7 @@ from service.errors import RulesError
 from service.normalize import query_key
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
+_MAX_DEPTH = 8
 
 Location = tuple[int | str, ...]
 
@@ -116,6 +117,8 @@ def _parse(path: Path, content: bytes) -> tuple[Any, dict[Location, int], list[s
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise RulesError(str(path), [f":{line}: it is not YAML ({error.problem}); mend this line"]) from error
+    except RecursionError as error:
+        raise RulesError(str(path), [": it is nested without end; see rules.example.yaml for its form"]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RulesError(str(path), [f": it is not YAML in UTF-8 ({str(error).splitlines()[0]})"]) from error
     lines: dict[Location, int] = {}
@@ -128,6 +131,8 @@ def _parse(path: Path, content: bytes) -> tuple[Any, dict[Location, int], list[s
 def _walk(node: yaml.Node, location: Location, lines: dict[Location, int], duplicates: list[str]) -> None:
     """Note the line of every node, and keys that stand twice (YAML would silently take the last)."""
     lines.setdefault(location, node.start_mark.line + 1)
+    if len(location) > _MAX_DEPTH:  # an alias may stand inside of itself
+        return
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*location, str(key.value))

@@ -53,7 +53,7 @@ class DrainingServer(uvicorn.Server):
 def run(app: FastAPI, settings: Settings) -> bool:
     """Serve until a signal comes. Returns whether the application started."""
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    disable_created_metrics()  # they double the series of every counter and say nothing here
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series of every counter and say nothing here
     config = uvicorn.Config(
         app,
         host=settings.host,

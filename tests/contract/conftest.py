@@ -1,0 +1,7 @@
+"""The bundle that these tests serve."""
+
+from __future__ import annotations
+
+from tests.fixtures.serving import bundle_path
+
+__all__ = ["bundle_path"]

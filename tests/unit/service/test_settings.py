@@ -1,0 +1,46 @@
+"""The tree of settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.errors import ConfigurationError
+from service.settings import load_settings
+
+
+def test_environment_and_overrides(monkeypatch):
+    monkeypatch.setenv("ONEBAR_PORT", "9000")
+    monkeypatch.setenv("ONEBAR_STORE__URL", "redis://r:6379/0")
+    monkeypatch.setenv("ONEBAR_EVENTS__SINK", "redis_stream")
+    settings = load_settings(port=9001, host=None, bundle=Path("b"))
+    assert (settings.port, settings.host, settings.bundle) == (9001, "127.0.0.1", Path("b"))
+    assert settings.store.url == "redis://r:6379/0"
+    assert settings.store.timeout_ms == 5.0
+    assert settings.events.sink == "redis_stream"
+
+
+def test_an_option_of_a_branch_leaves_its_other_variables(monkeypatch):
+    monkeypatch.setenv("ONEBAR_STORE__TIMEOUT_MS", "3")
+    settings = load_settings(store={"url": "memory://"})
+    assert (settings.store.url, settings.store.timeout_ms) == ("memory://", 3.0)
+
+
+def test_it_is_frozen_all_the_way_down():
+    settings = load_settings()
+    with pytest.raises(ValidationError):
+        settings.port = 1
+    with pytest.raises(ValidationError):
+        settings.store.url = "redis://elsewhere"
+
+
+def test_every_wrong_variable_is_named(monkeypatch):
+    monkeypatch.setenv("ONEBAR_PORT", "eighty")
+    monkeypatch.setenv("ONEBAR_DEFAULT_DEADLINE_MS", "0")
+    monkeypatch.setenv("ONEBAR_EVENTS__SINK", "kafka")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    for name in ("ONEBAR_PORT", "ONEBAR_DEFAULT_DEADLINE_MS", "ONEBAR_EVENTS__SINK"):
+        assert name in str(caught.value)
