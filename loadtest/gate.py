@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +23,12 @@ class Objective:
             included), or they were refused with 429.
         min_recommend_share: of answers to `/recommend` that show something. The demo's unsafe videos, some 4 % of
             them, must show nothing, and the head of a Zipf distribution may hold one.
-        min_rate_share: of the intended rate that was sent; under it the run says nothing about the service.
-        max_lag_ms: p99 of how late calls left the load generator; over it the run says nothing either.
+        max_lag_ms: p99 of how late calls left the load generator; over it the run says nothing about the service.
     """
 
     p99_ms: float = 30.0
     max_degraded_share: float = 0.01
     min_recommend_share: float = 0.75
-    min_rate_share: float = 0.95
     max_lag_ms: float = 20.0
 
 
@@ -62,9 +61,10 @@ def violations(samples: Sequence[Sample], rate: float, seconds: float, objective
     shown = sum(outcome.decision == "recommend" for outcome in outcomes) / max(1, len(outcomes))
     if shown < objective.min_recommend_share:
         found.append(f"{shown:.1%} of the answers show something, under {objective.min_recommend_share:.0%}")
-    sent = len(samples) / seconds
-    if sent < rate * objective.min_rate_share:
-        found.append(f"only {sent:.1f} of {rate:g} calls a second were sent; the run is void")
+    expected = rate * seconds
+    # Arrivals are random: their count strays by its own square root, and hardly ever by four of them.
+    if len(samples) < expected - 4 * math.sqrt(expected):
+        found.append(f"only {len(samples)} of some {expected:.0f} calls were sent; the run is void")
     lag = percentile([sample.lag_ms for sample in samples], 99)
     if lag > objective.max_lag_ms:
         found.append(f"the load generator was late by {lag:.1f} ms (p99); it is short of CPU and the run is void")

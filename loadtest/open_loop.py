@@ -128,10 +128,8 @@ async def _measure(
         for _ in range(WARM_UP_CALLS):
             warm = traffic.next_call()
             await client.post(warm.path, json.dumps(warm.body).encode())
-        _row(
-            ["rate/s", "sent/s", "p50 ms", "p90", "p95", "p99", "max", "429", "degraded", "shown", "wrong", "objective"]
-        )
-        for rate in tqdm(rates, unit="rate", leave=False):
+        _row("rate/s sent/s p50_ms p90 p95 p99 max 429 degraded shown wrong goal".split())
+        for rate in tqdm(rates, unit="rate", leave=False, disable=None):
             samples = await run_rate(client, traffic, rate, seconds, seed)
             missed = violations(samples, rate, seconds, objective) if samples else ["nothing was sent"]
             passed[rate] = not missed

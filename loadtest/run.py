@@ -111,7 +111,7 @@ def _locust(stack: Stack, rate: float, seconds: float, environment: dict[str, st
     ]  # fmt: skip
     exact = environment | {"ONEBAR_LOADTEST_USER_RATE": str(rate / users), "PYTHONPATH": str(ROOT)}
     total = int(seconds)
-    with log.open("wb") as out, tqdm(total=total, unit="s", desc=f"{rate:g} calls/s", leave=False) as bar:
+    with log.open("wb") as out, tqdm(total=total, unit="s", desc=f"{rate:g} calls/s", leave=False, disable=None) as bar:
         process = subprocess.Popen(command, env=os.environ | exact, stdout=out, stderr=subprocess.STDOUT)
         try:
             began = time.monotonic()
