@@ -1,0 +1,39 @@
+"""Evidence of videos and histories of users by key: in Redis, or embedded on a laptop.
+
+`FORMAT.md` beside this file is the contract of what is stored. Readers open a `Store` with `open_store`; writers open
+a `Writer` with `feature_store.publish.open_writer`. The package imports `evidence` and nothing else internal, and
+pyarrow only where a Parquet file is read.
+"""
+
+from __future__ import annotations
+
+from feature_store.errors import (
+    CodecError,
+    FeatureStoreError,
+    InvalidIdError,
+    LoadError,
+    RowError,
+    StoreUnavailable,
+    StoreUrlError,
+)
+from feature_store.records import DEGRADATIONS, Fetched, PhotoRecord, ShownQuery, UserRecord
+from feature_store.settings import StoreSettings
+from feature_store.store import Store, open_store
+
+__all__ = [
+    "DEGRADATIONS",
+    "CodecError",
+    "FeatureStoreError",
+    "Fetched",
+    "InvalidIdError",
+    "LoadError",
+    "PhotoRecord",
+    "RowError",
+    "ShownQuery",
+    "Store",
+    "StoreSettings",
+    "StoreUnavailable",
+    "StoreUrlError",
+    "UserRecord",
+    "open_store",
+]

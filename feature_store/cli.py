@@ -1,0 +1,236 @@
+"""`onebar evidence`: put evidence into a store, check it, look at it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from feature_store.errors import FeatureStoreError
+from feature_store.files import Source
+from feature_store.loader import BadRows, LoadReport, open_sources
+from feature_store.loader import load as load_sources
+from feature_store.publish import open_writer
+from feature_store.records import PhotoRecord, UserRecord
+from feature_store.rows import Kind
+from feature_store.settings import StoreSettings
+from feature_store.store import open_store
+from feature_store.vectors import VectorType
+from feature_store.writes import Writer
+
+_SHOWN_REASONS = 10
+_PATIENT = StoreSettings(timeout_seconds=2.0, socket_timeout_seconds=2.0, connect_timeout_seconds=2.0)
+
+_store_option = click.option(
+    "--store",
+    default="sqlite:///evidence.db",
+    envvar="ONEBAR_STORE_URL",
+    show_default=True,
+    show_envvar=True,
+    help="redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or sqlite:///FILE.",
+)
+_kind_option = click.option(
+    "--kind",
+    type=click.Choice(["photos", "users"]),
+    help="What the rows are; told by their columns if left out.",
+)
+_errors_option = click.option(
+    "--errors-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where bad rows go, with the reason, as JSON Lines.  [default: PATH.errors.jsonl]",
+)
+_strict_option = click.option("--strict", is_flag=True, help="Fail (exit code 1) if a single row is bad.")
+_path_argument = click.argument("path", type=click.Path(exists=True, path_type=Path))
+
+
+@click.group()
+def evidence() -> None:
+    """Evidence of videos and histories of users: load, check, show."""
+
+
+@evidence.command()
+@_path_argument
+@_store_option
+@_kind_option
+@click.option(
+    "--ttl-days",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Life of each record from this write on; 0 is for ever. Use one value for all jobs that write.",
+)
+@click.option(
+    "--vectors",
+    type=click.Choice(["fp16", "int8"]),
+    default="fp16",
+    show_default=True,
+    help="How embeddings are kept.",
+)
+@_errors_option
+@_strict_option
+def load(
+    path: Path,
+    store: str,
+    kind: Kind | None,
+    ttl_days: float,
+    vectors: VectorType,
+    errors_file: Path | None,
+    strict: bool,
+) -> None:
+    """Load PATH (Parquet, JSON Lines, gzipped JSON Lines, or a folder of them) into a store.
+
+    A column that a file does not have leaves the stored field as it is, so that a job may refresh anchors alone. Bad
+    rows are counted and put aside; loading a file again is always safe.
+
+    \b
+    Examples:
+      onebar evidence load evidence.parquet
+      onebar evidence load users.jsonl.gz --store redis://localhost:6379/0
+      onebar evidence load anchors_of_today/ --store rediss+cluster://:PASSWORD@redis.internal:6379
+    """
+    try:
+        sources = open_sources(path, kind)
+        writer = open_writer(store, round(ttl_days * 86_400))
+        try:
+            report = _run(sources, writer, vectors, _errors_path(path, errors_file))
+        finally:
+            writer.close()
+    except FeatureStoreError as error:
+        raise click.ClickException(str(error)) from None
+    _conclude(report, "written", strict, path, errors_file)
+
+
+@evidence.command()
+@_path_argument
+@_kind_option
+@_errors_option
+@_strict_option
+def check(path: Path, kind: Kind | None, errors_file: Path | None, strict: bool) -> None:
+    """Check PATH as `load` would, and write nothing.
+
+    \b
+    Example:
+      onebar evidence check evidence.parquet --strict
+    """
+    try:
+        report = _run(open_sources(path, kind), None, "fp16", _errors_path(path, errors_file))
+    except FeatureStoreError as error:
+        raise click.ClickException(str(error)) from None
+    _conclude(report, "good", strict, path, errors_file)
+
+
+@evidence.command()
+@click.argument("photo_id", required=False)
+@click.option("--user", "user_id", help="A user, instead of the video or beside it.")
+@_store_option
+def show(photo_id: str | None, user_id: str | None, store: str) -> None:
+    """Show what is stored of PHOTO_ID and of a user, as JSON.
+
+    \b
+    Examples:
+      onebar evidence show p1
+      onebar evidence show p1 --user u1 --store redis://localhost:6379/0
+    """
+    if photo_id is None and user_id is None:
+        raise click.UsageError("name a PHOTO_ID, or --user ID, or both")
+    try:
+        answer = asyncio.run(_fetch(store, photo_id, user_id))
+    except FeatureStoreError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+    if answer.get("photo") is None and answer.get("user") is None:
+        raise click.exceptions.Exit(1)
+
+
+async def _fetch(url: str, photo_id: str | None, user_id: str | None) -> dict[str, Any]:
+    store = await open_store(url, _PATIENT)
+    try:
+        await store.ping()  # says in words why it does not answer, which fetch does not
+        found = await store.fetch(photo_id, user_id, want_shown=True)
+    finally:
+        await store.close()
+    answer: dict[str, Any] = {}
+    if photo_id is not None:
+        answer["photo"] = found.photo and _photo_as_json(found.photo)
+    if user_id is not None:
+        answer["user"] = found.user and _user_as_json(found.user)
+        answer["shown"] = [{"query": query, "shown_at": _when(at)} for query, at in found.shown]
+    answer["degraded"] = list(found.degraded)
+    return answer
+
+
+def _photo_as_json(photo: PhotoRecord) -> dict[str, Any]:
+    return {
+        "caption": photo.raw.caption,
+        "photo_title": photo.raw.photo_title,
+        "title": photo.raw.title,
+        "item_title": photo.raw.item_title,
+        "summary": photo.summary,
+        "anchors": photo.anchors,
+        "histories": photo.histories,
+        "category": photo.category,
+        "embedding": None if photo.embedding is None else f"float32[{len(photo.embedding)}]",
+        "embedding_version": photo.embedding_version,
+        "updated_at": {name: _when(at) for name, at in photo.updated_at.items()},
+    }
+
+
+def _user_as_json(user: UserRecord) -> dict[str, Any]:
+    return {
+        "queries": user.queries,
+        "embeddings": None if user.embeddings is None else f"float32{list(user.embeddings.shape)}",
+        "embedding_version": user.embedding_version,
+        "updated_at": None if user.updated_at is None else _when(user.updated_at),
+    }
+
+
+def _when(milliseconds: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
+    except (OverflowError, OSError, ValueError):
+        return str(milliseconds)
+
+
+def _errors_path(path: Path, errors_file: Path | None) -> Path:
+    return errors_file or path.with_name(f"{path.name}.errors.jsonl")
+
+
+def _run(sources: Sequence[Source], writer: Writer | None, vectors: VectorType, errors_path: Path) -> LoadReport:
+    bars: dict[Path, tqdm[Any]] = {}
+
+    def progress(source: Source, position: int) -> None:
+        if source.path not in bars:
+            is_rows = source.path.suffix == ".parquet"
+            bars[source.path] = tqdm(
+                total=source.size, desc=source.path.name, unit="row" if is_rows else "B", unit_scale=True
+            )
+        bars[source.path].update(position - bars[source.path].n)
+
+    try:
+        with BadRows(errors_path) as bad_rows:
+            return load_sources(sources, writer, vector_type=vectors, bad_rows=bad_rows, progress=progress)
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+def _conclude(report: LoadReport, done: str, strict: bool, path: Path, errors_file: Path | None) -> None:
+    kinds = " and ".join(report.kinds) or "rows"
+    rate = report.written / report.seconds if report.seconds else 0.0
+    click.echo(f"{report.written:,} of {report.rows:,} {kinds} {done} in {report.seconds:.1f} s ({rate:,.0f}/s)")
+    if report.ignored_columns:
+        click.echo(f"columns that are not known, and were ignored: {', '.join(sorted(report.ignored_columns))}")
+    if report.bad:
+        click.echo(f"{report.bad:,} bad rows are in {_errors_path(path, errors_file)}:", err=True)
+        for reason, count in report.reasons.most_common(_SHOWN_REASONS):
+            click.echo(f"  {count:>8,}  {reason}", err=True)
+        if len(report.reasons) > _SHOWN_REASONS:
+            click.echo(f"  … and {len(report.reasons) - _SHOWN_REASONS} other reasons", err=True)
+    if not report.written or (strict and report.bad):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,42 @@
+"""Errors of this package.
+
+FeatureStoreError
+├── StoreUrlError      a store URL that names no store that exists, or cannot be opened as it stands
+├── StoreUnavailable   the store did not answer; raised by `ping` and by writers, never by `fetch`
+├── InvalidIdError     a photo or user id that cannot be a key (also a ValueError)
+├── CodecError         stored bytes that are not what FORMAT.md says
+├── RowError           one bad row of a file of evidence
+└── LoadError          a file of evidence that cannot be read at all
+
+An outage is no error to a reader: `fetch` answers with what there is and says so in `degraded`.
+"""
+
+from __future__ import annotations
+
+
+class FeatureStoreError(Exception):
+    """Base of every error that this package raises."""
+
+
+class StoreUrlError(FeatureStoreError):
+    """A store URL cannot be used; the message says which forms can."""
+
+
+class StoreUnavailable(FeatureStoreError):
+    """The store did not answer; the message names it (without its password) and the mend."""
+
+
+class InvalidIdError(FeatureStoreError, ValueError):
+    """An id is empty, too long, or no valid Unicode."""
+
+
+class CodecError(FeatureStoreError):
+    """Stored bytes cannot be decoded; the message names what is wrong with them."""
+
+
+class RowError(FeatureStoreError):
+    """One row of a file cannot be written; the message is the reason, in words."""
+
+
+class LoadError(FeatureStoreError):
+    """A file cannot be loaded; the message is one sentence with the mend."""

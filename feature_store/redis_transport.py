@@ -1,0 +1,164 @@
+"""One exchange with a Redis server, or with a node of a Redis Cluster, over redis-py's asyncio clients.
+
+The clients are set up so that nothing is hidden: no retries, no health checks, explicit timeouts, RESP2 (a connection
+needs no greeting). An exchange is never cancelled from outside, since that would cost its connection; it ends by its
+socket's timeouts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, SlotNotCoveredError
+
+from feature_store.redis_urls import RedisUrl
+from feature_store.settings import StoreSettings
+
+Command = tuple[str | bytes | int | float, ...]
+
+
+class Transport(Protocol):
+    """How commands get to the server that has their keys. Whatever goes wrong is raised as it comes."""
+
+    def node_of(self, key: str) -> str:
+        """Return the name of the node that has a key; "" where there is but one, or it is not known yet."""
+
+    async def exchange(self, node: str, commands: Sequence[Command]) -> list[Any]:
+        """Send commands to one node in one write, and return their replies; a reply may be an exception."""
+
+    async def connect(self) -> None:
+        """Make the warm connections."""
+
+    async def revive(self, node: str) -> None:
+        """Drop idle connections to a node that failed, learn where its keys are now, and ask it for a sign of life."""
+
+    async def ping(self) -> None:
+        """Make one round trip."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+def _client_options(settings: StoreSettings) -> dict[str, Any]:
+    return {
+        "protocol": 2,
+        "socket_timeout": settings.socket_timeout_seconds,
+        "socket_connect_timeout": settings.connect_timeout_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": settings.max_connections,
+        "driver_info": None,  # saves the two commands that redis-py would greet each connection with
+    }
+
+
+class SingleServer:
+    """A `Transport` to one Redis server."""
+
+    def __init__(self, url: RedisUrl, settings: StoreSettings) -> None:
+        options = _client_options(settings)
+        if url.url.startswith("unix:"):
+            del options["socket_keepalive"]
+        self._client: Any = Redis.from_url(url.url, **options)
+        self._warm_connections = settings.warm_connections
+
+    def node_of(self, key: str) -> str:
+        """See `Transport`."""
+        return ""
+
+    async def exchange(self, node: str, commands: Sequence[Command]) -> list[Any]:
+        """See `Transport`."""
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    async def connect(self) -> None:
+        """See `Transport`."""
+        pool = self._client.connection_pool
+        made = await asyncio.gather(
+            *(pool.get_connection() for _ in range(max(1, self._warm_connections))), return_exceptions=True
+        )
+        for connection in made:
+            if not isinstance(connection, BaseException):
+                await pool.release(connection)
+        await self.ping()
+
+    async def revive(self, node: str) -> None:
+        """See `Transport`."""
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+        await self.connect()
+
+    async def ping(self) -> None:
+        """See `Transport`."""
+        await self._client.execute_command("PING")
+
+    async def close(self) -> None:
+        """See `Transport`."""
+        await self._client.aclose()
+
+
+class Cluster:
+    """A `Transport` to a Redis Cluster: keys of a request that lie on several nodes are asked for at once."""
+
+    def __init__(self, url: RedisUrl, settings: StoreSettings) -> None:
+        # A master that is down must cost its own keys only, hence no full coverage; a moved slot is patched, since
+        # starting anew would close the connections that other requests are using.
+        self._client: RedisCluster = RedisCluster.from_url(
+            url.url, require_full_coverage=False, reinitialize_steps=0, **_client_options(settings)
+        )
+
+    def node_of(self, key: str) -> str:
+        """See `Transport`."""
+        try:
+            node = self._client.get_node_from_key(key)
+        except SlotNotCoveredError:
+            return ""
+        return node.name if node else ""
+
+    async def exchange(self, node: str, commands: Sequence[Command]) -> list[Any]:
+        """See `Transport`."""
+        pipeline = self._client.pipeline()
+        for command in commands:
+            pipeline.execute_command(*command)
+        return await pipeline.execute(raise_on_error=False)
+
+    async def connect(self) -> None:
+        """See `Transport`."""
+        await self._client.initialize()
+        await asyncio.gather(
+            *(node.execute_command("PING") for node in self._client.get_primaries()), return_exceptions=True
+        )
+
+    async def revive(self, node: str) -> None:
+        """See `Transport`."""
+        await self._client.initialize()
+        await self._client.nodes_manager.initialize()
+        found = self._client.get_node(node_name=node) if node else None
+        if found is not None:
+            await found.disconnect_free_connections()
+            await found.execute_command("PING")
+
+    async def ping(self) -> None:
+        """See `Transport`."""
+        await self._client.initialize()
+        primaries = self._client.get_primaries()
+        if not primaries:
+            raise RedisError("the cluster has no master")
+        await primaries[0].execute_command("PING")
+
+    async def close(self) -> None:
+        """See `Transport`."""
+        await self._client.aclose()
+
+
+def make_transport(url: RedisUrl, settings: StoreSettings) -> Transport:
+    """Return the transport that a URL asks for; nothing is connected yet."""
+    return Cluster(url, settings) if url.is_cluster else SingleServer(url, settings)

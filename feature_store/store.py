@@ -1,0 +1,108 @@
+"""The store that the service talks to, and how one is opened from a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from feature_store.errors import StoreUrlError
+from feature_store.records import Fetched
+from feature_store.settings import StoreSettings
+
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+EMBEDDED_SCHEMES = ("sqlite", "memory")
+
+
+class Store(Protocol):
+    """Evidence and user histories by key.
+
+    One store serves a process, from one event loop. Whoever opened it closes it.
+    """
+
+    @property
+    def url(self) -> str:
+        """The URL that it was opened with, without password."""
+
+    async def fetch(
+        self,
+        photo_id: str | None,
+        user_id: str | None = None,
+        *,
+        want_shown: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> Fetched:
+        """Return what is stored of a photo and of a user, in one round trip (one for each node, in a cluster).
+
+        Never raises for an outage and never retries: what could not be had in time is missing, and
+        `Fetched.degraded` says why.
+
+        Args:
+            photo_id: None asks for the user alone.
+            user_id: None asks for the photo alone.
+            want_shown: also the queries lately shown to the user.
+            timeout_seconds: for the whole call; `StoreSettings.timeout_seconds` when None.
+
+        Raises:
+            InvalidIdError: an id that no key can have.
+        """
+
+    async def record_shown(self, user_id: str, queries: Sequence[str], *, shown_at_ms: int | None = None) -> bool:
+        """Remember that these queries were shown to a user; to be called off the request's path.
+
+        Args:
+            user_id: to whom.
+            queries: what was shown. Showing a query again only renews its time.
+            shown_at_ms: unix milliseconds; now when None.
+
+        Returns:
+            Whether it was written. An outage loses it, and is no error.
+
+        Raises:
+            InvalidIdError: an id that no key can have.
+        """
+
+    async def ping(self) -> float:
+        """Return the seconds that a round trip took. Raises StoreUnavailable with the reason and the mend."""
+
+    async def close(self) -> None:
+        """Close connections and end background work. To be called once; the store is of no use after it."""
+
+
+async def open_store(url: str, settings: StoreSettings | None = None) -> Store:
+    """Open a store. The caller owns it and closes it.
+
+    A Redis that is down, or refuses the password, does not stop this: the store opens, answers with
+    `feature_store_down`, and goes on asking whether Redis is back. What cannot mend itself raises.
+
+    Args:
+        url: one of
+            `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS; `?ssl_ca_certs=FILE` for one's own
+            authority), `unix:///path.sock`, `redis+cluster://host:port` and `rediss+cluster://…` (any node of a
+            Redis Cluster), `sqlite:///relative.db` or `sqlite:////absolute.db` (a file that `onebar evidence load`
+            has made), `memory://` (empty, and gone with the process), `memory:///relative` or `memory:////absolute`
+            (the same, filled at opening from a file of evidence, or from all such files in a folder).
+        settings: defaults when None.
+
+    Raises:
+        StoreUrlError: a URL of no known form, or a file that is missing or is no store.
+        LoadError: a file to fill `memory://` from that cannot be read.
+    """
+    settings = settings or StoreSettings()
+    scheme = url.partition("://")[0]
+    if scheme in EMBEDDED_SCHEMES:
+        from feature_store.embedded import open_embedded
+
+        return open_embedded(url, settings)
+    if scheme in REDIS_SCHEMES:
+        from feature_store.redis_store import open_redis
+
+        return await open_redis(url, settings)
+    raise unknown_scheme(url)
+
+
+def unknown_scheme(url: str) -> StoreUrlError:
+    """Return the error for a URL whose scheme names no store."""
+    scheme, separator, _ = url.partition("://")
+    named = f"{scheme}://" if separator else "no scheme"
+    known = ", ".join(f"{name}://" for name in REDIS_SCHEMES + EMBEDDED_SCHEMES)
+    return StoreUrlError(f"a store URL with {named} is not known; use one of {known}")

@@ -1,0 +1,153 @@
+"""Real Redis servers: started on free ports, in folders of their own, frozen, killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+_START_SECONDS = 10.0
+_MAX_PORT = 55_000  # a cluster's bus listens 10,000 higher
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens now."""
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port: int = listener.getsockname()[1]
+        if port < _MAX_PORT:
+            return port
+
+
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float = _START_SECONDS) -> None:
+    """Ask again and again until something is so; fail the test when it never is."""
+    give_up_at = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > give_up_at:
+            pytest.fail(f"{what} did not happen within {seconds} s")
+        time.sleep(0.01)
+
+
+class RedisServer:
+    """A redis-server process on a port of its own, which it keeps over restarts. Data is in memory only.
+
+    Attributes:
+        url: for `open_store` and for redis-py.
+        wrong_urls: by name, ways to get the URL wrong that a server of this kind must refuse.
+    """
+
+    def __init__(self, folder: Path, *options: str, scheme: str = "redis", password: str = "", query: str = "") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        credentials = f":{password}@" if password else ""
+        self.url = f"{scheme}://{credentials}127.0.0.1:{self.port}/0{query}"
+        self.wrong_urls = {
+            "no password": f"{scheme}://127.0.0.1:{self.port}/0{query}",
+            "wrong password": f"{scheme}://:not-it@127.0.0.1:{self.port}/0{query}",
+            "unknown authority": f"{scheme}://{credentials}127.0.0.1:{self.port}/0",
+            "no TLS": f"redis://{credentials}127.0.0.1:{self.port}/0",
+        }
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        listen = ["--tls-port" if "--tls-cert-file" in self._options else "--port", str(self.port)]
+        options = ["--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "", "--appendonly", "no"]
+        if listen[0] == "--tls-port":
+            options += ["--port", "0"]
+        with (self.folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["redis-server", *listen, *options, *self._options], stdout=log, stderr=subprocess.STDOUT
+            )
+        wait_until(self.answers, f"an answer of the redis-server on port {self.port}")
+
+    def answers(self) -> bool:
+        """Whether it answers a PING."""
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> redis.Redis:
+        """Return an ordinary client; the caller closes it."""
+        return redis.Redis.from_url(self.url, socket_timeout=5)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def pause(self) -> None:
+        """Freeze it: it accepts connections, and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End the freeze."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill it as a crash would; its data is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """Kill it where it runs, and start it on the same port."""
+        self.kill()
+        self.start()
+
+
+class RedisClusterOfThree:
+    """Three masters, without replicas, that share the slots.
+
+    Attributes:
+        url: of one of them, for `open_store`.
+        servers: the three.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.servers: list[RedisServer] = []
+        for index in range(3):
+            place = folder / str(index)
+            place.mkdir()
+            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+            self.servers.append(RedisServer(place, *options))
+        self.url = f"redis+cluster://127.0.0.1:{self.servers[0].port}"
+
+    def start(self) -> None:
+        """Start them, and wait until each of them calls the cluster whole."""
+        for server in self.servers:
+            server.start()
+        addresses = [f"127.0.0.1:{server.port}" for server in self.servers]
+        command = ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        wait_until(lambda: all(self._is_whole(server) for server in self.servers), "a whole cluster", 30.0)
+
+    @staticmethod
+    def _is_whole(server: RedisServer) -> bool:
+        with server.client() as client:
+            return b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO")
+
+    def server_of(self, key: str) -> RedisServer:
+        """Return the master that has a key."""
+        with self.servers[0].client() as client:
+            slot = client.execute_command("CLUSTER", "KEYSLOT", key)
+            for first, last, (_, port, *_), *_ in client.execute_command("CLUSTER", "SLOTS"):
+                if first <= slot <= last:
+                    return next(server for server in self.servers if server.port == port)
+        raise AssertionError(f"no master has slot {slot}")
+
+    def stop(self) -> None:
+        """End all three."""
+        for server in self.servers:
+            server.kill()

@@ -1,0 +1,118 @@
+"""`onebar evidence` as a person runs it, against a real Redis and against a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from feature_store.cli import evidence
+from feature_store.keys import photo_key
+from tests.integration.redis_servers import RedisServer
+
+GOOD = [{"photo_id": f"p{n}", "caption": f"红色跑鞋 {n}", "histories": ["running shoes"]} for n in range(5)]
+BAD = [{"photo_id": ""}, {"photo_id": "x", "caption": 5}]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(evidence, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(params=["redis", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return server.url
+    return f"sqlite:///{tmp_path}/evidence.db"
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in GOOD + BAD))
+    return path
+
+
+def test_load_then_show(url: str, mixed: Path) -> None:
+    users = mixed.with_name("users.jsonl")
+    users.write_text(json.dumps({"user_id": "u", "queries": ["new", "old"]}))
+    loaded = run("load", mixed, "--store", url)
+    assert loaded.exit_code == 0
+    assert "5 of 7 photos written" in loaded.stdout
+    assert "2 bad rows are in" in loaded.stderr
+    assert "caption is not a string" in loaded.stderr
+    assert len(mixed.with_name("mixed.jsonl.errors.jsonl").read_text().splitlines()) == 2
+    assert "1 of 1 users written" in run("load", users, "--store", url).stdout
+    shown = run("show", "p3", "--user", "u", "--store", url)
+    assert shown.exit_code == 0
+    answer = json.loads(shown.stdout)
+    assert answer["photo"]["caption"] == "红色跑鞋 3"
+    assert answer["photo"]["histories"] == ["running shoes"]
+    assert answer["user"]["queries"] == ["new", "old"]
+    assert answer["shown"] == answer["degraded"] == []
+
+
+def test_show_of_what_is_not_stored_says_null_and_fails(url: str, mixed: Path) -> None:
+    run("load", mixed, "--store", url)
+    shown = run("show", "other", "--store", url)
+    assert shown.exit_code == 1
+    assert json.loads(shown.stdout) == {"photo": None, "degraded": []}
+
+
+def test_the_life_of_what_is_loaded_can_be_chosen(redis_server: RedisServer, mixed: Path) -> None:
+    run("load", mixed, "--store", redis_server.url, "--ttl-days", 2)
+    with redis_server.client() as client:
+        assert 0 < client.ttl(photo_key("p1")) <= 2 * 86_400
+        run("load", mixed, "--store", redis_server.url, "--ttl-days", 0)
+        assert client.ttl(photo_key("p1")) == -1
+
+
+def test_strict_fails_where_one_row_is_bad_and_all_bad_fails_anyway(url: str, mixed: Path) -> None:
+    assert run("load", mixed, "--store", url, "--strict").exit_code == 1
+    mixed.write_text("".join(json.dumps(row) + "\n" for row in BAD))
+    assert run("load", mixed, "--store", url).exit_code == 1
+
+
+def test_check_writes_nothing(mixed: Path, redis_server: RedisServer) -> None:
+    checked = run("check", mixed)
+    assert checked.exit_code == 0
+    assert "5 of 7 photos good" in checked.stdout
+    assert run("check", mixed, "--strict").exit_code == 1
+    with redis_server.client() as client:
+        assert client.dbsize() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [("x.csv", "photo_id,caption\np,c\n", "neither Parquet nor JSON Lines"), ("x.jsonl", "", "is empty")],
+)
+def test_a_wrong_file_is_one_sentence(tmp_path: Path, name: str, content: str, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    store = f"sqlite:///{tmp_path}/evidence.db"
+    for arguments in (["load", path, "--store", store], ["check", path]):
+        answer = run(*arguments)
+        assert answer.exit_code == 1
+        assert sentence in answer.stderr
+        assert "Traceback" not in answer.output
+    assert not (tmp_path / "evidence.db").exists()
+
+
+def test_a_wrong_store_is_one_sentence(mixed: Path, stopped_redis_server: RedisServer) -> None:
+    for url, sentence in {
+        stopped_redis_server.url: "start it, or correct the URL",
+        "http://x": "http:// is not known",
+        "memory://": "is gone with this command",
+    }.items():
+        answer = run("load", mixed, "--store", url)
+        assert answer.exit_code == 1
+        assert sentence in answer.stderr
+    answer = run("show", "p", "--store", stopped_redis_server.url)
+    assert (answer.exit_code, "start it" in answer.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["load", "check", "show"])
+def test_help_has_an_example(command: str) -> None:
+    assert f"onebar evidence {command}" in run(command, "--help").stdout
