@@ -65,7 +65,12 @@ def world_report(directory: Path, day: int | None, sample: int, as_json: bool) -
     """
     from demo.report import report
 
-    figures = report(directory, day=day, sample=sample)
+    if not (directory / "truth" / "world.json").is_file():
+        raise click.ClickException(f"{directory} holds no world; make one: onebar world {directory}")
+    try:
+        figures = report(directory, day=day, sample=sample)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps(figures, indent=2))
         return

@@ -27,15 +27,15 @@ class Pool:
 
     def __init__(self, keys: int, width: int) -> None:
         self._keys, self._width = keys, width
-        self._pairs = np.empty(0, dtype=np.int64)
-        self._counts = np.empty(0, dtype=np.float64)
+        self._pairs: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._counts: NDArray[np.float64] = np.empty(0, dtype=np.float64)
 
     def update(self, keys: NDArray[np.integer], queries: NDArray[np.integer]) -> None:
         """Takes in a day's (key, query) events."""
         pairs = np.concatenate([self._pairs, keys.astype(np.int64) << 32 | queries.astype(np.int64)])
         counts = np.concatenate([self._counts * _DECAY, np.ones(len(keys))])
         self._pairs, inverse = np.unique(pairs, return_inverse=True)
-        self._counts = np.bincount(inverse, weights=counts)
+        self._counts = np.bincount(inverse, weights=counts).astype(np.float64)
         alive = self._counts > 0.3
         self._pairs, self._counts = self._pairs[alive], self._counts[alive]
 

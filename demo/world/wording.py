@@ -239,17 +239,17 @@ class _Slots:
         if slot == "use":
             return shop.uses[self.product]
         if slot == "brand":
-            return self.brands[shop.product_brand[self.product]].lower()
+            return self.brands[int(shop.product_brand[self.product])].lower()
         if slot == "rival":
-            return self.brands[shop.product_rival[self.product]].lower()
+            return self.brands[int(shop.product_rival[self.product])].lower()
         if slot == "model":
             return shop.models[self.product].lower()
         if slot == "own_brand":
-            return self.brands[users.brand[self.person, department]].lower()
+            return self.brands[int(users.brand[self.person, department])].lower()
         if slot == "points":
             return str(shop.price_points[kind_of, users.tier[self.person]])
         if slot == "taste":
-            return departments()[department].tastes[users.taste[self.person, department]]
+            return departments()[department].tastes[int(users.taste[self.person, department])]
         choices = what.uses if slot.startswith("use_") else departments()[department].kinds
         shown = shop.uses[self.product] if slot.startswith("use_") else shop.kinds[self.product]
         others = [word for word in choices if word != shown]
