@@ -28,12 +28,12 @@ _QUERY_CACHE_SIZE = 65_536  # anchors and histories repeat across videos; ids of
 class RenderBudgets:
     """Tokens that each field may take, and the whole. They travel with a checkpoint and its bundle."""
 
-    text: int = 24
-    summary: int = 28
-    anchors: int = 16
-    histories: int = 12
-    personal: int = 10
-    max_source_tokens: int = 96
+    text: int = 20
+    summary: int = 24
+    anchors: int = 20
+    histories: int = 30
+    personal: int = 12
+    max_source_tokens: int = 112
 
     def __post_init__(self) -> None:
         parts = (self.text, self.summary, self.anchors, self.histories, self.personal)
