@@ -89,6 +89,11 @@ def decode_string(data: bytes) -> str:
         raise CodecError("it is not UTF-8") from None
 
 
+def encode_member(query: str) -> bytes:
+    """Return a shown query as UTF-8. What is no valid Unicode becomes "?": nothing is worth failing for here."""
+    return query.encode("utf-8", "replace")
+
+
 def encode_time(milliseconds: int) -> bytes:
     """Return unix milliseconds as decimal digits."""
     return b"%d" % milliseconds

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from feature_store.codec import encode_string
+from feature_store.codec import encode_member
 from feature_store.errors import StoreUnavailable, StoreUrlError
 from feature_store.keys import USER_FIELDS, photo_key, shown_key, user_key
 from feature_store.records import (
@@ -57,6 +57,8 @@ def _connect(path: Path | None, wait_seconds: float) -> sqlite3.Connection:
 def _path_of(url: str) -> Path | None:
     scheme, _, rest = url.partition("://")
     if scheme == "memory":
+        if rest:
+            raise StoreUrlError(f"{url} names a path, but memory:// has none; use sqlite:///FILE to keep a store")
         return None
     if len(rest) < 2 or not rest.startswith("/"):
         raise StoreUrlError(f"{url} names no file; write sqlite:///relative.db or sqlite:////absolute.db")
@@ -121,7 +123,7 @@ class EmbeddedStore:
         """See `store.Store`."""
         key = shown_key(user_id)
         at = _now_ms() if shown_at_ms is None else shown_at_ms
-        rows = [(key, encode_string(query), at) for query in queries]
+        rows = [(key, encode_member(query), at) for query in queries]
         oldest = _now_ms() - 1000 * self._settings.shown_window_seconds
         try:
             if self._path is None:
@@ -213,11 +215,10 @@ class EmbeddedWriter:
 
 
 def open_embedded(url: str, settings: StoreSettings) -> EmbeddedStore:
-    """Open `sqlite:///PATH`, `memory://` or `memory:///PATH` for reading; see `store.open_store`.
+    """Open `sqlite:///PATH` or `memory://`; see `store.open_store`.
 
     Raises:
         StoreUrlError: no such file, or not one of ours.
-        LoadError: a file to fill the memory from that cannot be read.
     """
     path = _path_of(url)
     if path is not None:
@@ -232,15 +233,6 @@ def open_embedded(url: str, settings: StoreSettings) -> EmbeddedStore:
         return store
     store = EmbeddedStore(url, None, settings)
     store._connection.executescript(_SCHEMA)
-    source = url.removeprefix("memory://").removeprefix("/")
-    if source:
-        from feature_store.loader import load_path
-
-        try:
-            load_path(Path(source), store.writer())
-        except Exception:
-            store._connection.close()
-            raise
     return store
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import redis.exceptions
 
 from feature_store.circuit import Circuit
-from feature_store.codec import encode_string
+from feature_store.codec import encode_member
 from feature_store.errors import StoreUnavailable
 from feature_store.keys import USER_FIELDS, photo_key, shown_key, user_key
 from feature_store.records import (
@@ -189,7 +189,7 @@ class RedisStore:
         now = time.time_ns() // 1_000_000
         at = now if shown_at_ms is None else shown_at_ms
         window = self._settings.shown_window_seconds
-        scored = [item for query in queries for item in (at, encode_string(query))]
+        scored = [item for query in queries for item in (at, encode_member(query))]
         node = self._transport.node_of(key)
         if self._circuit(node).is_open:
             return False

@@ -79,13 +79,11 @@ async def open_store(url: str, settings: StoreSettings | None = None) -> Store:
             `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS; `?ssl_ca_certs=FILE` for one's own
             authority), `unix:///path.sock`, `redis+cluster://host:port` and `rediss+cluster://…` (any node of a
             Redis Cluster), `sqlite:///relative.db` or `sqlite:////absolute.db` (a file that `onebar evidence load`
-            has made), `memory://` (empty, and gone with the process), `memory:///relative` or `memory:////absolute`
-            (the same, filled at opening from a file of evidence, or from all such files in a folder).
+            has made), `memory://` (empty, and gone with the process).
         settings: defaults when None.
 
     Raises:
         StoreUrlError: a URL of no known form, or a file that is missing or is no store.
-        LoadError: a file to fill `memory://` from that cannot be read.
     """
     settings = settings or StoreSettings()
     scheme = url.partition("://")[0]

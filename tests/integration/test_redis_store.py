@@ -141,6 +141,11 @@ async def test_recording_what_was_shown_is_one_round_trip_too(redis_server: Redi
         await store.close()
 
 
+async def test_a_shown_query_that_is_no_unicode_does_no_harm(store: Store) -> None:
+    assert await store.record_shown("u", ["a\ud800"])
+    assert [query for query, _ in (await store.fetch(None, "u", want_shown=True)).shown] == ["a?"]
+
+
 async def test_shown_queries_are_kept_for_a_window_and_up_to_a_limit(redis_server: RedisServer) -> None:
     settings = StoreSettings(
         timeout_seconds=5, socket_timeout_seconds=5, connect_timeout_seconds=5, shown_window_seconds=60, shown_limit=3

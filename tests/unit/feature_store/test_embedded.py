@@ -97,6 +97,11 @@ async def test_shown_queries_come_newest_first_within_the_window(store: Store) -
     assert (await store.fetch(None, "u")).shown == ()
 
 
+async def test_a_shown_query_that_is_no_unicode_does_no_harm(store: Store) -> None:
+    assert await store.record_shown("u", ["a\ud800"])
+    assert [query for query, _ in (await store.fetch(None, "u", want_shown=True)).shown] == ["a?"]
+
+
 async def test_ids_are_checked(store: Store) -> None:
     with pytest.raises(InvalidIdError):
         await store.fetch("")
@@ -134,6 +139,7 @@ async def test_urls_that_cannot_be_opened_say_why(tmp_path: Path) -> None:
         f"sqlite:///{text}": "is no SQLite file",
         f"sqlite:///{other}": "is not a store of evidence",
         "sqlite://": "names no file",
+        "memory:///evidence.db": "memory:// has none",
         "mongodb://x": "mongodb:// is not known",
         "evidence.db": "no scheme is not known",
     }.items():

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from feature_store.embedded import EmbeddedStore
 from feature_store.errors import LoadError, StoreUrlError
 from feature_store.loader import BadRows, load, load_path, open_sources
 from feature_store.publish import open_writer
@@ -181,9 +182,10 @@ def test_the_errors_file_must_be_writable(tmp_path: Path) -> None:
         load(open_sources(path), None, bad_rows=bad_rows)
 
 
-async def test_memory_can_be_filled_when_it_is_opened(tmp_path: Path) -> None:
-    path = file_of(tmp_path, "x.jsonl", jsonl(ROWS[:2]))
-    store = await open_store(f"memory:///{path}")
+async def test_the_store_in_memory_can_be_filled_too(tmp_path: Path) -> None:
+    store = await open_store("memory://")
+    assert isinstance(store, EmbeddedStore)
+    load_path(file_of(tmp_path, "x.jsonl", jsonl(ROWS[:2])), store.writer())
     assert (await store.fetch("p1")).photo is not None
     await store.close()
 
