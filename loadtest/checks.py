@@ -22,6 +22,7 @@ FIELDS = {
 STORE_LOSSES = ("feature_store_", "photo_field_")
 """How the names of those degradations begin that may cost an answer its stored evidence."""
 MARKUP = re.compile(r"\[(?:SEP|REJECT)\]|</?s>|<(?:pad|unk|mask)>")
+BROKEN = "\N{REPLACEMENT CHARACTER}"
 VERSION = re.compile(r"[0-9a-f]{12}")
 DEFAULT_QUERIES = 3
 # Each stage is rounded by itself, so their sum may pass the total by a little.
@@ -159,8 +160,8 @@ def _text_faults(query: Any, seen: set[str], prohibited: TermList) -> list[str]:
     if not isinstance(query, str) or not query.strip():
         return [f"the query {query!r} is empty"]
     faults = []
-    if query != query.strip() or any(unicodedata.category(character) == "Cc" for character in query):
-        faults.append(f"the query {query!r} has control characters or blanks around it")
+    if query != query.strip() or any(unicodedata.category(c) == "Cc" or c == BROKEN for c in query):
+        faults.append(f"the query {query!r} has control characters, broken UTF-8, or blanks around it")
     if MARKUP.search(query):
         faults.append(f"the query {query!r} has a special token")
     key = "".join(_words(query)) or query

@@ -14,7 +14,7 @@ import asyncio
 import json
 import random
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,7 +67,7 @@ class Client:
             self._idle.append((reader, writer))
         return int(status_line.split(" ", 2)[1]), content
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close every connection."""
         for _, writer in self._idle:
             writer.close()
@@ -120,11 +120,10 @@ async def _measure(
     url: str, evidence: Path, rates: list[float], seconds: float, seed: int, objective: Objective
 ) -> dict[float, bool]:
     parts = urlsplit(url)
-    client = Client(parts.hostname or "127.0.0.1", parts.port or 80)
     # Feed pages are left out: their size would blur what a rate means.
     traffic = open_traffic(evidence, seed, Mix(batch=0))
     passed: dict[float, bool] = {}
-    try:
+    async with aclosing(Client(parts.hostname or "127.0.0.1", parts.port or 80)) as client:
         for _ in range(WARM_UP_CALLS):
             warm = traffic.next_call()
             await client.post(warm.path, json.dumps(warm.body).encode())
@@ -134,8 +133,6 @@ async def _measure(
             missed = violations(samples, rate, seconds, objective) if samples else ["nothing was sent"]
             passed[rate] = not missed
             _row(_cells(samples, rate, seconds, missed))
-    finally:
-        await client.close()
     return passed
 
 

@@ -107,6 +107,7 @@ def test_no_evidence_for_a_stored_video_is_wrong_unless_the_store_was_lost() -> 
         with_queries(" a"),
         with_queries(""),
         with_queries("a\tb"),
+        with_queries("a\N{REPLACEMENT CHARACTER}"),
         with_queries("a [SEP] b"),
         with_queries("a</s>"),
         [{"rank": 2, "query": "a", "score": -1.0}],
