@@ -1,0 +1,67 @@
+"""Precision and recall of [REJECT] against labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from evaluation.abstention import LabelledVideos, abstention_report, read_labelled, write_labelled
+from evaluation.errors import InputError
+from evaluation.predict import Answer
+
+
+def answers(*probabilities: float) -> list[Answer]:
+    return [Answer(["bike"], probability, reject_first=False) for probability in probabilities]
+
+
+def test_a_bundle_abstains_over_its_threshold_or_with_reject_on_top() -> None:
+    assert Answer([], 0.5, reject_first=False).abstains(0.5)
+    assert not Answer([], 0.4, reject_first=False).abstains(0.5)
+    assert Answer([], 0.4, reject_first=True).abstains(0.5)
+
+
+def test_precision_recall_and_the_curve_by_hand() -> None:
+    videos = LabelledVideos([], [True, True, False, False], ["fraud", "drugs", "", ""])
+    report = abstention_report(answers(0.9, 0.2, 0.6, 0.0), videos, threshold=0.5)
+    assert (report["precision"], report["recall"], report["false_abstention"]) == (0.5, 0.5, 0.5)
+    assert report["recall_by_category"] == {
+        "drugs": {"unsafe": 1, "recall": 0.0},
+        "fraud": {"unsafe": 1, "recall": 1.0},
+    }
+    by_threshold = {point["threshold"]: point["recall"] for point in report["curve"]}
+    assert by_threshold[0.1] == 1.0
+    assert by_threshold[0.9] == 0.5
+    for name in ("precision", "recall"):
+        low, high = report["intervals"][name]
+        assert low <= report[name] <= high
+
+
+def test_a_bundle_that_never_abstains_has_no_recall() -> None:
+    videos = LabelledVideos([], [True, False], ["fraud", ""])
+    report = abstention_report(answers(0.0, 0.0), videos, threshold=0.5)
+    assert (report["precision"], report["recall"]) == (0.0, 0.0)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"photo_id": ["p0", "p1"], "unsafe": [True, False], "category": ["fraud", None]}), path)
+    return path
+
+
+def test_shown_videos_get_their_labels(examples_file: Callable[..., Path], labels: Path, tmp_path: Path) -> None:
+    shown = examples_file([{"photo_id": f"p{n}", "kind": "shown", "target": ""} for n in (1, 0, 9)])
+    assert write_labelled(shown, labels, tmp_path / "out.parquet") == 2
+    videos = read_labelled(tmp_path / "out.parquet")
+    assert [example.photo_id for example in videos.examples] == ["p1", "p0"]
+    assert videos.unsafe == [False, True]
+    assert videos.category == ["", "fraud"]
+
+
+def test_labels_of_another_world_are_refused(examples_file: Callable[..., Path], labels: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="labels none of the videos"):
+        write_labelled(examples_file([{"photo_id": "elsewhere"}]), labels, tmp_path / "out.parquet")

@@ -1,0 +1,61 @@
+"""Predictors without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from evaluation.baselines import CopyEvidence, MostPopular, TitledQuery, TitleNeighbours
+from evaluation.inputs import Example
+
+
+def test_the_most_popular_queries_lead_in_their_first_wording(examples: Callable[..., list[Example]]) -> None:
+    popular = MostPopular(["Tent", "bike", "tent", *[f"rare {n}" for n in range(20)]])
+    [answer] = popular.predict(examples({}))
+    assert answer[0] == "Tent"
+    assert len(answer) == 8
+
+
+def test_the_queries_of_similar_titles_are_found() -> None:
+    baseline = TitleNeighbours(
+        [
+            TitledQuery("red road bike", "road bike"),
+            TitledQuery("red road bike", "bike price"),
+            TitledQuery("red road bike", "road bike"),
+            TitledQuery("steel kettle", "kettle"),
+        ]
+    )
+    assert baseline.predict_titles(["road bike for sale", "kettle", "violin"]) == [
+        ["road bike", "bike price"],
+        ["kettle"],
+        [],
+    ]
+
+
+def test_a_query_scores_the_squared_similarity_of_its_titles() -> None:
+    """One exact title outweighs two titles that share a single word of three."""
+    baseline = TitleNeighbours(
+        [TitledQuery("carbon gravel bike", "exact"), TitledQuery("bike a b", "loose"), TitledQuery("bike c d", "loose")]
+    )
+    assert baseline.predict_titles(["carbon gravel bike"]) == [["exact", "loose"]]
+
+
+def test_only_the_thirty_nearest_titles_are_asked() -> None:
+    near = [TitledQuery(f"bike {n}", "near") for n in range(30)]
+    far = [TitledQuery("bike with a very long title about other things", "far")]
+    assert TitleNeighbours([*near, *far]).predict_titles(["bike"]) == [["near"]]
+
+
+def test_many_titles_are_answered_as_one_by_one() -> None:
+    words = ["bike", "kettle", "tent", "lamp", "mouse", "mat"]
+    generator = np.random.default_rng(0)
+    titles = [" ".join(generator.choice(words, 3)) for _ in range(700)]
+    baseline = TitleNeighbours(TitledQuery(title, f"query {n % 40}") for n, title in enumerate(titles[:100]))
+    assert baseline.predict_titles(titles)[600:610] == [baseline.predict_titles([t])[0] for t in titles[600:610]]
+
+
+def test_cached_queries_are_shown_histories_first_without_repeats(examples: Callable[..., list[Example]]) -> None:
+    [example] = examples({"histories": ["b", "a"], "anchors": ["A", "c"], "personal": ["p"]})
+    assert CopyEvidence().predict([example]) == [["b", "a", "c"]]
+    assert CopyEvidence(["personal"]).predict([example]) == [["p"]]

@@ -1,0 +1,35 @@
+"""Intervals by resampling whole videos."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evaluation.bootstrap import intervals
+
+
+def test_the_mean_lies_within_and_constants_have_no_width() -> None:
+    generator = np.random.default_rng(0)
+    values = np.stack([generator.random(400), np.full(400, 0.25)], axis=1)
+    bounds = intervals(values, [f"p{n % 100}" for n in range(400)])
+    assert bounds[0, 0] < values[:, 0].mean() < bounds[0, 1]
+    assert bounds[1] == pytest.approx([0.25, 0.25])
+
+
+def test_the_width_is_that_of_the_normal_theory_for_independent_rows() -> None:
+    values = np.random.default_rng(1).random((900, 1))
+    low, high = intervals(values, [f"p{n}" for n in range(900)])[0]
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 30, rel=0.1)
+
+
+def test_rows_of_one_video_count_as_one_draw() -> None:
+    """Ten copies of each row say no more than one: the interval is as wide as without them."""
+    values = np.random.default_rng(2).random((60, 1))
+    names = [f"p{n}" for n in range(60)]
+    once = intervals(values, names)[0]
+    tenfold = intervals(np.repeat(values, 10, axis=0), [name for name in names for _ in range(10)])[0]
+    assert tenfold == pytest.approx(once)
+
+
+def test_no_rows() -> None:
+    assert intervals(np.zeros((0, 2)), []).tolist() == [[0, 0], [0, 0]]

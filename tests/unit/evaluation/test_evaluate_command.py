@@ -1,0 +1,104 @@
+"""`onebar evaluate`, on a tiny random bundle: what it says is not the point, that it says it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from evaluation.cli import evaluate
+from evaluation.inputs import Example
+from evaluation.predict import BundlePredictor
+from evidence.schema import Evidence
+from tests.fixtures.tiny_bundle import build_tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_bundle(tmp_path_factory.mktemp("tiny") / "bundle", seed=0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, examples_file: Callable[..., Path]) -> Path:
+    """Examples as `onebar offline examples` leaves them, and labels beside them."""
+    rows = [
+        {"photo_id": f"p{n}", "caption": f"running shoes {n}", "target": "running shoes", "histories": ["shoes price"]}
+        for n in range(6)
+    ]
+    for split in ("train", "test"):
+        examples_file([*rows, {"kind": "reject", "target": "[REJECT]"}], f"examples_{split}.parquet")
+    examples_file([{**row, "kind": "shown", "target": ""} for row in rows], "shown_test.parquet")
+    labels = {"photo_id": ["p0", "p1"], "unsafe": [True, False], "category": ["fraud", None]}
+    pq.write_table(pa.table(labels), tmp_path / "labels.parquet")
+    return tmp_path
+
+
+def test_queries_come_without_repeats_and_at_most_eight(bundle: Path, examples: Callable[..., list[Example]]) -> None:
+    predictor = BundlePredictor(bundle)
+    [answer] = predictor.answers([Evidence(text="red running shoes")])
+    assert 0 < len(answer.queries) <= 8
+    assert len({query.casefold() for query in answer.queries}) == len(answer.queries)
+    assert 0.0 <= answer.reject_probability <= 1.0
+
+
+def test_the_title_alone_can_be_asked_for(bundle: Path, examples: Callable[..., list[Example]]) -> None:
+    predictor = BundlePredictor(bundle)
+    held_out = examples({"caption": "red running shoes"}, {"caption": "red running shoes", "histories": ["cheap tent"]})
+    plain, rich = predictor.predict(held_out)
+    assert predictor.predict_title_only(held_out) == [plain, plain]
+    assert rich != plain
+
+
+def test_a_report_is_printed_and_written(bundle: Path, folder: Path) -> None:
+    options = ["--examples", str(folder), "--labels", str(folder / "labels.parquet"), "--out", str(folder / "report")]
+    result = CliRunner().invoke(evaluate, [str(bundle), *options])
+    assert result.exit_code == 0, result.output
+    for part in ("HR@8", "title neighbours", "Decontaminated", "[REJECT] of bundle"):
+        assert part in result.output
+
+    report = json.loads((folder / "report.json").read_text())
+    assert report["examples"] == 6
+    assert set(report["systems"]) == {
+        "most popular",
+        "title neighbours",
+        "cached queries",
+        "bundle, title only",
+        "bundle",
+    }
+    assert report["systems"]["most popular"]["as_served"]["hr"]["mean"] == 1.0
+    assert report["abstention"]["bundle"]["videos"] == 2
+    assert "bundle - title neighbours" in report["differences"]
+    assert "## Slices" in (folder / "report.md").read_text()
+
+
+def test_baselines_are_measured_without_a_bundle(folder: Path) -> None:
+    result = CliRunner().invoke(evaluate, ["--examples", str(folder), "--limit", "3"])
+    assert result.exit_code == 0, result.output
+    assert "3 clicks" in result.output
+
+
+def test_two_bundles_of_one_name_are_told_apart(bundle: Path, folder: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "other" / "bundle"
+    twin.parent.mkdir()
+    twin.symlink_to(bundle)
+    options = ["--examples", str(folder), "--out", str(folder / "report")]
+    result = CliRunner().invoke(evaluate, [str(bundle), str(twin), *options])
+    assert result.exit_code == 0, result.output
+    differences = json.loads((folder / "report.json").read_text())["differences"]
+    assert differences[f"{bundle} - {twin}"]["hr"]["mean"] == 0.0
+
+
+def test_a_mistake_is_told_in_one_sentence(tmp_path: Path, bundle: Path, folder: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    missing = CliRunner().invoke(evaluate, ["--examples", str(empty)])
+    assert missing.exit_code == 1
+    assert "make the examples with" in missing.output
+    broken = CliRunner().invoke(evaluate, [str(empty), "--examples", str(folder)])
+    assert broken.exit_code == 1
+    assert broken.output.startswith("Error: ")
