@@ -139,6 +139,23 @@ def move_slot(cluster: RedisClusterOfThree, key: str, source: RedisServer, targe
                 client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", to_id)
 
 
+async def test_the_permissions_that_the_format_lists_are_enough(redis_cluster: RedisClusterOfThree) -> None:
+    serving = "+hmget +zrevrangebyscore +zadd +zremrangebyscore +zremrangebyrank +expire +ping"
+    routing = "+cluster|slots +cluster|shards +command +readonly +asking"
+    loading = f"+hset +persist {routing}"
+    for server in redis_cluster.servers:
+        with server.client() as client:
+            for name, commands in {"server": f"{serving} {routing}", "loader": f"{loading} +expire +ping"}.items():
+                client.execute_command("ACL", "SETUSER", name, "on", ">pw", "~onebar:1:*", *commands.split())
+    load(redis_cluster.url.replace("//", "//loader:pw@"))
+    photo, user = apart(redis_cluster)
+    store = await open_store(redis_cluster.url.replace("//", "//server:pw@"), PATIENT)
+    assert await is_whole(store, photo, user)
+    assert await store.record_shown(user, ["q"])
+    assert await store.ping() > 0
+    await store.close()
+
+
 async def test_a_cluster_that_is_down_at_start_degrades(stopped_redis_server: RedisServer) -> None:
     url = f"redis+cluster://127.0.0.1:{stopped_redis_server.port}"
     store = await open_store(url, IMPATIENT)

@@ -230,6 +230,23 @@ async def test_a_command_that_is_not_permitted_costs_its_own_part_and_is_said_on
     await store.close()
 
 
+async def test_the_permissions_that_the_format_lists_are_enough(redis_server: RedisServer) -> None:
+    serving = "+hmget +zrevrangebyscore +zadd +zremrangebyscore +zremrangebyrank +expire +ping"
+    loading = "+hset +expire +persist +ping"
+    with redis_server.client() as client:
+        for name, commands in {"server": serving, "loader": loading}.items():
+            client.execute_command("ACL", "SETUSER", name, "on", ">pw", "~onebar:1:*", *commands.split())
+    load(redis_server.url.replace("redis://", "redis://loader:pw@"))
+    load(redis_server.url.replace("redis://", "redis://loader:pw@"), ttl_seconds=0)
+    store = await open_store(redis_server.url.replace("redis://", "redis://server:pw@"), PATIENT)
+    assert await store.record_shown("u", ["q"])
+    found = await store.fetch(PHOTO["photo_id"], "u", want_shown=True)
+    assert found.photo is not None
+    assert (len(found.shown), found.degraded) == (1, ())
+    assert await store.ping() > 0
+    await store.close()
+
+
 async def test_a_unix_socket_serves_as_well(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("s")
     server = RedisServer(folder, "--unixsocket", str(folder / "redis.sock"))
