@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sparse  # type: ignore[import-untyped]
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from evaluation.inputs import Example
+from evaluation.inputs import Example, TitledQuery
 from evaluation.metrics import CUTOFF, distinct, normal_form
 
 NEIGHBOURS = 30
 _ROWS_AT_ONCE = 512
-
-
-@dataclass(frozen=True, slots=True)
-class TitledQuery:
-    """A training pair: the text of a video, or of an item, and a query that was clicked on it."""
-
-    title: str
-    query: str
 
 
 class MostPopular:

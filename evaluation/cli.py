@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from evaluation.abstention import abstention_report, read_labelled, write_labelled
-from evaluation.baselines import CopyEvidence, MostPopular, TitledQuery, TitleNeighbours
+from evaluation.baselines import CopyEvidence, MostPopular, TitleNeighbours
 from evaluation.errors import EvaluationError
-from evaluation.inputs import Example, read_examples
+from evaluation.inputs import TitledQuery, read_examples, read_titled_queries
 from evaluation.predict import BundlePredictor
 from evaluation.reports import to_markdown, to_text
 from evaluation.systems import System, run_system, slices, summarize, summarize_difference, summarize_slices
@@ -75,7 +75,7 @@ def _evaluate(
     begun = time.perf_counter()
     examples = read_examples(folder / f"examples_{split}.parquet", kind="click", limit=limit, seed=seed)
     predictors = {_name(path, bundles): BundlePredictor(path, threads=threads, show_progress=True) for path in bundles}
-    systems = _baselines(read_examples(folder / "examples_train.parquet", kind="click"))
+    systems = _baselines(read_titled_queries(folder / "examples_train.parquet"))
     for name, predictor in predictors.items():
         systems.append(System(f"{name}, title only", predictor.predict_title_only))
         systems.append(System(name, predictor.predict, ("anchors", "histories", "personal")))
@@ -112,11 +112,10 @@ def _evaluate(
     return report
 
 
-def _baselines(training: list[Example]) -> list[System]:
-    neighbours = TitleNeighbours(TitledQuery(example.title, example.target) for example in training)
+def _baselines(training: list[TitledQuery]) -> list[System]:
     return [
-        System("most popular", MostPopular(example.target for example in training).predict),
-        System("title neighbours", neighbours.predict),
+        System("most popular", MostPopular(pair.query for pair in training).predict),
+        System("title neighbours", TitleNeighbours(training).predict),
         System("cached queries", CopyEvidence().predict, ("anchors", "histories")),
     ]
 

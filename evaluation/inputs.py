@@ -56,6 +56,35 @@ class Example:
         return build_evidence(self.raw, self.summary, self.anchors, self.histories, self.personal)
 
 
+@dataclass(frozen=True, slots=True)
+class TitledQuery:
+    """A training pair: the canonical text of a video, or of an item, and a query that was clicked on it."""
+
+    title: str
+    query: str
+
+
+def read_titled_queries(path: Path) -> list[TitledQuery]:
+    """The clicks of a file of examples, reduced to what baselines learn from.
+
+    Raises:
+        InputError: as `read_examples`.
+    """
+    columns = ("photo_id", "kind", "target", *_TEXT_FIELDS)
+    table = read_parquet(path, columns)
+    titles: dict[str, str] = {}
+    pairs = []
+    for photo, kind, target, *fields in zip(*(table[name].to_pylist() for name in columns), strict=True):
+        if kind != "click":
+            continue
+        if photo not in titles:
+            titles[photo] = select_text(RawText(*fields))
+        pairs.append(TitledQuery(titles[photo], target))
+    if not pairs:
+        raise InputError(f"{path} has no click row; make it anew with `onebar offline examples`")
+    return pairs
+
+
 def read_examples(path: Path, *, kind: str | None = None, limit: int | None = None, seed: int = 0) -> list[Example]:
     """Reads a file of examples.
 

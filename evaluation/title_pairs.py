@@ -15,7 +15,8 @@ from pathlib import Path
 
 import click
 
-from evaluation.baselines import TitledQuery, TitleNeighbours
+from evaluation.baselines import TitleNeighbours
+from evaluation.inputs import TitledQuery
 from evaluation.metrics import METRICS, score_all
 from evidence.cleaning import clean_text
 

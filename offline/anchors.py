@@ -96,7 +96,7 @@ def _nearest(
     similarity, place = index.search(np.ascontiguousarray(vectors[photos]), width)  # [n, width] both
     found = owners[place]
     usable = (found != photos[:, None]) & (similarity >= settings.similarity_threshold)
-    usable &= vectors[photos].any(axis=1)[:, None]
+    usable &= np.any(vectors[photos] != 0, axis=1, keepdims=True)
     usable &= np.cumsum(usable, axis=1) <= settings.neighbours
     rows = np.broadcast_to(np.arange(len(photos))[:, None], found.shape)
     return rows[usable], found[usable], similarity[usable]

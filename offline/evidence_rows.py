@@ -1,7 +1,7 @@
 """Evidence and user rows for the feature store, as `onebar evidence load` takes them.
 
-Parquet, or gzipped JSON lines when the file name ends in `.jsonl.gz`; embeddings are fp16, raw bytes in Parquet and
-base64 in JSON.
+Parquet, or gzipped JSON lines when the file name ends in `.jsonl.gz`; embeddings are raw bytes in Parquet and base64 in
+JSON (feature_store/FORMAT.md, "Rows").
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from feature_store.rows import vector_bytes
 from offline.embedder import TEXT_FIELDS, Matrix
 from offline.errors import SettingsError
 from offline.prepare import Prepared
@@ -74,7 +75,7 @@ def evidence_table(prepared: Prepared, as_of_day: int, photos: IntArray | None =
         "anchors": anchors.to_strings(logs.queries),
         "histories": histories.to_strings(logs.queries),
         "embedding": pa.array(
-            [_bytes(row) if has else None for row, has in zip(vectors, known, strict=True)], pa.binary()
+            [vector_bytes(row) if has else None for row, has in zip(vectors, known, strict=True)], pa.binary()
         ),
         "embedding_version": pa.array([prepared.embedding_version if has else None for has in known], pa.string()),
         "updated_at": pa.repeat(_updated_at(prepared, as_of_day), len(photos)),
@@ -122,7 +123,7 @@ def write_rows(table: pa.Table, path: Path) -> None:
 
 
 def without_embeddings(table: pa.Table) -> pa.Table:
-    """The rows without their vectors, which are most of the bytes; the store's loader embeds what lacks them."""
+    """The rows without their vectors, which are most of the bytes; serving embeds the texts where it finds none."""
     return table.drop_columns([name for name in table.column_names if name.startswith("embedding")])
 
 
@@ -136,13 +137,9 @@ def _updated_at(prepared: Prepared, as_of_day: int) -> int:
 
 def _vectors_of(lists: RankedQueries, query_vectors: Matrix) -> list[bytes]:
     return [
-        _bytes(query_vectors[lists.queries[start:end]])
+        vector_bytes(query_vectors[lists.queries[start:end]])
         for start, end in zip(lists.offsets[:-1], lists.offsets[1:], strict=True)
     ]
-
-
-def _bytes(vectors: Matrix) -> bytes:
-    return vectors.astype("<f2").tobytes()
 
 
 def _json_line(row: dict[str, Any]) -> bytes:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evaluation.baselines import CopyEvidence, MostPopular, TitledQuery, TitleNeighbours
-from evaluation.inputs import Example
+from evaluation.baselines import CopyEvidence, MostPopular, TitleNeighbours
+from evaluation.inputs import Example, TitledQuery
 
 
 def test_the_most_popular_queries_lead_in_their_first_wording(examples: Callable[..., list[Example]]) -> None:
