@@ -33,7 +33,8 @@ COPY --from=build /opt/onebar /opt/onebar
 WORKDIR /srv/onebar
 COPY demo/bundle demo/bundle
 COPY demo/evidence demo/evidence
-ENV PATH=/opt/onebar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# ONNX Runtime's wheels report to their maker unless they are told not to.
+ENV PATH=/opt/onebar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 EXPOSE 8000
