@@ -30,12 +30,8 @@ class Hypothesis:
     finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
-    """One token of an open beam and the token before it."""
-
-    token: int
-    before: _Node | None
+# The last token of an open beam and the path before it; a tuple, as eight are made at each step.
+_Path = tuple[int, "_Path"] | None
 
 
 class BeamSearch:
@@ -48,7 +44,7 @@ class BeamSearch:
     def __init__(self, options: GenerationOptions, decoder_start_token_id: int, eos_token_id: int) -> None:
         self._options = options
         self._eos = eos_token_id
-        self._open: list[_Node | None] = [None]
+        self._open: list[_Path] = [None]
         self._best: list[Hypothesis] = []  # at most num_beams, best first
         self.tokens: list[int] = [decoder_start_token_id]
         self.beam_indices: list[int] = [0]
@@ -90,7 +86,7 @@ class BeamSearch:
             self._finish(ended)
         going_on = [] if at_limit else [c for c in kept if c[2] != self._eos][:width]
         before = self._open
-        self._open = [_Node(token, before[beam]) for _, beam, token in going_on]
+        self._open = [(token, before[beam]) for _, beam, token in going_on]
         self.sums = [total for total, _, _ in going_on]
         self.beam_indices = [beam for _, beam, _ in going_on]
         self.tokens = [token for _, _, token in going_on]
@@ -106,10 +102,10 @@ class BeamSearch:
         for total, beam, token in ended:
             finished = token == self._eos
             ids = [] if finished else [token]
-            node = self._open[beam]
-            while node is not None:
-                ids.append(node.token)
-                node = node.before
+            path = self._open[beam]
+            while path is not None:
+                token, path = path
+                ids.append(token)
             complete.append(Hypothesis(tuple(reversed(ids)), total, total / length, finished))
         # nlargest is stable: of equal scores the earlier one stays, as a top-k over [kept, new] has it.
         self._best = heapq.nlargest(self._options.num_beams, self._best + complete, key=lambda h: h.score)
