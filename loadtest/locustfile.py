@@ -11,9 +11,8 @@ rate, so that an answer that takes seconds delays one user and not the traffic. 
 ``lag_ms``, beside their latency.
 
 Environment: ``ONEBAR_LOADTEST_EVIDENCE`` (folder of the evidence files), ``ONEBAR_LOADTEST_USER_RATE`` (calls a
-second of each user), ``ONEBAR_LOADTEST_SEED``, ``ONEBAR_LOADTEST_PROHIBITED`` (file of category<TAB>term),
-``ONEBAR_LOADTEST_WARM_UP`` (seconds that are not part of the measurement), ``ONEBAR_LOADTEST_RESULTS`` (folder that
-samples and the two scrapes of /metrics are written to).
+second of each user), ``ONEBAR_LOADTEST_SEED``, ``ONEBAR_LOADTEST_WARM_UP`` (seconds that are not part of the
+measurement), ``ONEBAR_LOADTEST_RESULTS`` (folder that samples and the two scrapes of /metrics are written to).
 """
 
 from __future__ import annotations
@@ -31,12 +30,11 @@ from locust import FastHttpUser, events, task
 from loadtest.checks import TermList
 from loadtest.samples import Sample, judge_call, write_samples
 from loadtest.stack import fetch
-from loadtest.traffic import open_traffic
+from loadtest.traffic import open_traffic, prohibited_terms_file
 
 EVIDENCE = Path(os.environ.get("ONEBAR_LOADTEST_EVIDENCE", "demo/evidence"))
 USER_RATE = float(os.environ.get("ONEBAR_LOADTEST_USER_RATE", "0.2"))
 SEED = int(os.environ.get("ONEBAR_LOADTEST_SEED", "0"))
-PROHIBITED = os.environ.get("ONEBAR_LOADTEST_PROHIBITED")
 WARM_UP_SECONDS = float(os.environ.get("ONEBAR_LOADTEST_WARM_UP", "0"))
 RESULTS = os.environ.get("ONEBAR_LOADTEST_RESULTS")
 
@@ -46,7 +44,7 @@ class Run:
 
     def __init__(self) -> None:
         self.traffic = open_traffic(EVIDENCE, SEED)
-        self.prohibited = TermList.read(Path(PROHIBITED) if PROHIBITED else None)
+        self.prohibited = TermList.read(prohibited_terms_file(EVIDENCE))
         self.phases = random.Random(SEED)
         self.samples: list[Sample] = []
         self.started_at = time.perf_counter()

@@ -22,12 +22,13 @@ from urllib.parse import urlsplit
 import click
 from tqdm import tqdm
 
+from loadtest.checks import NO_TERMS, TermList
 from loadtest.gate import Objective, violations
 from loadtest.report import machine
 from loadtest.run import ROOT
 from loadtest.samples import Sample, judge_call, percentile
 from loadtest.stack import StackError, running_stack
-from loadtest.traffic import Call, Mix, Traffic, open_traffic
+from loadtest.traffic import Call, Mix, Traffic, open_traffic, prohibited_terms_file
 
 DEFAULTS = Objective()
 WARM_UP_CALLS = 50
@@ -75,7 +76,9 @@ class Client:
         self._idle.clear()
 
 
-async def run_rate(client: Client, traffic: Traffic, rate: float, seconds: float, seed: int) -> list[Sample]:
+async def run_rate(
+    client: Client, traffic: Traffic, rate: float, seconds: float, seed: int, prohibited: TermList = NO_TERMS
+) -> list[Sample]:
     """Send Poisson arrivals of one rate for so long; the samples, latency counted from when each call was due."""
     arrivals = random.Random(seed)
     clock = asyncio.get_running_loop().time
@@ -87,12 +90,14 @@ async def run_rate(client: Client, traffic: Traffic, rate: float, seconds: float
             call = traffic.next_call()
             body = json.dumps(call.body).encode()
             await asyncio.sleep(max(0.0, due - clock()))
-            calls.create_task(_one(client, call, body, due, began, samples))
+            calls.create_task(_one(client, call, body, due, began, samples, prohibited))
             due += arrivals.expovariate(rate)
     return samples
 
 
-async def _one(client: Client, call: Call, body: bytes, due: float, began: float, samples: list[Sample]) -> None:
+async def _one(
+    client: Client, call: Call, body: bytes, due: float, began: float, samples: list[Sample], prohibited: TermList
+) -> None:
     clock = asyncio.get_running_loop().time
     left = clock()
     try:
@@ -100,7 +105,7 @@ async def _one(client: Client, call: Call, body: bytes, due: float, began: float
     except (OSError, asyncio.IncompleteReadError) as error:
         status, content = 0, str(error).encode()
     latency_ms = (clock() - due) * 1000
-    faults, outcomes = judge_call(call, status, content)
+    faults, outcomes = judge_call(call, status, content, prohibited)
     samples.append(
         Sample(call.scenario, due - began, (left - due) * 1000, latency_ms, status, tuple(faults), tuple(outcomes))
     )
@@ -122,6 +127,7 @@ async def _measure(
     parts = urlsplit(url)
     # Feed pages are left out: their size would blur what a rate means.
     traffic = open_traffic(evidence, seed, Mix(batch=0))
+    prohibited = TermList.read(prohibited_terms_file(evidence))
     passed: dict[float, bool] = {}
     async with aclosing(Client(parts.hostname or "127.0.0.1", parts.port or 80)) as client:
         for _ in range(WARM_UP_CALLS):
@@ -129,7 +135,7 @@ async def _measure(
             await client.post(warm.path, json.dumps(warm.body).encode())
         _row("rate/s sent/s p50_ms p90 p95 p99 max 429 degraded shown wrong goal".split())
         for rate in tqdm(rates, unit="rate", leave=False, disable=None):
-            samples = await run_rate(client, traffic, rate, seconds, seed)
+            samples = await run_rate(client, traffic, rate, seconds, seed, prohibited)
             missed = violations(samples, rate, seconds, objective) if samples else ["nothing was sent"]
             passed[rate] = not missed
             _row(_cells(samples, rate, seconds, missed))

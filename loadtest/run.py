@@ -5,7 +5,8 @@
     python -m loadtest.run --url http://127.0.0.1:8000       # a service that runs already, its evidence loaded
 
 The load is open: calls leave on a schedule that slow answers do not hold back (see ``locustfile`` on coordinated
-omission). The first seconds warm the service up and are in no figure. The exit status is 1 where the objective is
+omission). The first seconds warm the service up and are in no figure. No answer may have one of the evidence's
+prohibited terms. The exit status is 1 where the objective is
 missed, and 2 where something did not start.
 """
 
@@ -46,14 +47,18 @@ DEFAULTS = Objective()
 )  # fmt: skip
 @click.option("--url", help="A running service to test, instead of starting one.")
 @click.option("--bundle", type=click.Path(path_type=Path), default=Path("demo/bundle"))
-@click.option("--evidence", type=click.Path(path_type=Path), default=Path("demo/evidence"))
-@click.option("--prohibited-terms", type=click.Path(exists=True, path_type=Path), help="category<TAB>term lines.")
+@click.option(
+    "--evidence",
+    type=click.Path(path_type=Path),
+    default=Path("demo/evidence"),
+    help="Its prohibited_terms.tsv is held up too.",
+)
 @click.option("--redis/--embedded", "use_redis", default=True, help="The store; Redis only where it is installed.")
 @click.option("--seed", type=int, default=0, help="Of the traffic.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("var/loadtest"), help="Folder of results.")
 def main(
     rate: float, seconds: float, warm_up: float, p99_ms: float, max_degraded: float, url: str | None, bundle: Path,
-    evidence: Path, prohibited_terms: Path | None, use_redis: bool, seed: int, output: Path,
+    evidence: Path, use_redis: bool, seed: int, output: Path,
 ) -> None:  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
     for stale in ("samples.jsonl", "before.prom", "after.prom"):
@@ -65,13 +70,12 @@ def main(
                 stack = Stack(url.rstrip("/"), "external")
             else:
                 click.echo(f"starting the service on {bundle} with the evidence of {evidence}", err=True)
-                stack = parts.enter_context(running_stack(bundle, evidence, output, use_redis, prohibited_terms))
+                stack = parts.enter_context(running_stack(bundle, evidence, output, use_redis))
             version = json.loads(fetch(f"{stack.url}/version")[1])
             _locust(stack, rate, warm_up + seconds, {
                 "ONEBAR_LOADTEST_EVIDENCE": str(evidence), "ONEBAR_LOADTEST_USER_RATE": str(USER_RATE),
                 "ONEBAR_LOADTEST_SEED": str(seed), "ONEBAR_LOADTEST_WARM_UP": str(warm_up),
                 "ONEBAR_LOADTEST_RESULTS": str(output.resolve()),
-                **({"ONEBAR_LOADTEST_PROHIBITED": str(prohibited_terms)} if prohibited_terms else {}),
             }, output / "locust.log")  # fmt: skip
         measured = [s for s in read_samples(output / "samples.jsonl") if warm_up <= s.due_seconds < warm_up + seconds]
         delta = _metrics_delta(output)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loadtest.traffic import evidence_files
+from loadtest.traffic import evidence_files, prohibited_terms_file
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -56,17 +56,14 @@ def fetch(url: str, timeout_seconds: float = 5.0) -> tuple[int, str]:
 
 
 @contextmanager
-def running_stack(
-    bundle: Path, evidence: Path, work: Path, use_redis: bool = True, prohibited: Path | None = None
-) -> Iterator[Stack]:
+def running_stack(bundle: Path, evidence: Path, work: Path, use_redis: bool = True) -> Iterator[Stack]:
     """Start Redis where there is one (else the embedded store), load the evidence, serve the bundle; stop it all after.
 
     Args:
         bundle: the folder of the bundle.
-        evidence: the folder of the evidence files.
+        evidence: the folder of the evidence files; the service also gets its prohibited terms, where it has some.
         work: an existing folder for logs, events and the store's files.
         use_redis: False takes the embedded store even where redis-server is installed.
-        prohibited: the file of prohibited terms that the service is to hold its queries against.
 
     Raises:
         StackError: a part did not start, or the service did not end with status 0 when it was asked to.
@@ -83,8 +80,8 @@ def running_stack(
             "ONEBAR_STORE__URL": store_url,
             "ONEBAR_EVENTS__PATH": str(work / "events.jsonl"),
         }
-        if prohibited:
-            environment["ONEBAR_PROHIBITED_TERMS"] = str(prohibited)
+        if terms := prohibited_terms_file(evidence):
+            environment["ONEBAR_PROHIBITED_TERMS"] = str(terms)
         url = f"http://127.0.0.1:{port}"
         log = work / "serve.log"
         parts.enter_context(_serve(environment, url, log))

@@ -158,6 +158,12 @@ def evidence_files(folder: Path) -> tuple[Path, Path]:
     return found[0], found[1]
 
 
+def prohibited_terms_file(folder: Path) -> Path | None:
+    """The prohibited terms that come with a folder of evidence, where there are some."""
+    path = folder / "prohibited_terms.tsv"
+    return path if path.exists() else None
+
+
 def open_traffic(folder: Path, seed: int = 0, mix: Mix | None = None) -> Traffic:
     """Traffic over the evidence files of a folder."""
     photos_path, users_path = evidence_files(folder)
