@@ -1,5 +1,6 @@
 """Find the rate at which the objective breaks: Poisson arrivals at one rate after another.
 
+\b
     python -m loadtest.open_loop                                       # the shipped demo, 10 to 120 calls a second
     python -m loadtest.open_loop --url http://127.0.0.1:8000 --rates 20,40,80 --seconds 10
 

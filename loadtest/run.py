@@ -1,13 +1,13 @@
 """Start the service, put a feed's traffic on it for a minute, print the percentiles, and judge them.
 
+\b
     python -m loadtest.run                                   # 20 calls a second for 60 s on the shipped demo
     python -m loadtest.run --rate 40 --seconds 30            # harder and shorter
     python -m loadtest.run --url http://127.0.0.1:8000       # a service that runs already, its evidence loaded
 
 The load is open: calls leave on a schedule that slow answers do not hold back (see ``locustfile`` on coordinated
-omission). The first seconds warm the service up and are in no figure. No answer may have one of the evidence's
-prohibited terms. The exit status is 1 where the objective is
-missed, and 2 where something did not start.
+omission). The first seconds warm the service up and are in no figure. No answer may have a prohibited term of the
+folder of evidence. The exit status is 1 where the objective is missed, and 2 where something did not start.
 """
 
 from __future__ import annotations
@@ -47,12 +47,7 @@ DEFAULTS = Objective()
 )  # fmt: skip
 @click.option("--url", help="A running service to test, instead of starting one.")
 @click.option("--bundle", type=click.Path(path_type=Path), default=Path("demo/bundle"))
-@click.option(
-    "--evidence",
-    type=click.Path(path_type=Path),
-    default=Path("demo/evidence"),
-    help="Its prohibited_terms.tsv is held up too.",
-)
+@click.option("--evidence", type=click.Path(path_type=Path), default=Path("demo/evidence"))
 @click.option("--redis/--embedded", "use_redis", default=True, help="The store; Redis only where it is installed.")
 @click.option("--seed", type=int, default=0, help="Of the traffic.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("var/loadtest"), help="Folder of results.")
