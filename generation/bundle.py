@@ -7,7 +7,7 @@
     ├── encoder.onnx      source ids -> cross-attention keys and values of every decoder layer
     └── decoder.onnx      one step for all beams, ending in log-sum-exp and top-k
 
-`model_export` writes it, this module owns the format. `docs/data_formats.md` lists the manifest's keys.
+`model_export` writes it, this module owns the format; `docs/bundle_format.md` describes it for others.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ faster at these sizes (docs/adr/0012): a step moves some hundred kilobytes, and 
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,13 @@ def present_names(decoder_layers: int) -> list[str]:
     return [f"present_{part}_{index}" for index in range(decoder_layers) for part in ("key", "value")]
 
 
-def multiplies_int8_exactly(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this CPU sums u8 x s8 products without saturating at 16 bits; False where it cannot be told."""
+def multiplies_int8_exactly(cpuinfo: Path = Path("/proc/cpuinfo"), architecture: str | None = None) -> bool:
+    """Whether this CPU sums u8 x s8 products without saturating at 16 bits; False where it cannot be told.
+
+    Only x86 has the instruction that saturates, and only before VNNI.
+    """
+    if (architecture or platform.machine()).lower() not in ("x86_64", "amd64"):
+        return True
     try:
         lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

@@ -74,6 +74,8 @@ def reference_answers(
     options: GenerationOptions,
     specials: SpecialTokens,
     name: str = "transformers",
+    *,
+    quiet: bool = False,
 ) -> Answers:
     """Answer every source with `model.generate`, in padded batches of uneven length.
 
@@ -83,6 +85,7 @@ def reference_answers(
         options: as the engine takes them.
         specials: of the tokenizer.
         name: what the progress bar says.
+        quiet: show no progress bar.
     """
     config = GenerationConfig(  # type: ignore[no-untyped-call]
         **{key: value for key, value in options.to_dict().items() if key != "min_new_tokens"},
@@ -97,7 +100,7 @@ def reference_answers(
     # What is left unset above would be taken from here, forced tokens among it.
     model.generation_config = config
     answers: Answers = []
-    with torch.inference_mode(), tqdm(total=len(sources), desc=name) as progress:
+    with torch.inference_mode(), tqdm(total=len(sources), desc=name, disable=quiet) as progress:
         for batch in _batches(sources):
             ids, mask = _pad(batch, specials.pad)
             made = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)

@@ -24,11 +24,15 @@ from model_export.graph_builder import MICROSOFT, GraphBuilder
 def test_int8_is_trusted_only_to_cpus_that_do_not_saturate(tmp_path: Path, flags: str, exact: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\nflags\t\t: {flags}\n")
-    assert multiplies_int8_exactly(cpuinfo) is exact
+    assert multiplies_int8_exactly(cpuinfo, "x86_64") is exact
 
 
 def test_an_unknown_cpu_is_not_trusted(tmp_path: Path) -> None:
-    assert multiplies_int8_exactly(tmp_path / "absent") is False
+    assert multiplies_int8_exactly(tmp_path / "absent", "x86_64") is False
+
+
+def test_only_x86_has_products_that_saturate(tmp_path: Path) -> None:
+    assert multiplies_int8_exactly(tmp_path / "absent", "aarch64") is True
 
 
 def test_threads_are_as_given() -> None:
