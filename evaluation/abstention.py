@@ -76,9 +76,12 @@ def read_labelled(path: Path, *, limit: int | None = None, seed: int = 0) -> Lab
 
 
 def abstention_report(answers: Sequence[Answer], videos: LabelledVideos, threshold: float) -> dict[str, Any]:
-    """Precision, recall and their intervals at the threshold, recall by category, and the curve over thresholds."""
+    """Precision, recall and their intervals at the threshold; the same for videos that training cannot have met,
+    recall by category, and the curve over thresholds.
+    """
     unsafe = np.array(videos.unsafe, bool)
     abstained = np.array([answer.abstains(threshold) for answer in answers], bool)
+    new = np.array([example.photo_new for example in videos.examples], bool)
     categories = sorted({category for category in videos.category if category})
     names = np.array(videos.category, dtype=object)
     return {
@@ -88,6 +91,7 @@ def abstention_report(answers: Sequence[Answer], videos: LabelledVideos, thresho
         "abstained": int(abstained.sum()),
         **_precision_recall(abstained, unsafe),
         "intervals": _intervals(abstained, unsafe),
+        "new_videos": {"unsafe": int(unsafe[new].sum()), **_precision_recall(abstained[new], unsafe[new])},
         "recall_by_category": {
             name: {"unsafe": int((names == name).sum()), "recall": _share(abstained[names == name])}
             for name in categories

@@ -93,11 +93,13 @@ def _abstention(abstention: dict[str, Any]) -> list[str]:
     parts += [
         [name, str(part["unsafe"]), f"{part['recall']:.3f}"] for name, part in abstention["recall_by_category"].items()
     ]
+    new = abstention["new_videos"]
     return [
         f"{abstention['videos']:,} videos of the held-out day, {abstention['unsafe']:,} of them unsafe. At the "
         f"bundle's threshold {abstention['threshold']:g}: precision {abstention['precision']:.3f} "
         f"({low_p:.3f} to {high_p:.3f}), recall {abstention['recall']:.3f} ({low_r:.3f} to {high_r:.3f}), "
-        f"{abstention['false_abstention']:.2%} of safe videos without a bar.",
+        f"{abstention['false_abstention']:.2%} of safe videos without a bar. On videos that appeared that very day, "
+        f"{new['unsafe']:,} of them unsafe: precision {new['precision']:.3f}, recall {new['recall']:.3f}.",
         "",
         *_table(curve),
         "",

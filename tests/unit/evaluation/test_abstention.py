@@ -11,6 +11,7 @@ import pytest
 
 from evaluation.abstention import LabelledVideos, abstention_report, read_labelled, write_labelled
 from evaluation.errors import InputError
+from evaluation.inputs import Example
 from evaluation.predict import Answer
 
 
@@ -24,14 +25,16 @@ def test_a_bundle_abstains_over_its_threshold_or_with_reject_on_top() -> None:
     assert Answer([], 0.4, reject_first=True).abstains(0.5)
 
 
-def test_precision_recall_and_the_curve_by_hand() -> None:
-    videos = LabelledVideos([], [True, True, False, False], ["fraud", "drugs", "", ""])
+def test_precision_recall_and_the_curve_by_hand(examples: Callable[..., list[Example]]) -> None:
+    shown = examples({}, {"photo_new": True}, {}, {"photo_new": True})
+    videos = LabelledVideos(shown, [True, True, False, False], ["fraud", "drugs", "", ""])
     report = abstention_report(answers(0.9, 0.2, 0.6, 0.0), videos, threshold=0.5)
     assert (report["precision"], report["recall"], report["false_abstention"]) == (0.5, 0.5, 0.5)
     assert report["recall_by_category"] == {
         "drugs": {"unsafe": 1, "recall": 0.0},
         "fraud": {"unsafe": 1, "recall": 1.0},
     }
+    assert report["new_videos"] == {"unsafe": 1, "precision": 0.0, "recall": 0.0, "false_abstention": 0.0}
     by_threshold = {point["threshold"]: point["recall"] for point in report["curve"]}
     assert by_threshold[0.1] == 1.0
     assert by_threshold[0.9] == 0.5
@@ -40,8 +43,8 @@ def test_precision_recall_and_the_curve_by_hand() -> None:
         assert low <= report[name] <= high
 
 
-def test_a_bundle_that_never_abstains_has_no_recall() -> None:
-    videos = LabelledVideos([], [True, False], ["fraud", ""])
+def test_a_bundle_that_never_abstains_has_no_recall(examples: Callable[..., list[Example]]) -> None:
+    videos = LabelledVideos(examples({}, {}), [True, False], ["fraud", ""])
     report = abstention_report(answers(0.0, 0.0), videos, threshold=0.5)
     assert (report["precision"], report["recall"]) == (0.0, 0.0)
 
