@@ -38,9 +38,10 @@ ENV PATH=/opt/onebar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 EXPOSE 8000
-# Without a proxy in between, whatever the environment says. Readiness is for routing: Docker itself restarts nothing.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", \
-  "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=2); c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"]
+# A bare socket in a bare interpreter: a check must not take the CPU time of an answer, nor go through a proxy.
+# Readiness is for routing; Docker itself restarts nothing for it.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-IS", "-c", \
+  "import socket; s = socket.create_connection(('127.0.0.1', 8000), 2); s.sendall(b'GET /readyz HTTP/1.0\\r\\n\\r\\n'); raise SystemExit(b' 200 ' not in s.recv(64))"]
 ENTRYPOINT ["onebar"]
 # SIGTERM drains: /readyz says 503, requests inside are answered, then the process ends.
 CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]
