@@ -11,7 +11,7 @@ from feature_store.errors import CodecError
 TEXT_NAMES = ("caption", "photo_title", "title", "item_title")
 _MAX_TIME_DIGITS = 15
 
-_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _to_bytes(text: str) -> bytes:
@@ -37,7 +37,11 @@ def _load_json(data: bytes) -> object:
 
 def encode_text(raw: RawText) -> bytes:
     """Return the `text` field: a JSON object of the four text fields, null where missing. Raises CodecError."""
-    return _to_bytes(_encode_json({name: getattr(raw, name) for name in TEXT_NAMES}))
+    values = (raw.caption, raw.photo_title, raw.title, raw.item_title)
+    members = [
+        f'"{name}":{"null" if value is None else _quote(value)}' for name, value in zip(TEXT_NAMES, values, strict=True)
+    ]
+    return _to_bytes(f"{{{','.join(members)}}}")
 
 
 def decode_text(data: bytes) -> RawText:
@@ -59,7 +63,7 @@ def decode_text(data: bytes) -> RawText:
 
 def encode_strings(strings: Sequence[str]) -> bytes:
     """Return a JSON list of strings. Raises CodecError."""
-    return _to_bytes(_encode_json(list(strings)))
+    return _to_bytes(f"[{','.join(map(_quote, strings))}]")
 
 
 def decode_strings(data: bytes) -> tuple[str, ...]:

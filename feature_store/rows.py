@@ -129,7 +129,7 @@ def _stored_vectors(row: Row, vectors: NDArray[np.float16] | None, options: RowO
     version = row.get("embedding_version")
     if not isinstance(version, str):
         raise RowError("embedding_version is missing beside an embedding")
-    return encode_vectors(vectors.astype(np.float32), version, options.vector_type)
+    return encode_vectors(vectors, version, options.vector_type)
 
 
 def _encoded(column: str, encode: Callable[[Any], bytes], value: Any) -> bytes:

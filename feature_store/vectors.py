@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from feature_store.errors import CodecError
 
 Matrix = NDArray[np.float32]
+Halves = NDArray[np.float16]
 VectorType = Literal["fp16", "int8"]
 
 _HEADER = struct.Struct("<BBHIB")  # layout, dtype, dimension, rows, length of the version
@@ -32,16 +33,19 @@ class Vectors:
     version: str
 
 
-def _encode_fp16(matrix: Matrix) -> bytes:
+def _encode_fp16(matrix: Matrix | Halves) -> bytes:
     with np.errstate(over="ignore"):  # too large for fp16 becomes infinite, which is refused in the next line
-        halves = matrix.astype("<f2")
+        halves = matrix.astype("<f2", copy=False)
     if not np.isfinite(halves).all():
-        raise CodecError("an embedding has a value that fp16 cannot hold")
+        raise CodecError("an embedding has a value that is not finite, or too large for fp16")
     stored: bytes = halves.tobytes()
     return stored
 
 
-def _encode_int8(matrix: Matrix) -> bytes:
+def _encode_int8(given: Matrix | Halves) -> bytes:
+    matrix = given.astype(np.float32, copy=False)
+    if not np.isfinite(matrix).all():
+        raise CodecError("an embedding has a value that is not finite")
     scales = np.abs(matrix).max(axis=1, keepdims=True) / _INT8_MAX  # [rows, 1]
     codes = np.rint(np.divide(matrix, scales, out=np.zeros_like(matrix), where=scales > 0))
     stored: bytes = scales.astype("<f4").tobytes() + codes.astype(np.int8).tobytes()
@@ -66,11 +70,11 @@ _DECODERS: dict[int, tuple[Callable[[int, int], int], Callable[[memoryview, int,
 }
 
 
-def encode_vectors(matrix: Matrix, version: str, dtype: VectorType = "fp16") -> bytes:
+def encode_vectors(matrix: Matrix | Halves, version: str, dtype: VectorType = "fp16") -> bytes:
     """Return the stored form of embeddings.
 
     Args:
-        matrix: float32 [rows, dimension], finite, at least one row.
+        matrix: [rows, dimension], finite, at least one row.
         version: of the embedding model, 1 to 64 bytes of UTF-8.
         dtype: "fp16" (2 bytes a value), or "int8" (1 byte a value and a scale a row; error at most 1/254 of the
             row's largest value).
@@ -80,13 +84,10 @@ def encode_vectors(matrix: Matrix, version: str, dtype: VectorType = "fp16") -> 
     """
     if matrix.ndim != 2 or not (0 < matrix.shape[0] <= MAX_ROWS and 0 < matrix.shape[1] <= MAX_DIMENSION):
         raise CodecError(f"embeddings must be [1 to {MAX_ROWS}, 1 to {MAX_DIMENSION}], not {list(matrix.shape)}")
-    if not np.isfinite(matrix).all():
-        raise CodecError("an embedding has a value that is not finite")
     name = version.encode("utf-8", "surrogatepass")
     if not 0 < len(name) <= MAX_VERSION_BYTES:
         raise CodecError(f"an embedding version has 1 to {MAX_VERSION_BYTES} bytes, this one has {len(name)}")
     rows, dimension = matrix.shape
-    matrix = matrix.astype(np.float32, copy=False)
     code, payload = (_FP16, _encode_fp16(matrix)) if dtype == "fp16" else (_INT8, _encode_int8(matrix))
     return _HEADER.pack(_LAYOUT, code, dimension, rows, len(name)) + name + payload
 
