@@ -59,7 +59,7 @@ def reader_bounds(world_dir: Path | str, day: int, sample: int) -> dict[str, flo
     """HR@8 of ideal readers of more and more evidence, and of nearest neighbours over real titles."""
     # An ideal reader averages over dozens of worlds for each target, so it gets fewer of them.
     out: dict[str, float | int] = {
-        name: bound(world_dir, day, reader, max(100, sample // 4))["hr@8"] for name, reader in _READERS.items()
+        name: bound(world_dir, day, reader, max(50, sample // 4))["hr@8"] for name, reader in _READERS.items()
     }
     out["title, nearest neighbours"] = title_neighbours(world_dir, day, sample)
     return out

@@ -20,12 +20,12 @@ from demo.world.truth import write_truth
 from demo.world.users import make_users
 from demo.world.videos import make_trends, make_videos
 from demo.world.vocabulary import departments
-from demo.world.wording import GROUP_OF_FORM, GROUPS, SPECIFIC, Triggers, Wording, make_type_habits
+from demo.world.wording import GROUP_OF_FORM, GROUPS, IS_PERSONAL, SPECIFIC, Triggers, Wording, make_type_habits
 from offline.tables import write_table
 
 _BROWSING_PER_USER_DAY = 0.7
 _WARM_UP_ROUNDS = 3
-_OWN_HABIT_BOOST = np.isin(GROUP_OF_FORM, [GROUPS.index(g) for g in GROUPS if g.startswith("own_")]) * np.float32(1.3)
+_OWN_HABIT_BOOST = IS_PERSONAL * np.float32(1.3)
 _SPECIFIC_BOOST = SPECIFIC * np.float32(3.0)
 _MEANS_ONE_PRODUCT = np.isin(GROUP_OF_FORM, [GROUPS.index("brand"), GROUPS.index("model")])
 

@@ -85,6 +85,7 @@ _ASPECT_LOGIT, _TYPE_HABIT, _VIDEO_HABIT, _TREND_LOGIT = 1.1, 0.6, 0.5, 0.8
 
 GROUP_OF_FORM = np.array([GROUPS.index(form.group) for form in FORMS], dtype=np.int32)
 HAS_NOUN = np.array([form.has_noun for form in FORMS])
+IS_PERSONAL = np.array([form.group.startswith("own_") for form in FORMS])
 BASE = np.array([form.logit for form in FORMS], dtype=np.float32)
 ASPECT_LOGITS = np.array([[_ASPECT_LOGIT * (a in form.aspects) for form in FORMS] for a in ASPECTS], dtype=np.float32)
 TREND_LOGITS = np.array([_TREND_LOGIT * ("{feat}" in form.pattern) for form in FORMS], dtype=np.float32)

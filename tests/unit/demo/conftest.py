@@ -9,7 +9,7 @@ import pytest
 from demo.world.build import build_world
 from demo.world.spec import WorldSpec
 
-SMALL = WorldSpec(seed=11, videos=2000, users=900, days=6, impressions_per_day=5000)
+SMALL = WorldSpec(seed=11, videos=3000, users=900, days=6, impressions_per_day=5000)
 
 
 @pytest.fixture(scope="session")
