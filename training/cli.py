@@ -1,0 +1,168 @@
+"""`onebar train`: tokenizer, pretrain, sft."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from training.config import CONFIG_FOLDER, PretrainConfig, SftConfig, load_config
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from training.loop import Progress
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class TrainGroup(click.Group):
+    """Turns this package's errors into one line on the terminal."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TrainingError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=TrainGroup)
+def train() -> None:
+    """Train the tokenizer and the generator.
+
+    \b
+    onebar train tokenizer world tokenizer.json
+    onebar train pretrain examples pretrained --tokenizer tokenizer.json --world world
+    onebar train sft examples checkpoint --init-from pretrained
+    """
+    # OpenMP threads that spin while they wait halve the speed as soon as anything else runs on the machine. The
+    # variable is read when torch is imported, which no subcommand has done yet.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _stage_options(default_config: str) -> Callable[[CommandT], CommandT]:
+    options = [
+        click.argument("examples_dir", type=_FOLDER),
+        click.argument("out", type=click.Path(file_okay=False, path_type=Path)),
+        click.option(
+            "--config",
+            type=_FILE,
+            default=CONFIG_FOLDER / default_config,
+            help="YAML file.",
+            show_default=default_config,
+        ),
+        click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one value."),
+        click.option("--tokenizer", type=_FILE, help="tokenizer.json, when starting from nothing."),
+        click.option("--init-from", type=_FOLDER, help="A checkpoint of this project, or any local BART checkpoint."),
+        click.option(
+            "--cache", type=click.Path(file_okay=False, path_type=Path), help="Packed examples [EXAMPLES_DIR/.packed]."
+        ),
+        click.option("--resume", is_flag=True, help="Go on with the run that OUT holds."),
+    ]
+
+    def decorate(command: CommandT) -> CommandT:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _report(progress: Progress, out: Path) -> None:
+    click.echo(
+        f"{progress.step} steps, {progress.samples} samples in {progress.seconds:.0f} s; "
+        f"the best, of step {progress.best_step}, is in {out}"
+    )
+
+
+@train.command()
+@click.argument("world", type=_FOLDER)
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--size", default=8192, show_default=True, help="Entries, special tokens and bytes included.")
+@click.option("--lowercase/--keep-case", default=True, show_default=True, help="Fold case, in evidence and queries.")
+def tokenizer(world: Path, out: Path, size: int, lowercase: bool) -> None:
+    """Learn a byte-level BPE tokenizer from the texts and queries of a world's training days.
+
+    \b
+    Example:  onebar train tokenizer world tokenizer.json
+    """
+    from training.tokenizer import train_tokenizer, world_texts
+
+    trained = train_tokenizer(world_texts(world), size, lowercase)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    trained.save(str(out))
+    click.echo(f"{trained.get_vocab_size()} entries in {out}")
+
+
+@train.command()
+@_stage_options("pretrain.yaml")
+@click.option("--world", type=_FOLDER, help="Learn from every query searched on training days, not only clicked ones.")
+def pretrain(
+    examples_dir: Path,
+    out: Path,
+    config: Path,
+    overrides: tuple[str, ...],
+    tokenizer: Path | None,
+    init_from: Path | None,
+    cache: Path | None,
+    resume: bool,
+    world: Path | None,
+) -> None:
+    """Stage 0: denoise the domain's text, so that the model learns to copy.
+
+    \b
+    Example:  onebar train pretrain examples pretrained --tokenizer tokenizer.json --world world \\
+                  --set optim.max_minutes=12
+    """
+    from training import pretrain as stage
+
+    settings = load_config(PretrainConfig, config, overrides)
+    progress = stage.pretrain(
+        examples_dir,
+        out,
+        settings,
+        tokenizer=tokenizer,
+        init_from=init_from,
+        world=world,
+        cache=cache or examples_dir / ".packed",
+        resume=resume,
+    )
+    _report(progress, out)
+
+
+@train.command()
+@_stage_options("sft.yaml")
+def sft(
+    examples_dir: Path,
+    out: Path,
+    config: Path,
+    overrides: tuple[str, ...],
+    tokenizer: Path | None,
+    init_from: Path | None,
+    cache: Path | None,
+    resume: bool,
+) -> None:
+    """Stage I: learn clicked queries, and [REJECT] for what the safety rules flag.
+
+    \b
+    Example:  onebar train sft examples checkpoint --init-from pretrained --set optim.max_minutes=25
+    Without Stage 0:  onebar train sft examples plain --tokenizer tokenizer.json
+    """
+    from training import sft as stage
+
+    settings = load_config(SftConfig, config, overrides)
+    progress = stage.finetune(
+        examples_dir,
+        out,
+        settings,
+        tokenizer=tokenizer,
+        init_from=init_from,
+        cache=cache or examples_dir / ".packed",
+        resume=resume,
+    )
+    _report(progress, out)

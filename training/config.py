@@ -1,0 +1,216 @@
+"""Configuration of the training stages: dataclasses plus a YAML file, saved with every checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from evidence.render import RenderBudgets
+from training.errors import ConfigError
+
+ConfigT = TypeVar("ConfigT")
+
+CONFIG_FOLDER = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Shape of the BART that is made when no checkpoint is given. A head is `d_model / attention_heads` wide."""
+
+    encoder_layers: int = 4
+    decoder_layers: int = 2
+    d_model: int = 256
+    ffn_dim: int = 1024
+    attention_heads: int = 4
+    max_positions: int = 128
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class OptimConfig:
+    """AdamW, its schedule and its budget.
+
+    The run ends at whichever comes first of `epochs`, `max_steps` and `max_minutes`, and the learning rate decays to
+    zero over the same measure, so a run that is given minutes on a busy machine still ends with a small rate.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    beta2: float = 0.98
+    warmup_steps: int = 300
+    schedule: Literal["linear", "cosine"] = "linear"
+    clip_norm: float = 1.0
+    batch_size: int = 64
+    epochs: int = 6
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    seed: int = 17
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeConfig:
+    """Where and how precisely to compute. `auto` takes CUDA when there is one, and bf16 where the processor has it."""
+
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int = 0
+    log_every_steps: int = 25
+    save_every_steps: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NoisingConfig:
+    """How Stage 0 damages a document.
+
+    `mask_ratio` of the words fall to spans of Poisson(`span_lambda`) words, each replaced by one <mask>. A document
+    objective (reconstruct everything) is drawn with `document_share`, else the segment objective; see pretrain.py.
+    """
+
+    mask_ratio: float = 0.3
+    span_lambda: float = 3.0
+    segment_mask_ratio: float = 0.4
+    document_share: float = 0.3
+    permute_probability: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDropout:
+    """Probability that a present field of a training source is blanked, drawn anew each epoch.
+
+    `all_but_text` blanks everything but the text at once, which is what inline evidence of an unknown video looks like.
+    """
+
+    text: float = 0.05
+    summary: float = 0.1
+    anchors: float = 0.1
+    histories: float = 0.1
+    personal: float = 0.1
+    all_but_text: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationConfig:
+    """How Stage I looks at itself: HR@8 by beam search on a fixed sample, and P([REJECT]) on both kinds."""
+
+    every_steps: int = 500
+    click_examples: int = 384
+    reject_examples: int = 256
+    patience: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationDefaults:
+    """What a bundle made from the checkpoint generates with unless told otherwise."""
+
+    num_beams: int = 8
+    length_penalty: float = 1.0
+    early_stopping: bool | str = True
+    max_new_tokens: int = 16
+    min_new_tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainConfig:
+    """Everything that Stage 0 is told."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    noising: NoisingConfig = field(default_factory=NoisingConfig)
+    epoch_documents: int = 16384
+    validation_documents: int = 1024
+    evaluate_every_steps: int = 500
+    patience: int = 1000
+    render: RenderBudgets = field(default_factory=RenderBudgets)
+    generation: GenerationDefaults = field(default_factory=GenerationDefaults)
+
+
+@dataclass(frozen=True, slots=True)
+class SftConfig:
+    """Everything that Stage I is told."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    field_dropout: FieldDropout = field(default_factory=FieldDropout)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    render: RenderBudgets = field(default_factory=RenderBudgets)
+    generation: GenerationDefaults = field(default_factory=GenerationDefaults)
+    reject_weight: float = 1.0
+    reject_threshold: float = 0.5
+    label_smoothing: float = 0.0
+
+
+def load_config(kind: type[ConfigT], path: Path | str, overrides: Sequence[str] = ()) -> ConfigT:
+    """Read a YAML file into `kind`, then apply `section.key=value` overrides (values are YAML).
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or a type is wrong; every message names the key.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping of sections, found {type(values).__name__}")
+    for override in overrides:
+        _apply_override(values, override)
+    return from_dict(kind, values)
+
+
+def from_dict(kind: type[ConfigT], values: Mapping[str, Any], where: str = "") -> ConfigT:
+    """Build the dataclass `kind` from nested mappings. Raises ConfigError on an unknown key or a wrong type."""
+    hints = get_type_hints(kind)
+    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"unknown key {where}{unknown[0]}; the keys there are {', '.join(known)}")
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if is_dataclass(hint):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{where}{name} must be a mapping, got {value!r}")
+            built[name] = from_dict(hint, value, f"{where}{name}.")  # type: ignore[arg-type]
+        else:
+            built[name] = _checked(hint, value, where + name)
+    return kind(**built)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a configuration as plain nested dicts, for JSON."""
+    return asdict(config)
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"an override is written section.key=value, got {override!r}")
+    *sections, key = dotted.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{dotted}: {section} is no section")
+    values[key] = yaml.safe_load(text)
+
+
+def _checked(hint: Any, value: Any, where: str) -> Any:
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ConfigError(f"{where} must be one of {', '.join(map(repr, get_args(hint)))}, got {value!r}")
+        return value
+    allowed = get_args(hint) or (hint,)
+    if float in allowed and isinstance(value, int | str) and not isinstance(value, bool):
+        # YAML 1.1 reads 1e-3 as a string: it wants 1.0e-3.
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        names = " or ".join(getattr(t, "__name__", str(t)) for t in allowed)
+        raise ConfigError(f"{where} must be {names}, got {value!r}")
+    return value

@@ -1,0 +1,216 @@
+"""The loop that both stages share: AdamW, warm-up and decay, clipping, mixed precision, resume, metrics, early stop.
+
+Order of data is a function of (seed, epoch), so the state that a resumed run needs is small: weights, optimizer,
+torch's generator, and where in which epoch it stood.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from training.config import OptimConfig, RuntimeConfig
+from training.data import Batch
+from training.errors import CheckpointError, DivergenceError
+from training.model import Device
+
+STATE_FILE = "training_state.pt"
+METRICS_FILE = "metrics.jsonl"
+
+
+class EpochBatches(Protocol):
+    """The batches of one epoch, in a fixed order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Batch: ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is. `seconds` is wall time over all resumed parts, evaluation included."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    samples: int = 0
+    target_tokens: int = 0
+    seconds: float = 0.0
+    best: float = -math.inf
+    best_step: int = 0
+    evaluations_since_best: int = 0
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stage brings to the loop.
+
+    open_epoch: epoch number to its batches · loss: a batch to (scalar to minimise, figures to log) · evaluate: figures
+    of the model as it stands, of which `selection` is better when greater · save_best: writes the checkpoint ·
+    patience: evaluations without a better one before the run ends.
+    """
+
+    open_epoch: Callable[[int], EpochBatches]
+    loss: Callable[[Batch], tuple[Tensor, Mapping[str, Tensor]]]
+    evaluate: Callable[[], Mapping[str, float]]
+    selection: str
+    save_best: Callable[[Mapping[str, float], Progress], None]
+    evaluate_every_steps: int
+    patience: int
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def learning_rate_factor(step: int, done: float, warmup_steps: int, schedule: str) -> float:
+    """Return the factor on the peak rate: linear warm-up over steps, then decay to zero over `done`, 0 to 1.
+
+    `done` is the spent share of the run's budget, so that a run measured in minutes decays in time.
+    """
+    warmup = min((step + 1) / max(warmup_steps, 1), 1.0)
+    done = min(max(done, 0.0), 1.0)
+    decay = 0.5 * (1.0 + math.cos(math.pi * done)) if schedule == "cosine" else 1.0 - done
+    return warmup * decay
+
+
+def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
+    """Return AdamW that decays matrices only, not biases and norms."""
+    matrices = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": optim.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=optim.learning_rate, betas=(0.9, optim.beta2), fused=True)
+
+
+def train(
+    model: nn.Module, stage: Stage, optim: OptimConfig, runtime: RuntimeConfig, device: Device, out: Path, resume: bool
+) -> Progress:
+    """Train until the budget is spent or the selection metric stops rising. The best model is on disk afterwards.
+
+    Args:
+        out: folder for the state and metrics.jsonl.
+        resume: go on from the state in `out` when there is one.
+
+    Raises:
+        CheckpointError: `out` holds a state and `resume` is False, or the state is of another configuration.
+        DivergenceError: the loss is not finite.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    optimizer = make_optimizer(model, optim)
+    progress = _restore(model, optimizer, stage, out, resume)
+    started = time.perf_counter() - progress.seconds
+    if progress.finished:
+        return progress
+
+    steps_per_epoch = len(stage.open_epoch(progress.epoch))
+    total_steps = min(steps_per_epoch * optim.epochs, optim.max_steps or steps_per_epoch * optim.epochs)
+    max_seconds = math.inf if optim.max_minutes is None else optim.max_minutes * 60
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    batches = stage.open_epoch(progress.epoch)
+    running: dict[str, float] = {}
+    model.train()
+    with (
+        open(out / METRICS_FILE, "a", encoding="utf-8") as log,
+        tqdm(total=total_steps, initial=progress.step, desc="training", unit="step", mininterval=5) as bar,
+    ):
+
+        def write(record: Mapping[str, Any]) -> None:
+            log.write(json.dumps({"step": progress.step, "seconds": round(progress.seconds, 1), **record}) + "\n")
+            log.flush()
+
+        while not progress.finished:
+            if progress.batch >= len(batches):
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+                batches = stage.open_epoch(progress.epoch)
+            batch = batches[progress.batch].to(device.device)
+            done = max(progress.step / total_steps, progress.seconds / max_seconds)
+            factor = learning_rate_factor(progress.step, done, optim.warmup_steps, optim.schedule)
+            for group in optimizer.param_groups:
+                group["lr"] = optim.learning_rate * factor
+            with device.autocast():
+                loss, figures = stage.loss(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(parameters, optim.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+            progress.step += 1
+            progress.batch += 1
+            progress.samples += batch.source.shape[0]
+            progress.target_tokens += int((batch.labels >= 0).sum())
+            progress.seconds = time.perf_counter() - started
+            bar.update()
+            for name, value in {"loss": loss, "grad_norm": norm, **figures}.items():
+                running[name] = running.get(name, 0.0) + float(value.detach())
+            if not math.isfinite(running["loss"]):
+                raise DivergenceError(
+                    f"the loss is not finite at step {progress.step}; lower optim.learning_rate or raise warmup_steps"
+                )
+            if progress.step % runtime.log_every_steps == 0:
+                means = {name: round(total / runtime.log_every_steps, 5) for name, total in running.items()}
+                write({**means, "lr": optim.learning_rate * factor, "samples": progress.samples})
+                bar.set_postfix(loss=f"{means['loss']:.3f}", samples_s=f"{progress.samples / progress.seconds:.0f}")
+                running.clear()
+            spent = progress.step >= total_steps or progress.seconds >= max_seconds
+            if spent or progress.step % stage.evaluate_every_steps == 0:
+                model.eval()
+                measured = stage.evaluate()
+                model.train()
+                progress.seconds = time.perf_counter() - started
+                write({"evaluation": dict(measured)})
+                tqdm.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
+                if measured[stage.selection] > progress.best:
+                    progress.best, progress.best_step = measured[stage.selection], progress.step
+                    progress.evaluations_since_best = 0
+                    stage.save_best(measured, progress)
+                else:
+                    progress.evaluations_since_best += 1
+                progress.finished = spent or progress.evaluations_since_best >= stage.patience
+            if progress.finished or progress.step % runtime.save_every_steps == 0:
+                _save(model, optimizer, stage, progress, out)
+    return progress
+
+
+def _save(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage, progress: Progress, out: Path) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "torch_rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "progress": asdict(progress),
+        "config": dict(stage.config),
+    }
+    unfinished = out / (STATE_FILE + ".partial")
+    torch.save(state, unfinished)
+    os.replace(unfinished, out / STATE_FILE)
+
+
+def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage, out: Path, resume: bool) -> Progress:
+    path = out / STATE_FILE
+    if not path.is_file():
+        return Progress()
+    if not resume:
+        raise CheckpointError(f"{out} already holds a run; give --resume to go on with it, or another folder")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; remove it to start anew") from error
+    if state["config"] != dict(stage.config):
+        raise CheckpointError(f"{path} is of another configuration; give the one that it was started with")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["torch_rng"])
+    if state["cuda_rng"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
+    return Progress(**state["progress"])

@@ -1,0 +1,33 @@
+"""Losses as pure functions of logits and labels."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def sft_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
+    """Return the next-token loss of eq. (5), paper: the weighted mean of -log p(q_t | q_<t, x) over target tokens.
+
+    Both D_pos and D_rej go through it; a [REJECT] target is a token like any other.
+
+    Args:
+        logits: [tokens, vocabulary], only the positions that count (no padding); any float dtype, summed in fp32.
+        labels: [tokens] int64, the token that should come.
+        weights: [tokens] or None for ones; a target's weight stands at each of its tokens.
+        label_smoothing: share of the target mass spread evenly over the vocabulary.
+
+    Returns:
+        A scalar: sum(weight * loss) / sum(weight).
+    """
+    losses = F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=label_smoothing)
+    if weights is None:
+        return losses.mean()
+    weights = weights.float()
+    total: Tensor = (losses * weights).sum() / weights.sum()
+    return total
+
+
+def token_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the share of positions whose most likely token is the label; logits [tokens, vocabulary], a scalar."""
+    return (logits.argmax(dim=-1) == labels).float().mean()

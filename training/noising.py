@@ -1,0 +1,97 @@
+"""BART's noise on token ids: text infilling over whole words, and permuted segments.
+
+Pure functions over lists of ids; the random generator is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+
+def word_start_table(tokenizer: Tokenizer) -> NDArray[np.bool_]:
+    """Return, for each id, whether a token of that id starts a word; shape [vocabulary].
+
+    A word starts with the byte-level mark of a space, or with the lead byte of a three-byte character: Chinese is
+    written without spaces, and a sentence must not count as one word.
+    """
+    starts = np.zeros(tokenizer.get_vocab_size(), dtype=np.bool_)
+    for token, token_id in tokenizer.get_vocab().items():
+        starts[token_id] = token[0] == "Ġ" or 0xE3 <= ord(token[0]) <= 0xED
+    return starts
+
+
+def infill(
+    ids: Sequence[int],
+    word_starts: NDArray[np.bool_],
+    mask_id: int,
+    mask_ratio: float,
+    span_lambda: float,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Replace spans of whole words, Poisson(`span_lambda`) long, by one `mask_id` each.
+
+    About `mask_ratio` of the words go. A span of no words inserts a mask, as in BART: the model must also learn that
+    nothing is missing. At least one mask is placed in anything that is not empty.
+
+    Args:
+        ids: tokens of one segment, no special tokens.
+        word_starts: from `word_start_table`.
+    """
+    if not ids:
+        return []
+    bounds = [0, *(i for i in range(1, len(ids)) if word_starts[ids[i]]), len(ids)]
+    words = len(bounds) - 1
+    to_mask = max(int(words * mask_ratio + rng.random()), 0)
+    spans: list[int] = []
+    while to_mask > 0:
+        span = min(int(rng.poisson(span_lambda)), to_mask)
+        spans.append(span)
+        to_mask -= span
+    if not spans:
+        spans.append(0)
+    # Lay kept words and spans out in a row, in random order: spans never overlap, and their order is random.
+    kept = words - sum(spans)
+    span_at = np.zeros(kept + len(spans), dtype=np.bool_)
+    span_at[rng.choice(kept + len(spans), size=len(spans), replace=False)] = True
+    noised: list[int] = []
+    word, next_span = 0, 0
+    for is_span in span_at:
+        if is_span:
+            noised.append(mask_id)
+            word += spans[next_span]
+            next_span += 1
+        else:
+            noised.extend(ids[bounds[word] : bounds[word + 1]])
+            word += 1
+    return noised
+
+
+def split_segments(ids: Sequence[int], sep_id: int) -> list[list[int]]:
+    """Return the segments of `<s> a [SEP] b ... </s>`, without the special tokens."""
+    return split_on(ids[1:-1], sep_id)
+
+
+def split_on(ids: Sequence[int], separator_id: int) -> list[list[int]]:
+    """Split ids at every `separator_id`, which is dropped; n separators give n + 1 lists."""
+    parts: list[list[int]] = [[]]
+    for token_id in ids:
+        if token_id == separator_id:
+            parts.append([])
+        else:
+            parts[-1].append(token_id)
+    return parts
+
+
+def join_segments(segments: Sequence[Sequence[int]], bos_id: int, sep_id: int, eos_id: int) -> list[int]:
+    """The inverse of `split_segments`."""
+    ids = [bos_id]
+    for index, segment in enumerate(segments):
+        if index:
+            ids.append(sep_id)
+        ids.extend(segment)
+    ids.append(eos_id)
+    return ids

@@ -1,0 +1,135 @@
+"""What a checkpoint is chosen by: exact HR@8 under beam search, and how well [REJECT] is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from transformers import BartForConditionalGeneration
+
+from training.config import GenerationDefaults, ValidationConfig
+from training.data import IGNORED_LABEL, PackedExamples, collate
+from training.model import Device, target_logits
+from training.tokenizer import special_token_ids
+
+_BATCH = 64
+
+
+def sample_validation(examples: PackedExamples, config: ValidationConfig, seed: int) -> PackedExamples:
+    """Return a fixed sample: so many click examples and so many [REJECT] examples, or as many as there are."""
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for rejects, wanted in ((False, config.click_examples), (True, config.reject_examples)):
+        rows = np.flatnonzero(examples.is_reject == rejects)
+        chosen.append(rng.permutation(rows)[:wanted])
+    return examples.subset(np.concatenate(chosen))
+
+
+def validate(
+    model: BartForConditionalGeneration,
+    tokenizer: Tokenizer,
+    examples: PackedExamples,
+    generation: GenerationDefaults,
+    reject_threshold: float,
+    device: Device,
+) -> dict[str, float]:
+    """Measure a model in eval mode.
+
+    Returns:
+        hr@8 and mrr@8 over click examples (a [REJECT] among the hypotheses is skipped), `loss` per target token over
+        click examples, and precision and recall of abstaining: P([REJECT]) at the first step >= `reject_threshold`
+        among examples of both kinds, as often as they occur in the sample.
+    """
+    special = special_token_ids(tokenizer)
+    order = np.argsort(examples.sources.lengths, kind="stable")
+    hits, reciprocal, clicks = 0, 0.0, 0
+    total_loss, tokens = 0.0, 0
+    reject_id = special["reject"]
+    p_reject = np.zeros(len(examples))
+    with torch.inference_mode(), device.autocast():
+        for start in range(0, len(order), _BATCH):
+            rows = order[start : start + _BATCH]
+            batch = collate(examples.sources, examples.targets, rows, special["pad"], special["eos"])
+            batch = batch.to(device.device)
+            logits, labels, _ = target_logits(model, batch)
+            log_p = torch.log_softmax(logits.float(), dim=-1)
+            counts = batch.labels != IGNORED_LABEL  # [B, T]
+            lengths = counts.sum(dim=1)
+            first = torch.cumsum(lengths, dim=0) - lengths  # where each target starts among the N positions
+            p_reject[rows] = log_p[first, reject_id].exp().cpu().numpy()
+            is_click = torch.from_numpy(~examples.is_reject[rows]).to(device.device)
+            if not is_click.any():
+                continue
+            counted = is_click[:, None].expand_as(counts)[counts]
+            total_loss -= float(log_p[torch.arange(len(labels)), labels][counted].sum())
+            tokens += int(counted.sum())
+            mask = None if batch.source_mask is None else batch.source_mask[is_click]
+            found = generate(model, batch.source[is_click], mask, generation)
+            for row, hypotheses in zip(rows[is_click.cpu().numpy()], found, strict=True):
+                clicks += 1
+                rank = _rank(tokenizer, examples.targets[int(row)][:-1].tolist(), hypotheses, reject_id)
+                hits += rank > 0
+                reciprocal += 1 / rank if rank else 0.0
+    return {
+        "hr@8": hits / max(clicks, 1),
+        "mrr@8": reciprocal / max(clicks, 1),
+        "loss": total_loss / max(tokens, 1),
+        **reject_quality(p_reject, examples.is_reject, reject_threshold),
+    }
+
+
+def generate(
+    model: BartForConditionalGeneration,
+    source: torch.Tensor,
+    mask: torch.Tensor | None,
+    generation: GenerationDefaults,
+) -> list[list[list[int]]]:
+    """Beam search by transformers: for each source [B, S] its `num_beams` hypotheses, best first, as generated ids."""
+    if mask is None:
+        mask = torch.ones_like(source)
+    ids = model.generate(
+        input_ids=source,
+        attention_mask=mask,
+        num_beams=generation.num_beams,
+        num_return_sequences=generation.num_beams,
+        length_penalty=generation.length_penalty,
+        early_stopping=generation.early_stopping,
+        max_new_tokens=generation.max_new_tokens,
+        min_new_tokens=generation.min_new_tokens,
+        do_sample=False,
+    )
+    assert isinstance(ids, torch.Tensor)  # [B * beams, 1 + steps]
+    grouped: list[list[list[int]]] = ids.view(source.shape[0], generation.num_beams, -1)[:, :, 1:].tolist()
+    return grouped
+
+
+def _rank(tokenizer: Tokenizer, target: Sequence[int], hypotheses: Sequence[Sequence[int]], reject_id: int) -> int:
+    """Return the rank of the target's text among distinct hypotheses from 1, 0 when it is not there."""
+    wanted = tokenizer.decode(list(target), skip_special_tokens=True).strip()
+    seen: set[str] = set()
+    for hypothesis in hypotheses:
+        if hypothesis and hypothesis[0] == reject_id:
+            continue
+        text = tokenizer.decode(list(hypothesis), skip_special_tokens=True).strip()
+        if text in seen:
+            continue
+        seen.add(text)
+        if text == wanted:
+            return len(seen)
+    return 0
+
+
+def reject_quality(
+    probabilities: NDArray[np.float64], is_reject: NDArray[np.bool_], threshold: float
+) -> dict[str, float]:
+    """Return precision and recall of "abstain where P([REJECT]) >= threshold"; 0 where a share is undefined."""
+    abstained = probabilities >= threshold
+    right = int((abstained & is_reject).sum())
+    return {
+        "reject_precision": right / max(int(abstained.sum()), 1),
+        "reject_recall": right / max(int(is_reject.sum()), 1),
+        "click_abstained": int((abstained & ~is_reject).sum()) / max(int((~is_reject).sum()), 1),
+    }
