@@ -1,7 +1,7 @@
 """How long does one request take in the engine, beside optimum's ORT on the same checkpoint in the same run?
 
-    python benchmarks/generation_latency.py --out build/generation_latency.json
-    python benchmarks/generation_latency.py --checkpoint build/checkpoint
+    python -m benchmarks.generation_latency --output build/generation_latency.json
+    python -m benchmarks.generation_latency --checkpoint build/checkpoint
 
 Sources of 96 tokens, width 8, ten steps exactly. The contenders take turns at the same source, so that whatever else
 the machine does falls on all of them. CPU time is given beside wall time: on a busy machine it is the fairer figure.
@@ -123,8 +123,8 @@ def parts(engine: Engine, sources: list[list[int]]) -> dict[str, Any]:
 @click.option("--requests", type=click.IntRange(min=10), default=200, show_default=True)
 @click.option("--warm-up", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--peer/--no-peer", default=True, show_default=True, help="Also run optimum's ORTModelForSeq2SeqLM.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the JSON result.")
-def main(checkpoint: Path | None, requests: int, warm_up: int, peer: bool, out: Path | None) -> None:
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the JSON result.")
+def main(checkpoint: Path | None, requests: int, warm_up: int, peer: bool, output: Path | None) -> None:
     """Measure the engine's latency, one request at a time on one thread."""
     logging.set_verbosity_error()
     torch.set_num_threads(1)
@@ -175,9 +175,9 @@ def main(checkpoint: Path | None, requests: int, warm_up: int, peer: bool, out: 
         }
     text = json.dumps(result, indent=2)
     click.echo(text)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text + "\n", encoding="utf-8")
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
