@@ -7,6 +7,8 @@ pyarrow only where a Parquet file is read.
 
 from __future__ import annotations
 
+import logging
+
 from feature_store.errors import (
     CodecError,
     FeatureStoreError,
@@ -37,3 +39,6 @@ __all__ = [
     "UserRecord",
     "open_store",
 ]
+
+# What to do with the log is the entry point's affair; by itself a library is silent.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

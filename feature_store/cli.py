@@ -30,7 +30,7 @@ _PATIENT = StoreSettings(timeout_seconds=2.0, socket_timeout_seconds=2.0, connec
 _store_option = click.option(
     "--store",
     default="sqlite:///evidence.db",
-    envvar="ONEBAR_STORE_URL",
+    envvar="ONEBAR_STORE__URL",
     show_default=True,
     show_envvar=True,
     help="redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or sqlite:///FILE.",

@@ -116,3 +116,11 @@ def test_a_wrong_store_is_one_sentence(mixed: Path, stopped_redis_server: RedisS
 @pytest.mark.parametrize("command", ["load", "check", "show"])
 def test_help_has_an_example(command: str) -> None:
     assert f"onebar evidence {command}" in run(command, "--help").stdout
+
+
+def test_the_variable_that_sets_the_service_s_store_sets_this_one(
+    redis_server: RedisServer, mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONEBAR_STORE__URL", redis_server.url)
+    assert run("load", mixed).exit_code == 0
+    assert json.loads(run("show", "p1").stdout)["photo"]["caption"] == "红色跑鞋 1"
