@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from demo.world.behaviour import Watching, World, browse, draw_intents, misspell, watch
 from demo.world.catalogue import make_catalogue
 from demo.world.fields import FIELDS, Fields, make_fields
-from demo.world.logs import SOURCES, Logs, photo_id, user_id
+from demo.world.logs import SOURCES, Logs
 from demo.world.policy import LoggingPolicy
 from demo.world.registry import UNSAFE, QueryRegistry
 from demo.world.safety import TERMS, listed_terms, reviewed
 from demo.world.spec import WorldSpec
 from demo.world.truth import write_truth
-from demo.world.users import make_users
-from demo.world.videos import make_trends, make_videos
+from demo.world.users import make_users, user_id
+from demo.world.videos import make_trends, make_videos, photo_id
 from demo.world.vocabulary import departments
 from demo.world.wording import GROUP_OF_FORM, GROUPS, IS_PERSONAL, SPECIFIC, Triggers, Wording, make_type_habits
 from offline.tables import write_table

@@ -15,22 +15,14 @@ from demo.world.behaviour import Watching, World
 from demo.world.policy import POLICIES, SHOWN
 from demo.world.registry import QueryRegistry
 from demo.world.spec import DAY_MS, EPOCH_MS
+from demo.world.users import user_id
+from demo.world.videos import photo_id
 from offline.tables import write_table
 
 SOURCES = ("bar", "post_video", "search_box", "reformulation")
 _ENGAGED_EXACT, _ENGAGED_OTHER, _ORDERS, _CLICKS_MEAN, _CLICKS_OTHER = 0.5, 0.25, 0.06, 1.1, 0.04
 
 Array = NDArray[Any]
-
-
-def photo_id(video: int) -> str:
-    """Public name of a video."""
-    return f"p{video:06d}"
-
-
-def user_id(user: int) -> str:
-    """Public name of a person."""
-    return f"u{user:06d}"
 
 
 class Logs:

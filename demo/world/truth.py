@@ -1,7 +1,8 @@
 """What is latent in a world, stored beside its logs for tests and for the oracle; training never reads it.
 
-`truth/world.json` holds the spec, `truth/{products,types,brands,users,videos}.parquet` the arrays of the dataclasses,
-and `truth/targets.parquet` what each acting person wanted.
+`truth/world.json` holds the spec, `truth/{catalogue,type_habits,users,videos}.parquet` the arrays of the dataclasses,
+`truth/targets.parquet` what each acting person wanted, and `truth/safety.parquet` (photo_id, unsafe, category) the labels
+that an evaluation of `[REJECT]` reads.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import pyarrow.parquet as pq
 
 from demo.world.catalogue import Catalogue
 from demo.world.fields import FIELDS, Fields
+from demo.world.safety import TERMS
 from demo.world.users import Users
-from demo.world.videos import Videos
+from demo.world.videos import Videos, photo_id
 from demo.world.vocabulary import ProductType
 from demo.world.wording import FORMS, Triggers, Wording
 
@@ -54,6 +56,15 @@ def write_truth(out: Path, spec: dict[str, Any], wording: Wording, videos: Video
     (out / "world.json").write_text(json.dumps({"format": FORMAT, "spec": spec, "forms": forms}, indent=1) + "\n")
     triggers = videos.triggers
     _write(out / "catalogue.parquet", {"catalogue": [json.dumps(_plain(wording.catalogue))]})
+    terms = videos.unsafe.term.tolist()
+    _write(
+        out / "safety.parquet",
+        {
+            "photo_id": pa.array([photo_id(n) for n in range(videos.count)]),
+            "unsafe": pa.array([term >= 0 for term in terms]),
+            "category": pa.array([TERMS[term][0] if term >= 0 else None for term in terms], pa.string()),
+        },
+    )
     _write(out / "users.parquet", {f.name: _column(getattr(wording.users, f.name)) for f in fields(Users)})
     _write(out / "type_habits.parquet", {"habit": _column(wording.type_habit)})
     _write(

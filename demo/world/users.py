@@ -14,6 +14,11 @@ ACTIVITY_LEVELS = 5
 _INTEREST_SHARES = (0.40, 0.22, 0.13)
 
 
+def user_id(user: int) -> str:
+    """Public name of a person."""
+    return f"u{user:06d}"
+
+
 @dataclass(frozen=True, slots=True)
 class Users:
     """U people as parallel arrays.

@@ -193,6 +193,13 @@ class TestSafety:
         assert sum(s and not c for c, s in zip(in_caption, in_summary, strict=True)) >= 5
         assert any("\u200b" in text for text in caption if text)
 
+    def test_the_labels_for_an_evaluation_name_every_video(self, world_dir):
+        labels = pq.read_table(world_dir / "truth" / "safety.parquet").to_pydict()
+        assert [labels["photo_id"]] == columns(world_dir, "videos", "photo_id")
+        assert all(
+            (category is not None) == bad for category, bad in zip(labels["category"], labels["unsafe"], strict=True)
+        )
+
     def test_rules_and_reviews_know_only_a_part(self, world_dir):
         term = pq.read_table(world_dir / "truth" / "videos.parquet")["unsafe_term"].to_numpy()
         photo, verdict = columns(world_dir, "reviews", "photo_id", "verdict")
