@@ -1,8 +1,8 @@
 """What is latent in a world, stored beside its logs for tests and for the oracle; training never reads it.
 
 `truth/world.json` holds the spec, `truth/{catalogue,type_habits,users,videos}.parquet` the arrays of the dataclasses,
-`truth/targets.parquet` what each acting person wanted, and `truth/safety.parquet` (photo_id, unsafe, category) the labels
-that an evaluation of `[REJECT]` reads.
+`truth/targets.parquet` what each acting person wanted, and `truth/safety.parquet` (photo_id, unsafe, category) the
+labels that an evaluation of `[REJECT]` reads.
 """
 
 from __future__ import annotations
