@@ -12,6 +12,7 @@ import logging
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,14 +69,22 @@ class _Job:
 
 
 class WorkerThread:
-    """Runs an engine in one thread, one request at a time, first come first served."""
+    """Runs an engine in one thread, one request at a time, first come first served.
 
-    def __init__(self, engine: GenerationEngine) -> None:
-        self._engine = engine
+    The engine is also built in that thread: ONNX Runtime sets the floating-point mode (denormals are zero) of the thread
+    that makes its first session, which must be the one that computes, and no other.
+    """
+
+    def __init__(self, build_engine: Callable[[], GenerationEngine]) -> None:
+        """Start the thread and wait until it has built the engine. Raises what ``build_engine`` raises."""
+        self._build_engine = build_engine
+        self._built: Future[GenerationEngine] = Future()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="onebar-generation", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = False
+        self._thread.start()
+        self._engine = self._built.result()
 
     @property
     def alive(self) -> bool:
@@ -88,9 +97,8 @@ class WorkerThread:
         return self._jobs.qsize()
 
     async def start(self) -> None:
-        """Start the thread and warm the engine up in it. Raises what the engine raises."""
+        """Warm the engine up. Raises GenerationFailed."""
         self._loop = asyncio.get_running_loop()
-        self._thread.start()
         await self._enqueue(self._engine.warm_up)
 
     def submit(
@@ -116,6 +124,12 @@ class WorkerThread:
         return job.future
 
     def _run(self) -> None:
+        try:
+            self._built.set_result(self._build_engine())
+        except BaseException as error:
+            self._ended = True
+            self._built.set_exception(error)
+            return
         try:
             while not self._ended and (job := self._jobs.get()) is not None:
                 if not job.future.cancelled():

@@ -58,7 +58,7 @@ class Runtime:
         self._terms = _load_terms(settings)
         self.metrics = Metrics()
         threads = settings.intra_op_threads or available_cores()
-        self.runner = runner or WorkerThread(Engine(self.bundle, threads=threads))
+        self.runner = runner or WorkerThread(lambda: Engine(self.bundle, threads=threads))
         self.admission = Admission(settings.max_queue)
         sink = open_sink(settings.events)
         self._events = EventLog(sink, settings.events.queue_size, self.metrics.event_dropped) if sink else None

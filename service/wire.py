@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_BATCH = 16
 MAX_QUERIES = 8
@@ -33,6 +33,14 @@ Title = Annotated[str, Field(max_length=MAX_TITLE_CHARACTERS, pattern=TEXT_PATTE
 Summary = Annotated[str, Field(max_length=MAX_SUMMARY_CHARACTERS, pattern=TEXT_PATTERN)]
 QueryText = Annotated[str, Field(max_length=MAX_QUERY_CHARACTERS, pattern=LINE_PATTERN)]
 QueryList = Annotated[list[QueryText], Field(max_length=MAX_LIST_ITEMS)]
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 3.0 is as whole as 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+NumQueries = Annotated[int, Field(ge=1, le=MAX_QUERIES), BeforeValidator(_whole)]
 
 Decision = Literal["recommend", "abstain"]
 Reason = Literal["model_reject", "no_evidence", "all_filtered", "deadline"]
@@ -77,7 +85,7 @@ class RecommendRequest(_Request):
     request_id: Identifier | None = Field(
         default=None, description="Comes back in the answer; made here where missing."
     )
-    num_queries: int = Field(default=DEFAULT_QUERIES, ge=1, le=MAX_QUERIES, description="The most queries to return.")
+    num_queries: NumQueries = Field(default=DEFAULT_QUERIES, description="The most queries to return.")
     deadline_ms: float | None = Field(
         None,
         ge=MIN_DEADLINE_MS,

@@ -1,7 +1,24 @@
-"""The bundle that these tests serve."""
+"""The whole service on a bundle with random weights and the embedded store, as the contract tests ask it."""
 
 from __future__ import annotations
 
-from tests.fixtures.serving import bundle_path
+import json
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from service.app import create_app
+from tests.fixtures.serving import bundle_path, settings_for
 
 __all__ = ["bundle_path"]
+
+PHOTO = {"photo_id": "p1", "caption": "red running shoes", "anchors": ["running shoes price"], "category": "shoes"}
+
+
+@pytest.fixture
+def app(bundle_path: Path, tmp_path: Path) -> FastAPI:
+    """The application, not started. An application starts only once, so each test has its own."""
+    photos = tmp_path / "photos.jsonl"
+    photos.write_text(json.dumps(PHOTO) + "\n")
+    return create_app(settings_for(bundle_path, store={"url": "memory://", "evidence": (photos,)}))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.loader import load_path
 from service.runtime import Runtime
 from service.settings import Settings
 from tests.fixtures.serving import ScriptedEngine, generation, running, scripted_app, settings_for, spoken
@@ -136,7 +135,9 @@ async def test_a_user_is_not_shown_a_query_again_and_others_are(settings):
     async with running(app) as client:
 
         async def shown(user_id: str) -> list[str]:
-            answer = (await client.post("/recommend", json={"photo_id": "p1", "user_id": user_id, "num_queries": 1})).json()
+            answer = (
+                await client.post("/recommend", json={"photo_id": "p1", "user_id": user_id, "num_queries": 1})
+            ).json()
             await runtime._shown.flush()
             return [query["query"] for query in answer["queries"]]
 
@@ -289,7 +290,7 @@ async def test_every_answer_leaves_one_event(settings):
 
 
 async def test_explain_can_be_switched_off(settings):
-    app, engine = scripted_app(settings.model_copy(update={"explain_enabled": False}))
+    app, _ = scripted_app(settings.model_copy(update={"explain_enabled": False}))
     async with running(app) as client:
         answer = (await client.post("/recommend", json={"photo_id": "p1", "explain": True})).json()
     assert "explain" not in answer
@@ -315,10 +316,3 @@ async def test_a_bug_is_a_json_500_and_is_counted(settings, monkeypatch):
 async def test_before_it_is_warm_it_is_not_ready(settings):
     app, _ = scripted_app(settings)
     assert "starting" in app.state.runtime.not_ready_because
-
-
-async def test_loaded_rows_are_counted(settings):
-    app, _ = scripted_app(settings)
-    async with running(app):
-        store = app.state.runtime._store
-        assert load_path(settings.store.evidence[0], store.writer()).written == 2

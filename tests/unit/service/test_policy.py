@@ -56,7 +56,8 @@ def test_reject_further_down_is_dropped():
 
 
 @pytest.mark.parametrize(
-    "other", ["CFMOTO 675nk", "ＣＦＭＯＴＯ 675ＮＫ", "cf-moto 675 nk!", " cfmoto  675nk ", "cfmoto, 675nk", "«cfmoto» 675nk"]
+    "other",
+    ["CFMOTO 675nk", "ＣＦＭＯＴＯ 675ＮＫ", "cf-moto 675 nk!", " cfmoto  675nk ", "cfmoto, 675nk", "«cfmoto» 675nk"],
 )
 def test_queries_that_differ_in_case_width_spaces_or_punctuation_are_one(other):
     assert shown(policy().decide(candidates("cfmoto 675nk", other), 0, TRIGGER, 3)) == ["cfmoto 675nk"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -23,7 +24,7 @@ def engine() -> ScriptedEngine:
 
 @pytest.fixture
 async def worker(engine: ScriptedEngine) -> AsyncIterator[WorkerThread]:
-    worker = WorkerThread(engine)
+    worker = WorkerThread(lambda: engine)
     await worker.start()
     yield worker
     engine.release()
@@ -107,7 +108,27 @@ async def test_an_engine_that_cannot_warm_up_does_not_start(engine):
         raise RuntimeError("no such kernel")
 
     engine.warm_up = broken
-    worker = WorkerThread(engine)
+    worker = WorkerThread(lambda: engine)
     with pytest.raises(GenerationFailed):
         await worker.start()
     await worker.close()
+
+
+def test_an_engine_that_cannot_be_built_is_told_to_who_asked():
+    def broken() -> ScriptedEngine:
+        raise ValueError("no graph")
+
+    with pytest.raises(ValueError, match="no graph"):
+        WorkerThread(broken)
+
+
+def test_the_engine_is_built_in_its_thread():
+    built_in = []
+
+    def build() -> ScriptedEngine:
+        built_in.append(threading.current_thread().name)
+        return ScriptedEngine()
+
+    worker = WorkerThread(build)
+    assert built_in == ["onebar-generation"]
+    assert worker.alive

@@ -1,0 +1,66 @@
+"""The OpenAPI document: it does not change by accident, and the service keeps what it promises."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.generation import GenerationMode
+
+SNAPSHOT = Path(__file__).with_name("openapi.json")
+UPDATE = "ONEBAR_UPDATE_SNAPSHOT"
+
+OPERATIONS = [
+    ("POST", "/recommend"),
+    ("POST", "/recommend/batch"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/version"),
+]
+CHECKS = [
+    (method, path, mode)
+    for method, path in OPERATIONS
+    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    if method == "POST" or mode is GenerationMode.POSITIVE  # a GET has nothing that could be wrong
+]
+
+
+@pytest.fixture
+def api_schema(app: FastAPI):
+    generation = GenerationConfig(deterministic=True, database="none")
+    config = SchemathesisConfig(projects=ProjectsConfig(default=ProjectConfig(generation=generation)))
+    return schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
+
+
+@pytest.mark.parametrize(("method", "path", "mode"), CHECKS)
+def test_the_service_keeps_its_document(api_schema, method, path, mode):
+    operation = api_schema[path][method]
+
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def holds(case):
+        case.call_and_validate()
+
+    holds()
+
+
+def test_every_operation_is_checked(app):
+    paths = app.openapi()["paths"]
+    assert {(method.upper(), path) for path, item in paths.items() for method in item} == set(OPERATIONS)
+
+
+def test_the_document_is_the_one_that_was_reviewed(app):
+    document = app.openapi() | {"info": {"title": "OneBar"}}
+    written = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if os.environ.get(UPDATE):
+        SNAPSHOT.write_text(written, encoding="utf-8")
+    assert SNAPSHOT.read_text(encoding="utf-8") == written, (
+        f"the contract has changed; where that is meant, run this test with {UPDATE}=1 and commit the new snapshot"
+    )
