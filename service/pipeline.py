@@ -12,11 +12,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from generation.engine import Generation
-
 from evidence.render import Renderer
 from feature_store import Fetched, Store
 from generation.bundle import Bundle
+from generation.engine import Generation
 from service.admission import Admission
 from service.answer import Answer
 from service.deadline import Deadline

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from generation.engine import Generation
-
 from generation.options import GenerationOptions
 from service.errors import GenerationFailed, WorkerDied
 
@@ -71,8 +70,8 @@ class _Job:
 class WorkerThread:
     """Runs an engine in one thread, one request at a time, first come first served.
 
-    The engine is also built in that thread: ONNX Runtime sets the floating-point mode (denormals are zero) of the thread
-    that makes its first session, which must be the one that computes, and no other.
+    The engine is built in that thread, too: ONNX Runtime sets the floating-point mode (denormals are zero) of the
+    thread that makes its first session, which must be the one that computes, and no other.
     """
 
     def __init__(self, build_engine: Callable[[], GenerationEngine]) -> None:
