@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "recommend": ("service.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
     "doctor": ("cli.doctor", "doctor", "serve", "Say what this machine, bundle and store can do."),
-    "evidence": ("feature_store.cli", "evidence", "offline", "Load and inspect cached evidence."),
+    "evidence": ("feature_store.cli", "evidence", "serve", "Load and inspect cached evidence."),
     "world": ("demo.cli", "world", "offline", "Write the logs of a simulated short-video shop."),
     "world-report": ("demo.cli", "world_report", "offline", "Measure the properties of a simulated world."),
     "offline": ("offline.cli", "offline", "offline", "Turn logs into evidence and training examples."),

@@ -1,0 +1,120 @@
+"""`onebar doctor`: what this machine, this bundle and this store can do, in one page."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import click
+import onnxruntime
+
+from feature_store import StoreUnavailable, StoreUrlError, open_store
+from generation.bundle import Bundle, load_bundle
+from generation.engine import Engine
+from generation.errors import GenerationError
+from service.cores import available_cores, quota_cores
+
+_FLAGS = {
+    "avx2": "256-bit vectors",
+    "avx512f": "512-bit vectors",
+    "avx512_vnni": "int8 dot products",
+    "avx_vnni": "int8 dot products",
+    "avx512_bf16": "bf16 dot products (training)",
+    "amx_int8": "int8 tiles",
+}
+_PINGS = 20
+_ANSWERS = 30
+
+
+@click.command()
+@click.option("--bundle", default="demo/bundle", show_default=True, type=click.Path(path_type=Path))
+@click.option("--store", "store_url", default="memory://", show_default=True, help="URL of the feature store.")
+@click.option("--threads", default=1, show_default=True, help="Threads of ONNX Runtime to try the bundle with.")
+def doctor(bundle: Path, store_url: str, threads: int) -> None:
+    """Check cores, CPU features, bundle and store, and time one answer.
+
+    Exits with 1 when the bundle or the store cannot be used.
+
+    \b
+    Example:  onebar doctor --bundle demo/bundle --store redis://localhost:6379
+    """
+    _machine(threads)
+    healthy = _bundle(bundle, threads)
+    healthy = asyncio.run(_store(store_url)) and healthy
+    raise SystemExit(0 if healthy else 1)
+
+
+def _line(name: str, value: str) -> None:
+    click.echo(f"{name:<12}{value}")
+
+
+def _machine(threads: int) -> None:
+    quota = quota_cores()
+    limit = "no limit by the control group" if quota is None else f"control group allows {quota:g}"
+    _line("cores", f"{available_cores()} usable ({limit})")
+    flags = _cpu_flags()
+    known = [f"{flag} ({meaning})" for flag, meaning in _FLAGS.items() if flag in flags]
+    _line("cpu", f"{platform.machine()}: {', '.join(known) or 'no vector feature that matters here is reported'}")
+    if flags and not flags & {"avx512_vnni", "avx_vnni", "amx_int8"}:
+        _line("", "without int8 instructions an int8 bundle gains little over fp32")
+    _line("python", f"{platform.python_version()}, onnxruntime {onnxruntime.__version__}")
+    _line("threads", f"{threads} for generation; one is best where other work shares the cores")
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
+
+
+def _bundle(path: Path, threads: int) -> bool:
+    try:
+        bundle = load_bundle(path)
+        engine = Engine(bundle, threads=threads)
+        engine.warm_up()
+    except GenerationError as error:
+        _line("bundle", f"REFUSED: {error}")
+        return False
+    shape = bundle.architecture
+    _line("bundle", f"{path}: model {bundle.model_version}, {bundle.precision}, hashes match")
+    _line(
+        "",
+        f"{shape.encoder_layers}+{shape.decoder_layers} layers, width {shape.d_model}, vocabulary {shape.vocab_size}",
+    )
+    _line("answer", _time_answers(bundle, engine))
+    return True
+
+
+def _time_answers(bundle: Bundle, engine: Engine) -> str:
+    tokens = bundle.render_budgets.max_source_tokens
+    ordinary = bundle.architecture.vocab_size - 1
+    source = [bundle.special_tokens.bos, *[ordinary] * (tokens - 2), bundle.special_tokens.eos]
+    seconds = []
+    for _ in range(_ANSWERS):
+        start = time.perf_counter()
+        engine.generate(source, bundle.generation)
+        seconds.append(time.perf_counter() - start)
+    median, slowest = statistics.median(seconds) * 1000, max(seconds) * 1000
+    return f"{median:.1f} ms median, {slowest:.1f} ms slowest of {_ANSWERS}, at the longest source ({tokens} tokens)"
+
+
+async def _store(url: str) -> bool:
+    try:
+        store = await open_store(url)
+    except StoreUrlError as error:
+        _line("store", f"REFUSED: {error}")
+        return False
+    try:
+        seconds = [await store.ping() for _ in range(_PINGS)]
+    except StoreUnavailable as error:
+        _line("store", f"UNREACHABLE: {error}")
+        return False
+    finally:
+        await store.close()
+    _line("store", f"{store.url}: {statistics.median(seconds) * 1000:.2f} ms a round trip (median of {_PINGS})")
+    return True
