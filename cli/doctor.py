@@ -6,10 +6,10 @@ import asyncio
 import platform
 import statistics
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import click
-import onnxruntime
 
 from feature_store import StoreUnavailable, StoreUrlError, open_store
 from generation.bundle import Bundle, load_bundle
@@ -60,7 +60,7 @@ def _machine(threads: int) -> None:
     _line("cpu", f"{platform.machine()}: {', '.join(known) or 'no vector feature that matters here is reported'}")
     if flags and not flags & {"avx512_vnni", "avx_vnni", "amx_int8"}:
         _line("", "without int8 instructions an int8 bundle gains little over fp32")
-    _line("python", f"{platform.python_version()}, onnxruntime {onnxruntime.__version__}")
+    _line("python", f"{platform.python_version()}, onnxruntime {version('onnxruntime')}")
     _line("threads", f"{threads} for generation; one is best where other work shares the cores")
 
 
