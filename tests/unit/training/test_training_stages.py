@@ -82,7 +82,10 @@ def test_stage_zero_then_stage_one_leave_whole_checkpoints(
 
 
 def test_clicked_queries_and_rejection_are_learnt(examples_dir: Path, tokenizer_file: Path, tmp_path: Path) -> None:
-    run_sft(examples_dir, tmp_path / "out", sft_config(300, every=300, field_dropout=NO_DROPOUT), tokenizer_file)
+    optim = {"learning_rate": 6e-3, "warmup_steps": 20, "batch_size": 8, "epochs": 1000, "max_steps": 300}
+    model = MODEL | {"dropout": 0.0}
+    config = sft_config(300, every=300, field_dropout=NO_DROPOUT, optim=optim, model=model)
+    run_sft(examples_dir, tmp_path / "out", config, tokenizer_file)
     metrics = load_meta(tmp_path / "out").metrics["validation"]
     assert metrics["mrr@8"] >= 0.8
     assert metrics["reject_recall"] == 1.0
