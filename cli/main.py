@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "evidence": ("feature_store.cli", "evidence", "serve", "Load and inspect cached evidence."),
     "world": ("demo.cli", "world", "offline", "Write the logs of a simulated short-video shop."),
     "world-report": ("demo.cli", "world_report", "offline", "Measure the properties of a simulated world."),
+    "demo-evidence": ("demo.cli", "demo_evidence", "offline", "Cut a world's evidence down to the shipped demo."),
     "offline": ("offline.cli", "offline", "offline", "Turn logs into evidence and training examples."),
     "train": ("training.cli", "train", "train", "Train the tokenizer and the generator."),
     "export": ("model_export.cli", "export", "export", "Turn a checkpoint into a bundle."),

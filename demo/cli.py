@@ -1,4 +1,4 @@
-"""`onebar world` and `onebar world-report`."""
+"""`onebar world`, `onebar world-report` and `onebar demo-evidence`."""
 
 from __future__ import annotations
 
@@ -79,3 +79,30 @@ def world_report(directory: Path, day: int | None, sample: int, as_json: bool) -
         for name, value in values.items():
             shown = f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
             click.echo(f"  {name:<38} {shown:>14}")
+
+
+@click.command("demo-evidence")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("evidence", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("users", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--videos", default=3000, show_default=True, help="Videos to keep, the most watched ones.")
+@click.option("--viewers", default=1500, show_default=True, help="Users to keep, the most active ones.")
+def demo_evidence(directory: Path, evidence: Path, users: Path, out: Path, videos: int, viewers: int) -> None:
+    """Cut the evidence of a whole world down to what is shipped as the demo.
+
+    \b
+    Example, as of the last day of a world of 12 days:
+      onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
+      onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --no-embeddings
+      onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
+    """
+    from demo.selection import select
+    from offline.errors import OfflineError
+
+    try:
+        counts = select(directory, evidence, users, out, videos, viewers)
+    except OfflineError as error:
+        raise click.ClickException(str(error)) from error
+    for name, count in counts.items():
+        click.echo(f"{name:>20} {count:>7,}")
