@@ -26,17 +26,15 @@ def test_only_rows_that_the_last_day_needs_are_kept_and_always_the_same(tmp_path
     world = tmp_path / "world"
     build_world(world, WorldSpec(3, 300, 120, 4, 600), lambda done, following: None)
     impressions = read_table(world, "impressions")
-    everything = write(
-        tmp_path / "photos.jsonl.gz",
-        [{"photo_id": name} for name in read_table(world, "videos")["photo_id"].to_pylist()],
-    )
-    users = write(
-        tmp_path / "users.jsonl.gz", [{"user_id": name} for name in read_table(world, "users")["user_id"].to_pylist()]
-    )
+    videos = read_table(world, "videos")["photo_id"].to_pylist()
+    everything = write(tmp_path / "photos.jsonl.gz", [{"photo_id": name} for name in videos])
+    people = read_table(world, "users")["user_id"].to_pylist()
+    users = write(tmp_path / "users.jsonl.gz", [{"user_id": name} for name in people])
     counts = select(world, everything, users, tmp_path / "demo", videos=20, viewers=10)
     assert counts == {PHOTOS: 20, USERS: 10}
     last = impressions.filter(impressions["day"].to_numpy() == 3)
-    kept = [json.loads(line)["photo_id"] for line in gzip.open(tmp_path / "demo" / PHOTOS)]
+    lines = gzip.decompress((tmp_path / "demo" / PHOTOS).read_bytes()).splitlines()
+    kept = [json.loads(line)["photo_id"] for line in lines]
     assert set(kept) <= set(last["photo_id"].to_pylist())
     assert (tmp_path / "demo" / TERMS).read_text() == (world / TERMS).read_text()
 
