@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from generation.errors import BundleError
-from service.errors import ConfigurationError, RulesError
+from service.errors import RulesError, ServiceError
 from service.settings import load_settings
 
 CANNOT_START = 2
@@ -55,7 +55,7 @@ def serve(
         )  # fmt: skip
         configure_logging(settings.log_level)
         started = run(create_app(settings), settings)
-    except (BundleError, ConfigurationError) as error:
+    except (BundleError, ServiceError) as error:
         _cannot_start(str(error))
     if not started:
         sys.exit(CANNOT_START)

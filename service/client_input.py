@@ -113,8 +113,8 @@ def _records(text: str, delimiter: str, mended: Counter[str]) -> Iterator[list[s
     position, width = 0, 0
     while position < len(lines):
         end = _end_of_record(lines, position, delimiter) if delimiter == "," else position + 1
-        record = _split(lines[position:end], delimiter) if end else []
-        if end is None or (end > position + 1 and width and len(record) != width):
+        record = _split(lines[position:end], delimiter) if end else None
+        if end is None or record is None or (end > position + 1 and width and len(record) != width):
             mended["lines with a stray quote"] += 1
             end = position + 1
             record = next(csv.reader(lines[position:end], delimiter=delimiter, quoting=csv.QUOTE_NONE), [])
@@ -124,9 +124,13 @@ def _records(text: str, delimiter: str, mended: Counter[str]) -> Iterator[list[s
             yield record
 
 
-def _split(lines: list[str], delimiter: str) -> list[str]:
+def _split(lines: list[str], delimiter: str) -> list[str] | None:
+    """The fields of a record; None where several lines are no well-formed record (two stray quotes)."""
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
-    return next(csv.reader(["".join(lines)], delimiter=delimiter, quoting=quoting), [])
+    try:
+        return next(csv.reader(["".join(lines)], delimiter=delimiter, quoting=quoting, strict=len(lines) > 1), [])
+    except csv.Error:
+        return None
 
 
 def _end_of_record(lines: list[str], start: int, delimiter: str) -> int | None:

@@ -140,7 +140,8 @@ class Policy:
             return "reject_token"
         if not candidate.finished:
             return "unfinished"
-        if _BROKEN_BYTES in candidate.query:
+        # A byte-level model can write any bytes, also those that are no characters, or none that can be seen.
+        if _BROKEN_BYTES in candidate.query or not candidate.query.isprintable():
             return "unreadable"
         key = query_key(candidate.query)
         return (

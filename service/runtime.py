@@ -23,7 +23,7 @@ from service.admission import Admission
 from service.answer import Answer
 from service.cores import available_cores
 from service.deadline import Deadline
-from service.errors import ConfigurationError, NotReady
+from service.errors import ConfigurationError, NotReady, ServiceError
 from service.events import EventLog, open_sink
 from service.metrics import Metrics
 from service.pipeline import Pipeline
@@ -63,6 +63,7 @@ class Runtime:
         sink = open_sink(settings.events)
         self._events = EventLog(sink, settings.events.queue_size, self.metrics.event_dropped) if sink else None
         self.draining = False
+        self.start_error: ServiceError | None = None
         self._store: Store | None = None
         self._shown: ShownRecorder | None = None
         self._pipeline: Pipeline | None = None
@@ -85,7 +86,18 @@ class Runtime:
         return None
 
     async def start(self) -> None:
-        """Open the store, warm the engine up, start the background work. Raises ConfigurationError."""
+        """Open the store, warm the engine up, start the background work.
+
+        Raises:
+            ServiceError: which ``start_error`` keeps for whoever runs the server.
+        """
+        try:
+            await self._start()
+        except ServiceError as error:
+            self.start_error = error
+            raise
+
+    async def _start(self) -> None:
         settings = self.settings
         self._store = await self._open_store()
         if self._events:

@@ -51,7 +51,14 @@ class DrainingServer(uvicorn.Server):
 
 
 def run(app: FastAPI, settings: Settings) -> bool:
-    """Serve until a signal comes. Returns whether the application started."""
+    """Serve until a signal comes.
+
+    Returns:
+        Whether the port was opened; where it was not, the log says why.
+
+    Raises:
+        ServiceError: the application could not start.
+    """
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series of every counter and say nothing here
     config = uvicorn.Config(
@@ -69,6 +76,11 @@ def run(app: FastAPI, settings: Settings) -> bool:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    server = DrainingServer(config, app.state.runtime)
-    server.run()
+    runtime: Runtime = app.state.runtime
+    server = DrainingServer(config, runtime)
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's way to say that the application or the port could not be opened
+        if runtime.start_error is not None:
+            raise runtime.start_error from None
     return server.started
