@@ -45,9 +45,12 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
     return Response(content, status, headers, "application/json")
 
 
-def _body_schema(name: str) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{name}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+_EXAMPLE = {"photo_id": "p1", "user_id": "u1", "evidence": {"caption": "CFMOTO 675NK, first ride"}, "explain": True}
+
+
+def _body_schema(name: str, example: Any) -> dict[str, Any]:
+    content = {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 def build_router(runtime: Runtime) -> APIRouter:
@@ -59,7 +62,7 @@ def build_router(runtime: Runtime) -> APIRouter:
         "/recommend",
         response_model=wire.RecommendResponse,
         responses=_ERRORS,
-        openapi_extra=_body_schema("RecommendRequest"),
+        openapi_extra=_body_schema("RecommendRequest", _EXAMPLE),
         summary="Write search queries for one video, or say that none should be shown.",
     )
     async def recommend(request: Request) -> Response:
@@ -80,7 +83,7 @@ def build_router(runtime: Runtime) -> APIRouter:
         "/recommend/batch",
         response_model=wire.BatchResponse,
         responses=_ERRORS,
-        openapi_extra=_body_schema("BatchRequest"),
+        openapi_extra=_body_schema("BatchRequest", {"requests": [_EXAMPLE, {"photo_id": "p2"}]}),
         summary="Answer up to 16 requests of one feed page, each with its own outcome.",
     )
     async def recommend_batch(request: Request) -> Response:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from evidence.safety import ProhibitedTerms
+import service
+from evidence.safety import ProhibitedTerms, load_terms
 from service.normalize import query_key
 from service.policy import PINNED_SCORE, Candidate, Policy, Trigger
 from service.rules import Rules
@@ -89,6 +92,12 @@ def test_a_hundred_thousand_prohibited_terms_are_compiled_and_all_of_them_found(
     rule = Policy(Rules(), ProhibitedTerms(terms), 0.5)
     exposure = rule.decide(candidates("a TERM99999X here", "a term100000x here"), 0, TRIGGER, 3)
     assert shown(exposure) == ["a term100000x here"]
+
+
+def test_the_example_of_a_list_is_good():
+    terms = load_terms(Path(service.__file__).with_name("prohibited_terms.example.tsv"))
+    exposure = policy(terms=tuple(terms)).decide(candidates("一次性电子烟推荐", "camera"), 0, TRIGGER, 3)
+    assert shown(exposure) == ["camera"]
 
 
 def test_length_bounds_count_characters_and_words():
