@@ -31,6 +31,25 @@ closure:  ## Install only what serving needs into a clean environment and import
 format: $(VENV)/.dev  ## Format the source
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
+loadtest: $(VENV)/.dev redis  ## A minute of load on the demo; fails when p99 is over 30 ms at 20 requests a second
+	$(BIN)/python -m loadtest.run $(ARGS)
+
+bench: $(VENV)/.dev redis  ## Time generation and the feature store on this machine
+	mkdir -p var/benchmarks && $(BIN)/python -m benchmarks.generation_latency --output var/benchmarks/generation_latency.json
+	$(BIN)/python -m benchmarks.feature_store --output var/benchmarks/feature_store.json
+
+demo-model: $(VENV)/.dev  ## Make the shipped demo anew: world, training, bundle, evidence (about two hours on two cores)
+	$(BIN)/onebar world var/world --seed 7
+	$(BIN)/onebar offline examples var/world var/examples
+	$(BIN)/onebar train tokenizer var/world var/tokenizer.json
+	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --world var/world
+	$(BIN)/onebar train sft var/examples var/checkpoint --init-from var/pretrained
+	$(BIN)/onebar export var/checkpoint demo/bundle --parity-inputs var/examples/examples_test.parquet
+	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
+	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --no-embeddings
+	$(BIN)/onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
+	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet --out var/evaluation
+
 redis:
 	@bash tests/integration/ensure_redis.sh
 
@@ -46,4 +65,4 @@ $(VENV)/.dev: $(VENV)/.serve
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help run test lint closure format redis
+.PHONY: help run test lint closure format loadtest bench demo-model redis
