@@ -131,8 +131,8 @@ class NotReady(RequestRefused):
     code = "not_ready"
 
     def headers(self) -> dict[str, str]:
-        """Another instance can answer at once; this one not before a second has gone by."""
-        return {"retry-after": "1"}
+        """A kept-alive connection would bring the next request here again; a new one goes to another instance."""
+        return {"retry-after": "1", "connection": "close"}
 
 
 class GenerationFailed(RequestRefused):

@@ -200,6 +200,7 @@ async def test_draining_refuses_new_requests_and_finishes_those_inside(settings)
         assert (await client.get("/readyz")).status_code == 503
         refused = await client.post("/recommend", json={"photo_id": "p1"})
         assert (refused.status_code, "draining" in refused.json()["message"]) == (503, True)
+        assert refused.headers["connection"] == "close"
         engine.release()
         assert (await inside).status_code == 200
 
