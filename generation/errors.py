@@ -1,9 +1,10 @@
 """Errors of this package.
 
 GenerationError
-├── BundleError    a bundle that must not be served: incomplete, altered, or of another schema
-├── OptionsError   generation options that contradict themselves or the model (also a ValueError)
-└── SourceError    source token ids that the model cannot read (also a ValueError)
+├── BundleError      a bundle that must not be served: incomplete, altered, or of another schema
+├── ConstraintError  a constraint that cannot be made: its file, or a tokenizer that it cannot be held to
+├── OptionsError     generation options that contradict themselves or the model (also a ValueError)
+└── SourceError      source token ids that the model cannot read (also a ValueError)
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ class GenerationError(Exception):
 
 class BundleError(GenerationError):
     """A bundle cannot be served; the message is one sentence that names the fault and the mend."""
+
+
+class ConstraintError(GenerationError):
+    """A constraint on what may be written cannot be made; the message names the fault and the mend."""
 
 
 class OptionsError(GenerationError, ValueError):
