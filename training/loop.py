@@ -160,7 +160,8 @@ def train(
             if progress.step % runtime.log_every_steps == 0:
                 means = {name: round(total / runtime.log_every_steps, 5) for name, total in running.items()}
                 write({**means, "lr": optim.learning_rate * factor, "samples": progress.samples})
-                bar.set_postfix(loss=f"{means['loss']:.3f}", samples_s=f"{progress.samples / progress.seconds:.0f}")
+                rate = progress.samples / progress.seconds
+                bar.set_postfix(loss=f"{means['loss']:.3f}", samples_s=f"{rate:.0f}", budget=f"{done:.0%}")
                 running.clear()
             spent = progress.step >= total_steps or progress.seconds >= max_seconds
             if spent or progress.step % stage.evaluate_every_steps == 0:

@@ -70,7 +70,7 @@ def validate(
             found = generate(model, batch.source[is_click], mask, generation)
             for row, hypotheses in zip(rows[is_click.cpu().numpy()], found, strict=True):
                 clicks += 1
-                rank = _rank(tokenizer, examples.targets[int(row)][:-1].tolist(), hypotheses, reject_id)
+                rank = hypothesis_rank(tokenizer, examples.targets[int(row)][:-1].tolist(), hypotheses, reject_id)
                 hits += rank > 0
                 reciprocal += 1 / rank if rank else 0.0
     return {
@@ -106,7 +106,9 @@ def generate(
     return grouped
 
 
-def _rank(tokenizer: Tokenizer, target: Sequence[int], hypotheses: Sequence[Sequence[int]], reject_id: int) -> int:
+def hypothesis_rank(
+    tokenizer: Tokenizer, target: Sequence[int], hypotheses: Sequence[Sequence[int]], reject_id: int
+) -> int:
     """Return the rank of the target's text among distinct hypotheses from 1, 0 when it is not there."""
     wanted = tokenizer.decode(list(target), skip_special_tokens=True).strip()
     seen: set[str] = set()
