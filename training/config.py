@@ -104,11 +104,16 @@ class ValidationConfig:
 
 @dataclass(frozen=True, slots=True)
 class GenerationDefaults:
-    """What a bundle made from the checkpoint generates with unless told otherwise."""
+    """What a bundle made from the checkpoint generates with unless told otherwise.
+
+    The eight most probable queries are what HR@8 asks for, so scores are not divided by length: on 512 validation clicks
+    that gave .31 where a penalty of 1.0 gave .27, by crowding out short model names. Without it a score can only fall,
+    and `early_stopping: false` ends the search exactly when no running hypothesis can enter the list.
+    """
 
     num_beams: int = 8
-    length_penalty: float = 1.0
-    early_stopping: bool | str = True
+    length_penalty: float = 0.0
+    early_stopping: bool | str = False
     max_new_tokens: int = 16
     min_new_tokens: int = 1
 
