@@ -8,6 +8,7 @@ backwards, so that a step allocates one node per beam that goes on and never cop
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,14 +22,20 @@ class Hypothesis:
     token_ids: generated tokens without the end-of-sequence token.
     sum_logprobs: sum of the log-probabilities of its tokens, the end-of-sequence token among them.
     score: sum_logprobs / (number of generated tokens, the end among them) ** length_penalty.
-    finished: whether it ended itself; False where max_new_tokens cut it.
+    finished: whether it has an end; False where max_new_tokens cut it.
+    forced: the end was put there when time was up. It was likely enough, but others were likelier just then.
     """
 
     token_ids: tuple[int, ...]
     sum_logprobs: float
     score: float
     finished: bool
+    forced: bool = False
 
+
+# A sequence may be forced to end where the model gives its end at least this probability, so that it is one of the ten
+# likeliest continuations at worst: what stands there then reads as a whole query.
+WHOLE_QUERY_LOGPROB = math.log(0.1)
 
 # The last token of an open beam and the path before it; a tuple, as eight are made at each step.
 _Path = tuple[int, "_Path"] | None
@@ -46,6 +53,7 @@ class BeamSearch:
         self._eos = eos_token_id
         self._open: list[_Path] = [None]
         self._best: list[Hypothesis] = []  # at most num_beams, best first
+        self._likely_ends: list[Hypothesis] = []  # while nothing has ended
         self.tokens: list[int] = [decoder_start_token_id]
         self.beam_indices: list[int] = [0]
         self.sums: list[float] = [0.0]
@@ -53,30 +61,31 @@ class BeamSearch:
         self.done = False
 
     @property
-    def candidates_needed(self) -> int:
-        """Candidates that the next `advance` must be given for the search to be exact.
+    def wanted(self) -> int:
+        """Candidates that `advance` takes: num_beams go on even where every beam also offers its end."""
+        return 2 * self._options.num_beams
 
-        2 * num_beams leave num_beams to go on with when every beam also offers its end (each has one). While the
-        end is forbidden those are dropped here rather than masked in the graph, so as many more are asked for.
-        """
-        needed = 2 * self._options.num_beams
-        return needed + len(self.tokens) if self.steps < self._options.min_new_tokens else needed
+    def prefixes(self) -> list[tuple[int, ...]]:
+        """Return the tokens of each open beam, in the order of `tokens`."""
+        return [tuple(_unwind(path)) for path in self._open]
 
-    def advance(self, sums: Sequence[float], beams: Sequence[int], tokens: Sequence[int]) -> None:
+    def advance(
+        self, sums: Sequence[float], beams: Sequence[int], tokens: Sequence[int], end_logprobs: Sequence[float] = ()
+    ) -> None:
         """Take the best continuations of a decoder step.
 
         Args:
-            sums: log-probability sums of the continued sequences, falling, `candidates_needed` of them.
+            sums: log-probability sums of the continued sequences, falling; as many as `wanted`, fewer where no more
+                are allowed.
             beams: for each, the open beam that it continues.
             tokens: for each, the token that it adds.
+            end_logprobs: of each open beam, the log-probability of its end. Only a search that is cut short by
+                `forced` needs them.
         """
         options = self._options
         width = options.num_beams
-        candidates = zip(sums, beams, tokens, strict=True)
-        if self.steps < options.min_new_tokens:
-            kept = [candidate for candidate in candidates if candidate[2] != self._eos][: 2 * width]
-        else:
-            kept = list(candidates)
+        kept = list(zip(sums, beams, tokens, strict=True))
+        before, sums_before = self._open, self.sums
         self.steps += 1
         at_limit = self.steps == options.max_new_tokens
 
@@ -85,30 +94,45 @@ class BeamSearch:
         if ended:
             self._finish(ended)
         going_on = [] if at_limit else [c for c in kept if c[2] != self._eos][:width]
-        before = self._open
+        if not self._best:
+            self._note_likely_ends(end_logprobs, sums_before)
         self._open = [(token, before[beam]) for _, beam, token in going_on]
         self.sums = [total for total, _, _ in going_on]
         self.beam_indices = [beam for _, beam, _ in going_on]
         self.tokens = [token for _, _, token in going_on]
-        self.done = at_limit or not self._can_improve()
+        self.done = not going_on or not self._can_improve()
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """Return the best num_return_sequences hypotheses that are complete by now, best first."""
         return tuple(self._best[: self._options.num_return_sequences])
+
+    def forced(self) -> tuple[Hypothesis, ...]:
+        """Return what may be handed out when time is up: complete hypotheses, or else likely ends, best first.
+
+        An open sequence counts as a whole query where its end had WHOLE_QUERY_LOGPROB at least.
+        """
+        if self._best:
+            return self.hypotheses()
+        return tuple(self._likely_ends[: self._options.num_return_sequences])
 
     def _finish(self, ended: Sequence[tuple[float, int, int]]) -> None:
         length = float(self.steps) ** self._options.length_penalty
         complete = []
         for total, beam, token in ended:
             finished = token == self._eos
-            ids = [] if finished else [token]
-            path = self._open[beam]
-            while path is not None:
-                token, path = path
-                ids.append(token)
-            complete.append(Hypothesis(tuple(reversed(ids)), total, total / length, finished))
+            ids = _unwind(self._open[beam])
+            complete.append(Hypothesis(tuple(ids if finished else [*ids, token]), total, total / length, finished))
         # nlargest is stable: of equal scores the earlier one stays, as a top-k over [kept, new] has it.
         self._best = heapq.nlargest(self._options.num_beams, self._best + complete, key=lambda h: h.score)
+
+    def _note_likely_ends(self, end_logprobs: Sequence[float], sums: Sequence[float]) -> None:
+        for beam, logprob in enumerate(end_logprobs):
+            if logprob >= WHOLE_QUERY_LOGPROB:
+                total = sums[beam] + logprob
+                score = total / float(self.steps) ** self._options.length_penalty
+                ids = tuple(_unwind(self._open[beam]))
+                self._likely_ends.append(Hypothesis(ids, total, score, finished=True, forced=True))
+        self._likely_ends.sort(key=lambda hypothesis: -hypothesis.score)
 
     def _can_improve(self) -> bool:
         """Whether an open beam could still displace a complete hypothesis, by the rule of `early_stopping`."""
@@ -121,3 +145,12 @@ class BeamSearch:
         length = options.max_new_tokens if reach_the_limit else self.steps
         reachable: float = self.sums[0] / float(length) ** options.length_penalty
         return reachable > self._best[-1].score
+
+
+def _unwind(path: _Path) -> list[int]:
+    ids = []
+    while path is not None:
+        token, path = path
+        ids.append(token)
+    ids.reverse()
+    return ids

@@ -5,7 +5,7 @@
     ├── tokenizer.json    Hugging Face `tokenizers`
     ├── embeddings.bin    the token embedding, shared by both graphs (ONNX external data)
     ├── encoder.onnx      source ids -> cross-attention keys and values of every decoder layer
-    └── decoder.onnx      one step for all beams, ending in log-sum-exp and top-k
+    └── decoder.onnx      one step for the beams of several requests, ending in their best continuations
 
 `model_export` writes it, this module owns the format; `docs/bundle_format.md` describes it for others.
 """
@@ -27,7 +27,7 @@ from generation.beam import Hypothesis
 from generation.errors import BundleError, OptionsError
 from generation.options import GenerationOptions
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 EMBEDDINGS = "embeddings.bin"

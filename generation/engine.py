@@ -1,139 +1,101 @@
-"""One request at a time: encode, then step the decoder under beam search until it is done or its time is up."""
+"""One request at a time: a thin way through the stepper, for evaluation, measuring, and whoever needs no queue."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from generation.beam import BeamSearch, Hypothesis
+from generation.beam import Hypothesis
 from generation.bundle import Bundle
-from generation.errors import OptionsError, SourceError
+from generation.logits_processors import LogitsProcessor
 from generation.options import GenerationOptions
-from generation.session import DecoderSession, EncoderSession
+from generation.pace import Pace
+from generation.results import Generation
+from generation.stepper import Stepper, check_options
 
 __all__ = ["Engine", "Generation", "Hypothesis"]
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """The answer to one request.
-
-    hypotheses: complete ones, best first; none where the deadline came first.
-    reject_probability: P([REJECT]) as the first token; 0 where the deadline came before the first step.
-    steps: decoder steps that were run.
-    deadline_reached: the search was cut short, so that better hypotheses may be missing.
-    """
-
-    hypotheses: tuple[Hypothesis, ...]
-    reject_probability: float
-    steps: int
-    deadline_reached: bool
-    encode_seconds: float
-    decode_seconds: float
 
 
 class Engine:
     """Answers requests from a bundle. Owns the two ONNX Runtime sessions; to be called from one thread at a time."""
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        """Load the graphs; `threads` are ORT's intra-op threads.
+    def __init__(self, bundle: Bundle, threads: int = 1, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Load the graphs.
+
+        Args:
+            bundle: what to answer from.
+            threads: ORT's intra-op threads.
+            clock: what deadlines are instants of, in seconds.
 
         Raises:
             BundleError: ORT refuses a graph.
         """
         self.bundle = bundle
-        self._encoder = EncoderSession(bundle, threads)
-        self._decoder = DecoderSession(bundle, threads)
+        self._stepper = Stepper(bundle, threads, row_budget=1)
+        self._clock = clock
+        self._pace = Pace(bundle.architecture.max_positions)
 
     def warm_up(self) -> None:
         """Run the largest source first, so that ORT's arena is as large as it will get, then a short one."""
-        specials = self.bundle.special_tokens
-        sizes = self.bundle.architecture
-        options = self.bundle.generation
-        for length in (min(self.bundle.render_budgets.max_source_tokens, sizes.max_positions), 8):
-            source = [specials.bos] + [specials.unk] * (length - 2) + [specials.eos]
-            self.generate(source, options)
+        for source in warm_up_sources(self.bundle):
+            self.generate(source)
 
     def check_options(self, options: GenerationOptions) -> None:
-        """Check options against the model, so that a caller can refuse them before anything is queued.
-
-        Raises:
-            OptionsError: the model cannot be searched in this way.
-        """
-        sizes = self.bundle.architecture
-        if options.max_new_tokens > sizes.max_positions:
-            raise OptionsError(
-                f"max_new_tokens must be at most the model's {sizes.max_positions}, got {options.max_new_tokens}"
-            )
-        if 3 * options.num_beams > sizes.vocab_size:
-            raise OptionsError(
-                f"num_beams must be at most a third of the vocabulary's {sizes.vocab_size}, got {options.num_beams}"
-            )
+        """Check options against the model. Raises OptionsError."""
+        check_options(self.bundle, options)
 
     def generate(
-        self, source_ids: Sequence[int], options: GenerationOptions | None = None, deadline: float | None = None
+        self,
+        source_ids: Sequence[int],
+        options: GenerationOptions | None = None,
+        deadline: float | None = None,
+        processors: Sequence[LogitsProcessor] = (),
     ) -> Generation:
         """Search the best continuations of one source.
 
         Args:
             source_ids: rendered source, <s> ... </s>.
             options: None for the bundle's own.
-            deadline: instant of `time.perf_counter()`; looked at before the encoder and before each decoder step, so
-                that it is overrun by at most one of these.
+            deadline: instant of the clock. Nothing is begun that would, going by what it took before, end after it.
+            processors: constraints besides those of the options.
 
         Raises:
             OptionsError: the model cannot be searched in this way.
             SourceError: the source is empty, too long, or has ids that the model does not know.
+            RequestFailed: what the model put out is not a number.
         """
         options = options or self.bundle.generation
-        self.check_options(options)
-        input_ids = self._check_source(source_ids)
-        specials = self.bundle.special_tokens
-        started = time.perf_counter()
-        if deadline is not None and started >= deadline:
+        stepper, pace, clock = self._stepper, self._pace, self._clock
+        stepper.check(source_ids, options)
+        started = clock()
+        if deadline is not None and started + pace.encode_seconds(len(source_ids)) >= deadline:
             return Generation((), 0.0, 0, True, 0.0, 0.0)
-
-        attention_mask = np.ones(input_ids.shape, np.int32)
-        state = self._decoder.start(self._encoder.run(input_ids, attention_mask), attention_mask)
-        encoded = time.perf_counter()
-
-        search = BeamSearch(options, specials.decoder_start, specials.eos)
-        reject_probability = 0.0
-        deadline_reached = False
-        while not search.done:
-            if deadline is not None and time.perf_counter() >= deadline:
-                deadline_reached = True
-                break
-            candidates = self._decoder.step(
-                state,
-                np.array([search.tokens], np.int64),
-                np.array([search.beam_indices], np.int64),
-                np.array([search.sums], np.float32),
-                search.candidates_needed,
-            )
-            if search.steps == 0:
-                reject_probability = math.exp(candidates.reject_logprobs[0, 0])
-            search.advance(candidates.sums[0].tolist(), candidates.beams[0].tolist(), candidates.tokens[0].tolist())
-        decoded = time.perf_counter()
+        progress = stepper.begin(source_ids, options, processors)
+        encoded = now = clock()
+        pace.encoded(len(source_ids), encoded - started)
+        search = progress.search
+        try:
+            while not progress.over and not (deadline is not None and now + pace.step_seconds(1) >= deadline):
+                before = now
+                stepper.step()
+                now = clock()
+                pace.stepped(1, now - before)
+        finally:
+            stepper.end(progress)
+        if progress.error is not None:
+            raise progress.error
         return Generation(
-            hypotheses=search.hypotheses(),
-            reject_probability=reject_probability,
+            hypotheses=search.hypotheses() if search.done else search.forced(),
+            reject_probability=progress.reject_probability,
             steps=search.steps,
-            deadline_reached=deadline_reached,
+            deadline_reached=not search.done,
             encode_seconds=encoded - started,
-            decode_seconds=decoded - encoded,
+            decode_seconds=now - encoded,
         )
 
-    def _check_source(self, source_ids: Sequence[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-        """Return the source as [1, S]."""
-        sizes = self.bundle.architecture
-        if not 1 <= len(source_ids) <= sizes.max_positions:
-            raise SourceError(f"a source must have 1 to {sizes.max_positions} tokens, got {len(source_ids)}")
-        ids = np.array([source_ids], np.int64)
-        if ids.min() < 0 or ids.max() >= sizes.vocab_size:
-            raise SourceError(f"a source must hold token ids from 0 to {sizes.vocab_size - 1}")
-        return ids
+
+def warm_up_sources(bundle: Bundle) -> list[list[int]]:
+    """Return sources whose answers have used everything once: the longest that is rendered, and a short one."""
+    specials, sizes = bundle.special_tokens, bundle.architecture
+    lengths = (min(bundle.render_budgets.max_source_tokens, sizes.max_positions), 8)
+    return [[specials.bos] + [specials.unk] * (length - 2) + [specials.eos] for length in lengths]

@@ -28,3 +28,11 @@ class OptionsError(GenerationError, ValueError):
 
 class SourceError(GenerationError, ValueError):
     """Source token ids are empty, too long for the model, or outside of its vocabulary."""
+
+
+class RequestFailed(GenerationError):
+    """One request could not be answered; the cause is chained."""
+
+
+class SchedulerStopped(GenerationError):
+    """The scheduler takes no requests: it was closed, or its loop has died."""

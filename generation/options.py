@@ -27,6 +27,7 @@ class GenerationOptions:
         present length, cannot beat the worst finished one; "never" assumes the best length that it could still reach.
     min_new_tokens: tokens before the end-of-sequence token may come.
     max_new_tokens: tokens at most, the end-of-sequence token among them.
+    no_repeat_ngram_size: no n tokens in a row may come twice, the decoder's start token among them; 0 allows all.
 
     Raises:
         OptionsError: an option is of the wrong type, out of range, or contradicts another.
@@ -38,9 +39,12 @@ class GenerationOptions:
     early_stopping: EarlyStopping = False
     min_new_tokens: int = 1
     max_new_tokens: int = 16
+    no_repeat_ngram_size: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_beams", "num_return_sequences", "min_new_tokens", "max_new_tokens"):
+        for name in (
+            "num_beams", "num_return_sequences", "min_new_tokens", "max_new_tokens", "no_repeat_ngram_size",
+        ):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
                 raise OptionsError(f"{name} must be a whole number, got {value!r}")
@@ -56,6 +60,8 @@ class GenerationOptions:
             raise OptionsError(
                 f"min_new_tokens must be 0 to max_new_tokens-1={self.max_new_tokens - 1}, got {self.min_new_tokens}"
             )
+        if self.no_repeat_ngram_size < 0:
+            raise OptionsError(f"no_repeat_ngram_size must be 0 or more, got {self.no_repeat_ngram_size}")
         if not isinstance(self.early_stopping, bool) and self.early_stopping != "never":
             raise OptionsError(f'early_stopping must be true, false or "never", got {self.early_stopping!r}')
         if (

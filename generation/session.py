@@ -1,14 +1,13 @@
 """The two ONNX Runtime sessions of a bundle, and the calls into them.
 
-Arrays go in and out as numpy. Keeping the cache inside ORT as OrtValues, or binding inputs and outputs, measured no
-faster at these sizes (docs/adr/0012): a step moves some hundred kilobytes, and each binding costs a call.
+The encoder takes and gives numpy arrays. The decoder works on memory that stays where it is: a step is bound once to
+its arrays and then only run (docs/adr/0021).
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from generation.errors import BundleError
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-_CANDIDATE_OUTPUTS = ["sums", "beams", "tokens", "reject_logprobs"]
 _INT8_DOT_PRODUCT_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 
@@ -95,93 +93,39 @@ def open_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSessio
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """What a decoder step offers: the best continuations over all beams of each request.
-
-    sums, beams, tokens: [R, K], by falling sum.
-    reject_logprobs: [R, B], log P([REJECT]) after each beam.
-    """
-
-    sums: FloatArray
-    beams: IntArray
-    tokens: IntArray
-    reject_logprobs: FloatArray
-
-
 class EncoderSession:
-    """The encoder graph: source ids in, cross-attention keys and values out."""
+    """The encoder graph: one source in, its cross-attention keys and values out."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         self._session = open_session(bundle.encoder_path, session_options(threads))
         self._outputs = cross_names(bundle.architecture.decoder_layers)
 
-    def run(self, input_ids: IntArray, attention_mask: NDArray[np.int32]) -> list[FloatArray]:
-        """Encode input_ids [R, S], attention_mask [R, S]; return the cross keys and values [R, heads, S, head_dim]."""
-        feed = {"input_ids": input_ids, "attention_mask": attention_mask}
-        values: list[FloatArray] = self._session.run(self._outputs, feed)
+    def run(self, source_ids: Sequence[int]) -> list[FloatArray]:
+        """Encode one source of S tokens; return the cross keys and values [1, heads, S, head_dim] of each layer."""
+        values: list[FloatArray] = self._session.run(self._outputs, {"input_ids": np.array([source_ids], np.int64)})
         return values
 
 
 class DecoderSession:
-    """The decoder-step graph. It holds no state: a `DecoderState` is one batch of requests in progress."""
+    """The decoder-step graph. It holds no state: what it reads and writes is memory that the caller owns."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
-        sizes = bundle.architecture
         self._session = open_session(bundle.decoder_path, session_options(threads))
-        self._cross = cross_names(sizes.decoder_layers)
-        self._past = past_names(sizes.decoder_layers)
-        self._outputs = _CANDIDATE_OUTPUTS + present_names(sizes.decoder_layers)
-        self._cache_shape = (sizes.attention_heads, 0, sizes.head_dim)
 
-    def start(self, cross: Sequence[FloatArray], attention_mask: NDArray[np.int32]) -> DecoderState:
-        """Return the state before the first step, for sources that were encoded to `cross`."""
-        empty = np.zeros((attention_mask.shape[0], 1, *self._cache_shape), np.float32)  # [R, 1, heads, 0, head_dim]
-        fixed: dict[str, NDArray[Any]] = dict(zip(self._cross, cross, strict=True))
-        fixed["attention_mask"] = attention_mask
-        return DecoderState(fixed, dict.fromkeys(self._past, empty), 0)
+    def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
+        """Return a call that runs a step on these arrays, again and again, without passing anything.
 
-    def step(
-        self,
-        state: DecoderState,
-        input_ids: IntArray,
-        beam_indices: IntArray,
-        beam_scores: FloatArray,
-        num_candidates: int,
-    ) -> Candidates:
-        """Decode one token for every beam and move `state` on by it.
-
-        Args:
-            state: of the requests, as the step before left it.
-            input_ids: [R, B], the last token of each beam.
-            beam_indices: [R, B], which beam of the step before each one continues.
-            beam_scores: [R, B], the sum of log-probabilities of each beam.
-            num_candidates: continuations to hand back for each request.
+        An output may be the memory of an input, which the graph then updates in place. The arrays must be contiguous.
         """
-        feed = {
-            **state.fixed,
-            **state.past,
-            "input_ids": input_ids,
-            "beam_indices": beam_indices,
-            "beam_scores": beam_scores,
-            "position": np.array([state.position], np.int64),
-            "num_candidates": np.array([num_candidates], np.int64),
-        }
-        sums, beams, tokens, reject, *present = self._session.run(self._outputs, feed)
-        state.past = dict(zip(self._past, present, strict=True))
-        state.position += 1
-        return Candidates(sums, beams, tokens, reject)
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        arrays = (*inputs.values(), *outputs.values())
+        assert all(array.flags.c_contiguous for array in arrays), "ORT reads memory as it lies"
 
+        def run(_: object = arrays) -> None:  # what is bound lives as long as the call
+            self._session.run_with_iobinding(binding)
 
-@dataclass(slots=True)
-class DecoderState:
-    """What a batch of requests carries from step to step.
-
-    fixed: the inputs that stay: cross keys and values, the mask of the sources.
-    past: the self-attention cache, [R, B, heads, position, head_dim] under each name of `past_names`.
-    position: tokens in the cache.
-    """
-
-    fixed: dict[str, NDArray[Any]]
-    past: dict[str, FloatArray]
-    position: int
+        return run

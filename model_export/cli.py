@@ -25,6 +25,14 @@ from model_export.verify import check_parity, measure_parity
 @click.argument("bundle", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
 @click.option(
+    "--calibration-inputs",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Examples table that int8 activation ranges are measured on. Default: --parity-inputs, or random tokens.",
+)
+@click.option(
+    "--calibration-count", type=click.IntRange(min=1), default=128, show_default=True, help="Sources to calibrate on."
+)
+@click.option(
     "--parity-inputs",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Examples table to measure parity on. Without it the manifest's parity section stays empty.",
@@ -32,28 +40,44 @@ from model_export.verify import check_parity, measure_parity
 @click.option(
     "--parity-count", type=click.IntRange(min=1), default=200, show_default=True, help="Sources to measure parity on."
 )
-def export(checkpoint: Path, bundle: Path, precision: str, parity_inputs: Path | None, parity_count: int) -> None:
+def export(
+    checkpoint: Path,
+    bundle: Path,
+    precision: str,
+    calibration_inputs: Path | None,
+    calibration_count: int,
+    parity_inputs: Path | None,
+    parity_count: int,
+) -> None:
     """Turn CHECKPOINT, a folder that `onebar train` wrote, into BUNDLE, the folder that `onebar serve` reads.
 
     Two ONNX graphs are written, with the tokenizer and a manifest of hashes. With --parity-inputs, the answers of the
     graphs are compared with those of transformers and of optimum, and the outcome is written into the manifest; fp32
     graphs that do not answer token for token as transformers does are an error.
 
+    int8 bundles quantise the decoder's activations by constants, measured on hypotheses for real sources.
+
     \b
     Example:
-      onebar export build/checkpoint build/bundle --parity-inputs build/examples_test.parquet
+      onebar export build/checkpoint build/bundle --calibration-inputs build/examples_train.parquet \
+          --parity-inputs build/examples_test.parquet
     """
     command = f"onebar export {checkpoint.name} {bundle.name} --precision {precision}"
+    if calibration_inputs:
+        command += f" --calibration-inputs {calibration_inputs.name} --calibration-count {calibration_count}"
     if parity_inputs:
         command += f" --parity-inputs {parity_inputs.name} --parity-count {parity_count}"
     try:
         source = load_checkpoint(checkpoint)
-        made = export_bundle(source, bundle, precision, command)
+        renderer = Renderer(source.tokenizer, source.render_budgets)
+        table = calibration_inputs or parity_inputs
+        calibration = rendered_sources(table, renderer, calibration_count) if table and precision == "int8" else []
+        made = export_bundle(source, bundle, precision, command, calibration)
         size = sum((bundle / name).stat().st_size for name in FILES)
         click.echo(f"{bundle}: model {made.model_version}, {precision}, {size / 1e6:.1f} MB")
         if parity_inputs is None:
             return
-        sources = rendered_sources(parity_inputs, Renderer(made.tokenizer, made.render_budgets), parity_count)
+        sources = rendered_sources(parity_inputs, renderer, parity_count)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer that optimum exports with has much to say
             report = measure_parity(source, made, sources)

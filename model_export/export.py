@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from generation.bundle import DECODER, EMBEDDINGS, ENCODER, MANIFEST, PRECISIONS, TOKENIZER, Bundle, load_bundle
+from model_export.calibration import activation_ranges, random_sources
 from model_export.checkpoint import Checkpoint
+from model_export.decoder_graph import build_decoder_step
+from model_export.encoder_graph import build_encoder
 from model_export.errors import ExportError
-from model_export.graphs import build_decoder_step, build_encoder
 from model_export.layers import Embedding
 from model_export.manifest import write_manifest
 
 
-def export_bundle(checkpoint: Checkpoint, destination: str | Path, precision: str, command: str = "") -> Bundle:
+def export_bundle(
+    checkpoint: Checkpoint,
+    destination: str | Path,
+    precision: str,
+    command: str = "",
+    calibration: Sequence[Sequence[int]] = (),
+) -> Bundle:
     """Write a bundle and read it back.
 
     Args:
@@ -21,6 +30,7 @@ def export_bundle(checkpoint: Checkpoint, destination: str | Path, precision: st
         destination: a folder that is new, empty, or a bundle already, which is then replaced.
         precision: "fp32" or "int8".
         command: how the bundle was made, for its manifest.
+        calibration: token ids of rendered sources that int8 activation ranges are measured on; random ones if empty.
 
     Raises:
         ExportError: the destination holds something else, or the precision is unknown.
@@ -39,8 +49,9 @@ def export_bundle(checkpoint: Checkpoint, destination: str | Path, precision: st
     embedding = Embedding.make(weights["model.shared.weight"], precision, EMBEDDINGS)
     (folder / EMBEDDINGS).write_bytes(embedding.table.tobytes())
     build_encoder(folder / ENCODER, weights, sizes, embedding, scale, precision)
-    reject = checkpoint.special_tokens.reject
-    build_decoder_step(folder / DECODER, weights, sizes, embedding, scale, precision, reject)
+    ranges = activation_ranges(checkpoint, calibration or random_sources(checkpoint)) if precision == "int8" else {}
+    specials = checkpoint.special_tokens
+    build_decoder_step(folder / DECODER, weights, sizes, specials, embedding, scale, precision, ranges or None)
     shutil.copyfile(checkpoint.path / TOKENIZER, folder / TOKENIZER)
     # The manifest goes last: an export that was interrupted is refused by its hashes.
     write_manifest(folder, checkpoint, precision, command)

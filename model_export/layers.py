@@ -1,6 +1,6 @@
 """BART's layers as ONNX nodes: post-norm, learned positions, in fp32 or int8 by one switch.
 
-Which operators stand here was measured on ORT 1.31 (docs/adr/0011): `DynamicQuantizeMatMul` takes the bias in its
+Which operators stand here was measured on ORT 1.31 (docs/adr/0011, 0020): both int8 products take the bias in their
 epilogue; Add followed by LayerNormalization is nine times faster than SkipLayerNormalization on the CPU.
 """
 
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from model_export.graph_builder import MICROSOFT, GraphBuilder
-from model_export.quantize import quantize_rows
+from model_export.quantize import ActivationRange, quantize_rows
 
 Array = NDArray[np.float32]
+POSITION_OFFSET = 2  # BartLearnedPositionalEmbedding keeps two unused rows before position 0
+LM_HEAD = "lm_head"
 LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's, which BART leaves as it is
 
 
@@ -44,10 +46,28 @@ class Embedding:
 class Layers:
     """Adds the layers of one stack to a graph, taking weights by their names in the checkpoint."""
 
-    def __init__(self, graph: GraphBuilder, weights: Mapping[str, Array], precision: str, heads: int) -> None:
+    def __init__(
+        self,
+        graph: GraphBuilder,
+        weights: Mapping[str, Array],
+        precision: str,
+        heads: int,
+        ranges: Mapping[str, ActivationRange] | None = None,
+    ) -> None:
+        """Collect what layers are made of.
+
+        Args:
+            graph: what is added to.
+            weights: of the checkpoint, by name.
+            precision: "fp32" or "int8".
+            heads: of attention.
+            ranges: for int8, what the input of each projection spans. With them, an activation is quantised by
+                constants, so that no row of a batch touches another; without, by the range of the whole tensor.
+        """
         self._graph = graph
         self._weights = weights
         self._quantized = precision == "int8"
+        self._ranges = ranges
         self.heads = heads
 
     def linear(self, x: str, *names: str) -> str:
@@ -60,15 +80,21 @@ class Layers:
             product = graph.op("MatMul", x, graph.constant(f"{label}.weight", weight.T))
             return graph.op("Add", product, graph.constant(f"{label}.bias", bias))
         values, scales = quantize_rows(weight)
-        return graph.op(
-            "DynamicQuantizeMatMul",
-            x,
-            graph.constant(f"{label}.weight", values.T),
-            graph.constant(f"{label}.scale", scales),
-            "",  # zero points: the weights are symmetric
-            graph.constant(f"{label}.bias", bias),
-            domain=MICROSOFT,
-        )
+        return self._product(
+            x, graph.constant(f"{label}.weight", values.T), graph.constant(f"{label}.scale", scales),
+            graph.constant(f"{label}.bias", bias), names[0],
+        )  # fmt: skip
+
+    def _product(self, x: str, weight: str, scale: str, bias: str, name: str) -> str:
+        """x @ weight + bias in int8. `name` is of the projection whose range x is known by."""
+        graph = self._graph
+        if self._ranges is None:
+            return graph.op("DynamicQuantizeMatMul", x, weight, scale, "", bias, domain=MICROSOFT)
+        step = graph.constant(f"{name}.input_scale", np.array(self._ranges[name].scale, np.float32))
+        zero = graph.constant(f"{name}.input_zero_point", np.array(self._ranges[name].zero_point, np.uint8))
+        quantized = graph.op("QuantizeLinear", x, step, zero)
+        # The weights' zero points are left out: they are symmetric.
+        return graph.op("MatMulIntegerToFloat", quantized, weight, step, scale, zero, "", bias, domain=MICROSOFT)
 
     def layer_norm(self, x: str, name: str) -> str:
         """Normalise the last dimension."""
@@ -101,17 +127,24 @@ class Layers:
         offset = graph.constant("final_logits_bias", bias)
         if embedding.scales is None:
             return graph.op("Add", graph.op("MatMul", x, weight), offset)
-        scales = graph.constant("shared.scale", embedding.scales)
-        return graph.op("DynamicQuantizeMatMul", x, weight, scales, "", offset, domain=MICROSOFT)
+        return self._product(x, weight, graph.constant("shared.scale", embedding.scales), offset, LM_HEAD)
 
     def feed_forward(self, x: str, prefix: str) -> str:
         """fc2(gelu(fc1(x))), added and normalised."""
         hidden = self._graph.op("Gelu", self.linear(x, f"{prefix}.fc1"), domain=MICROSOFT)
         return self.add_norm(self.linear(hidden, f"{prefix}.fc2"), x, f"{prefix}.final_layer_norm")
 
-    def attention(self, query: str, key: str, value: str, mask: str) -> str:
-        """Attention of query [R, n, d_model] over key and value, masked where mask [R, S] is 0.
+    def attention(self, query: str, key: str, value: str, *, mask: str = "", bias: str = "") -> str:
+        """Attention of query [R, n, d_model] over key and value, which are like it or already in heads.
 
-        Key and value are [R, S, d_model], or already split into heads: [R, heads, S, head_dim].
+        Args:
+            query: [R, n, d_model].
+            key: [R, m, d_model], or [R, heads, m, head_dim].
+            value: as key.
+            mask: [R, m], 0 where a key is padding.
+            bias: [R, 1, n, m], added to the scores of all heads.
         """
-        return self._graph.op("MultiHeadAttention", query, key, value, "", mask, domain=MICROSOFT, num_heads=self.heads)
+        inputs = [query, key, value, "", mask, bias]
+        while not inputs[-1]:
+            inputs.pop()
+        return self._graph.op("MultiHeadAttention", *inputs, domain=MICROSOFT, num_heads=self.heads)

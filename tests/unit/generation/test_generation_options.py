@@ -14,6 +14,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "early_stopping": False,
         "min_new_tokens": 1,
         "max_new_tokens": 16,
+        "no_repeat_ngram_size": 0,
     }
 
 

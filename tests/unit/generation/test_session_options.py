@@ -41,8 +41,9 @@ def test_threads_are_as_given() -> None:
     assert options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
 
 
+@pytest.mark.parametrize("constant_scale", [False, True], ids=["encoder's product", "decoder's product"])
 @pytest.mark.parametrize("widen", [None, True], ids=["this CPU's own way", "weights widened"])
-def test_the_largest_products_do_not_saturate(tmp_path: Path, widen: bool | None) -> None:
+def test_the_largest_products_do_not_saturate(tmp_path: Path, widen: bool | None, constant_scale: bool) -> None:
     # 255 * 127 + 255 * 127 does not fit 16 bits, which is where a CPU without VNNI keeps the sum of two products.
     rows, depth, columns = 8, 256, 64
     graph = GraphBuilder("extreme")
@@ -50,7 +51,12 @@ def test_the_largest_products_do_not_saturate(tmp_path: Path, widen: bool | None
     weight = graph.constant("weight", np.full((depth, columns), 127, np.int8))
     scale = graph.constant("scale", np.full(columns, 1 / 127, np.float32))
     bias = graph.constant("bias", np.zeros(columns, np.float32))
-    y = graph.op("DynamicQuantizeMatMul", x, weight, scale, "", bias, domain=MICROSOFT)
+    if constant_scale:
+        step, zero = graph.constant("step", np.float32(1.0)), graph.constant("zero", np.uint8(0))
+        quantized = graph.op("QuantizeLinear", x, step, zero)
+        y = graph.op("MatMulIntegerToFloat", quantized, weight, step, scale, zero, "", bias, domain=MICROSOFT)
+    else:
+        y = graph.op("DynamicQuantizeMatMul", x, weight, scale, "", bias, domain=MICROSOFT)
     graph.output(y, "y", TensorProto.FLOAT, ["rows", columns])
     graph.save(tmp_path / "extreme.onnx")
 

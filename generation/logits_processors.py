@@ -1,0 +1,124 @@
+"""Constraints of a search: what may not follow, beam by beam, before each step.
+
+A forbidden token counts as having log-probability minus infinity after the log-softmax; nothing is renormalised, as in
+transformers. The end of a sequence is a token like any other here.
+
+Most constraints forbid little. What they forbid is dropped from the candidates of the graph, of which more come than a
+search needs; only where that might not be enough are a request's log-probabilities read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generation.bundle import SpecialTokens
+from generation.options import GenerationOptions
+
+Prefixes = Sequence[tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """These tokens must not continue a beam."""
+
+    token_ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Only these tokens may continue a beam: int64, rising, each once. An empty set ends the beam without a result."""
+
+    token_ids: NDArray[np.int64]
+
+
+Restriction = Banned | Allowed | None
+
+
+class LogitsProcessor(Protocol):
+    """A constraint on one request. One object may serve many requests: it is told everything that it needs to know."""
+
+    def restrict(self, prefixes: Prefixes) -> Sequence[Restriction]:
+        """Say what may continue each open beam; None where everything may.
+
+        Args:
+            prefixes: the tokens generated so far by each open beam, best beam first, without the decoder's start.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MinNewTokens:
+    """No end before a number of tokens."""
+
+    minimum: int
+    eos_token_id: int
+
+    def restrict(self, prefixes: Prefixes) -> Sequence[Restriction]:
+        """Forbid the end to all beams that are too short."""
+        end = Banned(frozenset((self.eos_token_id,)))
+        return [end if len(prefix) < self.minimum else None for prefix in prefixes]
+
+
+@dataclass(frozen=True, slots=True)
+class NoRepeatNgrams:
+    """No sequence of `size` tokens twice. `start` is the decoder's first token, which counts, as in transformers."""
+
+    size: int
+    start: int
+
+    def restrict(self, prefixes: Prefixes) -> Sequence[Restriction]:
+        """Forbid every token that would repeat an n-gram of its beam."""
+        return [self._banned((self.start, *prefix)) for prefix in prefixes]
+
+    def _banned(self, tokens: tuple[int, ...]) -> Restriction:
+        known = self.size - 1  # tokens of the n-gram that the next token would complete
+        if len(tokens) < self.size:
+            return None
+        last = tokens[len(tokens) - known :]
+        repeats = frozenset(tokens[end] for end in range(known, len(tokens)) if tokens[end - known : end] == last)
+        return Banned(repeats) if repeats else None
+
+
+def from_options(options: GenerationOptions, specials: SpecialTokens) -> tuple[LogitsProcessor, ...]:
+    """Return the constraints that options ask for."""
+    made: list[LogitsProcessor] = []
+    if options.min_new_tokens > 0:
+        made.append(MinNewTokens(options.min_new_tokens, specials.eos))
+    if options.no_repeat_ngram_size > 0:
+        made.append(NoRepeatNgrams(options.no_repeat_ngram_size, specials.decoder_start))
+    return tuple(made)
+
+
+def still_needed(processors: Sequence[LogitsProcessor], length: int) -> tuple[LogitsProcessor, ...]:
+    """Leave out what cannot forbid anything to beams of `length` tokens any more."""
+    return tuple(p for p in processors if not (isinstance(p, MinNewTokens) and p.minimum <= length))
+
+
+def restrictions(processors: Sequence[LogitsProcessor], prefixes: Prefixes) -> list[Restriction]:
+    """Ask all processors and combine what they say of each beam: bans are united, allowed sets intersected."""
+    combined: list[Restriction] = [None] * len(prefixes)
+    for processor in processors:
+        said = processor.restrict(prefixes)
+        if len(said) != len(prefixes):
+            raise ValueError(f"{processor!r} restricted {len(said)} of {len(prefixes)} beams")
+        combined = [combine(first, second) for first, second in zip(combined, said, strict=True)]
+    return combined
+
+
+def combine(first: Restriction, second: Restriction) -> Restriction:
+    """Return what two restrictions of one beam leave."""
+    if first is None or second is None:
+        return first or second
+    if isinstance(first, Banned) and isinstance(second, Banned):
+        return Banned(first.token_ids | second.token_ids)
+    if isinstance(first, Allowed) and isinstance(second, Allowed):
+        return Allowed(np.intersect1d(first.token_ids, second.token_ids, assume_unique=True))
+    allowed, banned = (first, second) if isinstance(first, Allowed) else (second, first)
+    assert isinstance(allowed, Allowed)
+    assert isinstance(banned, Banned)
+    kept = ~np.isin(allowed.token_ids, np.fromiter(banned.token_ids, np.int64, len(banned.token_ids)))
+    return Allowed(allowed.token_ids[kept])

@@ -1,0 +1,150 @@
+"""The decoder-step graph of a BART checkpoint: the last token of every beam in, the next candidates out.
+
+Dimensions: R requests, B beams, C positions that the cache has room for, T = C * B keys in it, S source tokens that
+the longest source of the batch's kind may have, K candidates handed back.
+
+    input_ids [R, B], positions [R], beam_scores [R, B], num_candidates [1]
+    attention_mask [R, S], cross_key_i, cross_value_i [R, heads, S, head_dim]
+    self_bias [R, 1, B, T], cache_indices [R, heads, 3], past_key_i, past_value_i [R, heads, C, B, head_dim]
+    -> sums, tokens, beams [R, K], special_logprobs [R, B, 2], logprobs [R, B, vocab_size]
+       present_key_i, present_value_i [R, heads, C, B, head_dim]
+
+Each request is at its own position. The keys and values of a step are written to the cache at cache_indices (request,
+head, position) and never move: which of the T keys belong to the past of a beam is what self_bias says, 0 for those
+and a large negative number for all others. A caller that gives `past` and `present` the same memory has the cache
+updated in place. Every request has the same C, B and S, whoever else is in the batch, so that each of its sums has
+the same terms in the same order.
+
+The cross-attention keys and values are one per request: beams lie on the query axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto
+
+from generation.bundle import Architecture, SpecialTokens
+from generation.options import MAX_BEAMS
+from generation.session import cross_names, past_names, present_names
+from model_export.graph_builder import GraphBuilder
+from model_export.layers import POSITION_OFFSET, Array, Embedding, Layers
+from model_export.quantize import ActivationRange
+
+FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
+
+
+def build_decoder_step(
+    path: Path,
+    weights: Mapping[str, Array],
+    sizes: Architecture,
+    specials: SpecialTokens,
+    embedding: Embedding,
+    scale: float,
+    precision: str,
+    ranges: Mapping[str, ActivationRange] | None,
+) -> None:
+    """Write the graph of one decoder step.
+
+    Args:
+        path: where to.
+        weights: of the checkpoint, by name.
+        sizes: of the model.
+        specials: ids, of which those of the end and of [REJECT] have their log-probabilities handed out.
+        embedding: shared with the encoder.
+        scale: what the token embedding is multiplied by (config.scale_embedding).
+        precision: "fp32" or "int8".
+        ranges: for int8, what each projection's input spans, by the projection's name.
+    """
+    graph = GraphBuilder("decoder_step")
+    layers = Layers(graph, weights, precision, sizes.attention_heads, ranges)
+    ids = graph.input("input_ids", INT64, ["R", "B"])
+    positions = graph.input("positions", INT64, ["R"])
+    scores = graph.input("beam_scores", FLOAT, ["R", "B"])
+    wanted = graph.input("num_candidates", INT64, [1])
+    mask = graph.input("attention_mask", INT32, ["R", "S"])
+    self_bias = graph.input("self_bias", FLOAT, ["R", 1, "B", "T"])
+    written = graph.input("cache_indices", INT64, ["R", sizes.attention_heads, 3])
+    heads, head_dim = sizes.attention_heads, sizes.head_dim
+    cross = [graph.input(name, FLOAT, ["R", heads, "S", head_dim]) for name in cross_names(sizes.decoder_layers)]
+    past = [graph.input(name, FLOAT, ["R", heads, "C", "B", head_dim]) for name in past_names(sizes.decoder_layers)]
+    present = present_names(sizes.decoder_layers)
+
+    table = weights["model.decoder.embed_positions.weight"][POSITION_OFFSET:]
+    row = graph.op("Gather", graph.constant("position_table", table), positions)  # [R, d_model]
+    x = layers.embed(ids, graph.op("Unsqueeze", row, graph.ints(1)), embedding, scale, "model.decoder")  # [R, B, d]
+    for index in range(sizes.decoder_layers):
+        prefix = f"model.decoder.layers.{index}"
+        fused = layers.linear(x, *(f"{prefix}.self_attn.{part}_proj" for part in "qkv"))  # [R, B, 3 * d_model]
+        query, *new = graph.multi("Split", fused, outputs=3, axis=2, num_outputs=3)
+        cache = []
+        for made, name, old in zip(new, present[2 * index :], past[2 * index :], strict=False):
+            by_head = graph.op("Reshape", made, graph.ints(0, 0, heads, head_dim))
+            by_head = graph.op("Transpose", by_head, perm=[0, 2, 1, 3])  # [R, heads, B, head_dim]
+            updated = graph.op("ScatterND", old, written, by_head)
+            graph.output(updated, name, FLOAT, ["R", heads, "C", "B", head_dim])
+            cache.append(graph.op("Reshape", name, graph.ints(0, 0, -1, head_dim)))  # [R, heads, T, head_dim]
+        context = layers.attention(query, cache[0], cache[1], bias=self_bias)
+        x = layers.add_norm(layers.linear(context, f"{prefix}.self_attn.out_proj"), x, f"{prefix}.self_attn_layer_norm")
+        query = layers.linear(x, f"{prefix}.encoder_attn.q_proj")
+        context = layers.attention(query, cross[2 * index], cross[2 * index + 1], mask=mask)
+        x = layers.add_norm(
+            layers.linear(context, f"{prefix}.encoder_attn.out_proj"), x, f"{prefix}.encoder_attn_layer_norm"
+        )
+        x = layers.feed_forward(x, prefix)
+
+    logits = layers.lm_head(x, embedding, weights["final_logits_bias"].reshape(-1))
+    logprobs = graph.op("LogSoftmax", logits, axis=-1)  # [R, B, vocab_size]
+    graph.output(logprobs, "logprobs", FLOAT, ["R", "B", sizes.vocab_size])
+    watched = graph.constant("watched_tokens", np.array([specials.eos, specials.reject], np.int64))
+    graph.output(graph.op("Gather", "logprobs", watched, axis=2), "special_logprobs", FLOAT, ["R", "B", 2])
+    sums, flat = best_continuations(graph, "logprobs", scores, wanted, sizes.vocab_size)
+    vocabulary = graph.constant("vocab_size", np.array(sizes.vocab_size, np.int64))
+    graph.output(sums, "sums", FLOAT, ["R", "K"])
+    graph.output(graph.op("Mod", flat, vocabulary), "tokens", INT64, ["R", "K"])
+    graph.output(graph.op("Div", flat, vocabulary), "beams", INT64, ["R", "K"])
+    graph.save(path)
+
+
+def best_continuations(
+    graph: GraphBuilder, logprobs: str, scores: str, wanted: str, vocab_size: int
+) -> tuple[str, str]:
+    """Find the K largest of scores [R, B] + logprobs [R, B, vocab_size] over all beams of a request.
+
+    Blocks of the vocabulary are ranked by their largest entry; the K best of all lie in the K best blocks. What is
+    sorted is so a small part of the whole, and sums are made of K blocks only.
+
+    Returns:
+        The sums [R, K], falling, and beam * vocab_size + token of each [R, K].
+    """
+    block = block_width(vocab_size)
+    if block == 1:
+        totals = graph.op("Add", logprobs, graph.op("Unsqueeze", scores, graph.ints(2)))
+        sums, flat = graph.multi("TopK", graph.op("Reshape", totals, graph.ints(0, -1)), wanted, outputs=2, axis=1)
+        return sums, flat
+    count = vocab_size // block
+    in_blocks = graph.op("Reshape", logprobs, graph.ints(0, 0, count, block))
+    maxima = graph.op("ReduceMax", in_blocks, graph.ints(3), keepdims=0)  # [R, B, count]
+    maxima = graph.op("Add", maxima, graph.op("Unsqueeze", scores, graph.ints(2)))
+    maxima = graph.op("Reshape", maxima, graph.ints(0, -1))  # [R, B * count]
+    _, best = graph.multi("TopK", maxima, wanted, outputs=2, axis=1)  # [R, K]: beam * count + block
+    rows = graph.op("Reshape", logprobs, graph.ints(0, -1, block))  # [R, B * count, block]
+    members = graph.op("GatherND", rows, graph.op("Unsqueeze", best, graph.ints(2)), batch_dims=1)  # [R, K, block]
+    beam = graph.op("Div", best, graph.constant("block_count", np.array(count, np.int64)))
+    added = graph.op("Unsqueeze", graph.op("GatherElements", scores, beam, axis=1), graph.ints(2))  # [R, K, 1]
+    totals = graph.op("Reshape", graph.op("Add", members, added), graph.ints(0, -1))  # [R, K * block]
+    sums, place = graph.multi("TopK", totals, wanted, outputs=2, axis=1)  # [R, K]
+    width = graph.constant("block_width", np.array(block, np.int64))
+    first = graph.op("Mul", graph.op("GatherElements", best, graph.op("Div", place, width), axis=1), width)
+    return sums, graph.op("Add", first, graph.op("Mod", place, width))
+
+
+def block_width(vocab_size: int) -> int:
+    """Return the width of the blocks that a vocabulary is searched by; 1 where it has too few to pay.
+
+    There must be a block for each of the 2 * MAX_BEAMS + 1 candidates that the first step, of one beam, may ask for.
+    """
+    widths = (width for width in (64, 32, 16, 8) if vocab_size % width == 0 and vocab_size // width > 2 * MAX_BEAMS)
+    return next(widths, 1)
