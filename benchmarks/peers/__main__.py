@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from model_export.inputs import rendered_sources
 STEPS = 10
 SOURCE_TOKENS = 96
 SOURCES = 64
+CALIBRATION_SHARE = 2  # for each source that is measured, so many others to calibrate on
 # The end is forbidden before the last step, so every search takes all of them.
 OPTIONS = GenerationOptions(min_new_tokens=STEPS - 1, max_new_tokens=STEPS)
 
@@ -34,20 +36,23 @@ def measure_models(name: str, models: Models, inputs: Path | None, plan: Plan, f
     checkpoint = load_checkpoint(models.checkpoint)
     specials = checkpoint.special_tokens
     options = OPTIONS
+    calibration: list[list[int]] = []  # random ones
     if inputs is None:
         tokens = min(SOURCE_TOKENS, checkpoint.architecture.max_positions)
         sources = random_sources(SOURCES, tokens, checkpoint.architecture.vocab_size, specials)
     else:
-        sources = rendered_sources(inputs, Renderer(checkpoint.tokenizer, checkpoint.render_budgets), SOURCES)
+        renderer = Renderer(checkpoint.tokenizer, checkpoint.render_budgets)
+        rendered = rendered_sources(inputs, renderer, (1 + CALIBRATION_SHARE) * SOURCES)
+        sources = rendered[:: 1 + CALIBRATION_SHARE]
+        calibration = [source for place, source in enumerate(rendered) if place % (1 + CALIBRATION_SHARE)]
         # Real answers end where they end; CTranslate2 knows this mode of stopping only.
-        options = GenerationOptions(early_stopping=True, max_new_tokens=checkpoint.generation.max_new_tokens)
+        options = replace(checkpoint.generation, early_stopping=True, min_new_tokens=1)
     del checkpoint
     click.echo(models.title)
     tuned = tune_ctranslate2(models.ctranslate2, flags, sources, options, specials, plan.rounds)
     environment = {ISA: tuned["isa"]} if tuned["isa"] else {}
-    found = in_fresh_process(
-        environment, measure_size, name, models, sources, options, plan, compute_type=tuned["compute_type"]
-    )
+    kind = tuned["compute_type"]
+    found = in_fresh_process(environment, measure_size, name, models, sources, calibration, options, plan, kind)
     lengths = [len(source) for source in sources]
     described = {"source_tokens": {"min": min(lengths), "max": max(lengths)}, "options": options.to_dict()}
     return {**found, **described, "ctranslate2": tuned}

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -21,10 +21,8 @@ from generation.beam import Hypothesis
 from generation.bundle import SpecialTokens
 from generation.engine import Engine
 from generation.options import GenerationOptions
+from generation.scheduler import Scheduler
 from model_export.parity import Answers, reference_answers
-
-if TYPE_CHECKING:
-    from generation.scheduler import Scheduler
 
 Source = list[int]
 

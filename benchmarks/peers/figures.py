@@ -79,14 +79,15 @@ def summarize(blocks: Sequence[Block]) -> dict[str, Any]:
 
 
 def ratio(ours: dict[str, Any], theirs: dict[str, Any], figure: str) -> dict[str, float]:
-    """Return the ratio of two contenders' figures, with the least and the greatest of any round.
+    """Return the ratio of two contenders' figures: the median over rounds, the least and the greatest.
 
-    Rounds are compared with the same round, where both took part in it: what slowed one slowed the other.
+    Rounds are compared with the same round, where both took part in it: what slowed one slowed the other. A round's
+    p50 is its median request, its throughput a mean over the block.
     """
     pairs = zip(ours["per_round"][figure], theirs["per_round"][figure], strict=False)
     rounds = [mine / other for mine, other in pairs]
     return {
-        "ratio": round(ours[figure] / theirs[figure], 3),
+        "ratio": round(statistics.median(rounds), 3),
         "min": round(min(rounds), 3),
         "max": round(max(rounds), 3),
     }

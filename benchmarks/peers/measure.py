@@ -28,8 +28,10 @@ from benchmarks.peers.contenders import (
 from benchmarks.peers.figures import ALONE, ENGINE, IN_FLIGHT, Block, hold, summarize
 from benchmarks.peers.models import Models
 from benchmarks.peers.tuning import best_batch
+from generation.bundle import PRECISIONS, Bundle
 from generation.engine import Engine
 from generation.options import GenerationOptions
+from generation.scheduler import Scheduler
 from model_export.checkpoint import load_checkpoint
 from model_export.export import export_bundle
 from model_export.parity import compare
@@ -57,9 +59,25 @@ class Plan:
 
 
 def measure_size(
-    size: str, models: Models, sources: Sequence[Source], options: GenerationOptions, plan: Plan, compute_type: str
+    size: str,
+    models: Models,
+    sources: Sequence[Source],
+    calibration: Sequence[Source],
+    options: GenerationOptions,
+    plan: Plan,
+    compute_type: str,
 ) -> dict[str, Any]:
-    """Measure one size. To be called in a process of its own, in which CTranslate2's environment is set."""
+    """Measure one size. To be called in a process of its own, in which CTranslate2's environment is set.
+
+    Args:
+        size: name of the size, whose bars the figures are held against.
+        models: of this size.
+        sources: what is asked, over and over.
+        calibration: what the engine's int8 ranges are measured on; random sources if empty.
+        options: how everyone searches.
+        plan: how often and how long.
+        compute_type: CTranslate2's.
+    """
     import torch
     from transformers import logging
 
@@ -67,7 +85,8 @@ def measure_size(
     logging.set_verbosity_error()
     started = time.perf_counter()
     with TemporaryDirectory() as scratch, ExitStack() as stack:
-        contenders = build(models, Path(scratch), options, compute_type, bool(plan.clients), stack)
+        bundles = export(models, Path(scratch), calibration)
+        contenders = build(models, bundles, options, compute_type, bool(plan.clients), stack)
         for contender in contenders:
             for source in sources[: 2 if contender.slow else plan.warm_up]:
                 contender.answer([contender.prepare(source)])
@@ -90,9 +109,18 @@ def measure_size(
     }
 
 
+def export(models: Models, scratch: Path, calibration: Sequence[Source]) -> dict[str, Bundle]:
+    """Write the engine's bundles of both precisions."""
+    checkpoint = load_checkpoint(models.checkpoint)
+    return {
+        precision: export_bundle(checkpoint, scratch / precision, precision, calibration=calibration)
+        for precision in PRECISIONS
+    }
+
+
 def build(
     models: Models,
-    scratch: Path,
+    bundles: dict[str, Bundle],
     options: GenerationOptions,
     compute_type: str,
     in_flight: bool,
@@ -101,18 +129,15 @@ def build(
     """Load every contender; the first is what outputs are compared with. `stack` closes what must be closed."""
     checkpoint = load_checkpoint(models.checkpoint)
     specials = checkpoint.special_tokens
-    exact, quick = (export_bundle(checkpoint, scratch / name, name) for name in ("fp32", "int8"))
     contenders = [
         transformers_contender(checkpoint, options),
         optimum_contender(models.optimum, options, specials),
         ctranslate2_contender(models.ctranslate2, options, specials, compute_type),
-        engine_contender("OneBar fp32", Engine(exact), options),
-        engine_contender(ENGINE, Engine(quick), options),
+        engine_contender("OneBar fp32", Engine(bundles["fp32"]), options),
+        engine_contender(ENGINE, Engine(bundles["int8"]), options),
     ]
     if in_flight:
-        from generation.scheduler import Scheduler
-
-        scheduler = Scheduler(quick)
+        scheduler = Scheduler(bundles["int8"])
         stack.callback(scheduler.close)
         contenders.append(in_flight_contender(IN_FLIGHT, scheduler, options))
     return contenders
