@@ -97,7 +97,7 @@ class ValidationConfig:
     """How Stage I looks at itself: HR@8 by beam search on a fixed sample, and P([REJECT]) on both kinds."""
 
     every_steps: int = 500
-    click_examples: int = 384
+    click_examples: int = 768
     reject_examples: int = 256
     patience: int = 6
 
