@@ -13,12 +13,17 @@ _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8
 _PACKAGES = ("ctranslate2", "numpy", "onnxruntime", "optimum-onnx", "torch", "transformers")
 
 
-def commit() -> str:
-    """Return the commit of the working tree, marked where it has changes."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude", "*"], capture_output=True, text=True, check=False
-    )
-    return described.stdout.strip() or "unknown"
+def commit(*folders: str) -> str:
+    """Return the commit of the working tree, marked where these folders (default: those measured) differ from it."""
+    measured = folders or ("benchmarks", "evidence", "generation", "model_export")
+    name = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--", *measured)
+    return f"{name or 'unknown'}{'-dirty' if changed else ''}"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def cache_sizes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> dict[str, int]:

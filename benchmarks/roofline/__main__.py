@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from benchmarks.roofline.floors import (
     time_products,
 )
 from benchmarks.roofline.graphs import read_weights
+from benchmarks.roofline.operators import RUN, operator_milliseconds
 from generation.bundle import Bundle, load_bundle
 from generation.engine import Engine
 from generation.options import GenerationOptions
@@ -79,7 +81,24 @@ def measure_bundle(
             found["step_products_ms_by_rows"] = {
                 str(many): round(time_products(session, many, seconds) * 1e3, 3) for many in ROWS_TOGETHER
             }
+    found["operators_ms"] = operator_milliseconds(bundle, options, sources[:12])
     return found
+
+
+def operator_rows(operators: dict[str, dict[str, float]]) -> Iterator[str]:
+    """Return one line for each operator that takes a hundredth of a part at least."""
+    totals = {part: sum(spent for kind, spent in found.items() if kind != RUN) for part, found in operators.items()}
+    shares = {
+        part: {kind: spent / totals[part] for kind, spent in found.items() if kind != RUN}
+        for part, found in operators.items()
+    }
+    kinds = sorted(
+        {kind for found in shares.values() for kind in found}, key=lambda kind: -shares["encode"].get(kind, 0)
+    )
+    for kind in kinds:
+        values = [found.get(kind, 0.0) for found in shares.values()]
+        if max(values) >= 0.01:
+            yield f"| {kind} | " + " | ".join(f"{value:.0%}" if value else "" for value in values) + " |"
 
 
 def tables(result: dict[str, Any]) -> str:
@@ -116,6 +135,12 @@ def tables(result: dict[str, Any]) -> str:
     for bundle in result["bundles"]:
         values = " | ".join(str(bundle["step_products_ms_by_rows"][str(rows)]) for rows in ROWS_TOGETHER)
         lines.append(f"| {bundle['model']}, {bundle['precision']} | {values} |")
+    lines += ["", "Where the time of the graphs goes, by operator.", ""]
+    for bundle in result["bundles"]:
+        parts = list(bundle["operators_ms"])
+        lines += [f"| {bundle['model']} | " + " | ".join(parts) + " |", "|---" * (len(parts) + 1) + "|"]
+        lines += [*operator_rows(bundle["operators_ms"]), ""]
+    lines.pop()
     return "\n".join(lines)
 
 

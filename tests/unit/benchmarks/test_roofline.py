@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.roofline.floors import copy_bandwidth, products_session, read_bandwidth, time_products
 from benchmarks.roofline.graphs import Product, Weights, read_weights
+from benchmarks.roofline.operators import RUN, operator_milliseconds, summarize
 from generation.bundle import load_bundle
+from generation.options import GenerationOptions
 from tests.fixtures.tiny_bundle import build_tiny_bundle
 
 
@@ -77,3 +79,28 @@ def test_products_take_any_number_of_rows(precision: str) -> None:
     assert time_products(session, 1, 0.0) > 0
     assert time_products(session, 5, 0.0) > 0
     assert Weights(0, (Product(16, 8),)).multiplications(2) == 256
+
+
+def node(name: str, kind: str, microseconds: int) -> dict[str, object]:
+    return {"cat": "Node", "name": f"{name}_kernel_time", "dur": microseconds, "args": {"op_name": kind}}
+
+
+def test_nodes_of_a_kind_are_added_up_by_their_medians() -> None:
+    events = [
+        {"cat": "Session", "name": "session_initialization", "dur": 99999},
+        {"cat": "Node", "name": "one_fence_before", "dur": 99999, "args": {"op_name": "MatMul"}},
+        *(node("one", "MatMul", spent) for spent in (1000, 2000, 900000)),
+        node("two", "MatMul", 500),
+        node("three", "Add", 100),
+        *({"cat": "Session", "name": "model_run", "dur": spent} for spent in (3000, 5000, 4000)),
+    ]
+    assert summarize(events) == {RUN: 4.0, "MatMul": 2.5, "Add": 0.1}
+
+
+def test_a_profile_has_the_operators_of_both_graphs(tmp_path: Path) -> None:
+    bundle = load_bundle(build_tiny_bundle(tmp_path / "bundle", precision="fp32"))
+    found = operator_milliseconds(bundle, GenerationOptions(max_new_tokens=4), [[0, 9, 10, 11, 2]])
+    assert set(found) == {"encode", "step", "step of many"}
+    for operators in found.values():
+        assert {RUN, "MatMul"} <= set(operators)
+        assert list(operators.values()) == sorted(operators.values(), reverse=True)
