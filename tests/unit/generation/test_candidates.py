@@ -1,0 +1,72 @@
+"""The continuations under restrictions, by each way, against a sort of everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from generation.candidates import SPARE_FACTOR, Candidates, drop_banned, from_logprobs, need_logprobs
+from generation.logits_processors import Allowed, Banned, Restriction
+
+BEAMS, VOCABULARY, WANTED = 3, 20, 6
+
+
+def sorted_out(logprobs: np.ndarray, sums: list[float], restrictions: list[Restriction], wanted: int) -> Candidates:
+    totals = logprobs + np.array(sums, np.float32)[:, None]
+    for beam, restriction in enumerate(restrictions):
+        forbidden = np.zeros(logprobs.shape[1], bool)
+        if isinstance(restriction, Allowed):
+            forbidden[:] = True
+            forbidden[restriction.token_ids] = False
+        elif isinstance(restriction, Banned):
+            forbidden[list(restriction.token_ids)] = True
+        totals[beam, forbidden] = -np.inf
+    order = np.argsort(-totals.ravel(), kind="stable")[:wanted]
+    order = order[np.isfinite(totals.ravel()[order])]
+    return totals.ravel()[order].tolist(), (order // VOCABULARY).tolist(), (order % VOCABULARY).tolist()
+
+
+def random_restriction(generator: np.random.Generator, most: int) -> Restriction:
+    tokens = generator.choice(VOCABULARY, generator.integers(0, most + 1), replace=False)
+    kind = generator.integers(3)
+    if kind == 0:
+        return None
+    return Banned(frozenset(tokens.tolist())) if kind == 1 else Allowed(np.sort(tokens).astype(np.int64))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_log_probabilities_give_the_best_that_are_left(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    logprobs = np.log(generator.dirichlet(np.ones(VOCABULARY), BEAMS)).astype(np.float32)
+    sums = sorted(generator.normal(size=BEAMS).tolist(), reverse=True)
+    restrictions = [random_restriction(generator, most=VOCABULARY) for _ in range(BEAMS)]
+    expected = sorted_out(logprobs, sums, restrictions, WANTED)
+    assert from_logprobs(logprobs, sums, restrictions, WANTED) == expected
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_dropping_a_few_bans_from_the_graphs_candidates_gives_the_same(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    logprobs = np.log(generator.dirichlet(np.ones(VOCABULARY), BEAMS)).astype(np.float32)
+    sums = sorted(generator.normal(size=BEAMS).tolist(), reverse=True)
+    likely = np.argsort(-logprobs, axis=1)[:, :2]
+    restrictions: list[Restriction] = [
+        Banned(frozenset(likely[0].tolist())),
+        None,
+        Banned(frozenset(likely[2, :1].tolist())),
+    ]
+    assert not need_logprobs(restrictions, BEAMS)
+    offered = sorted_out(logprobs, sums, [None] * BEAMS, SPARE_FACTOR * BEAMS)
+    assert drop_banned(offered, restrictions, WANTED) == sorted_out(logprobs, sums, restrictions, WANTED)
+
+
+def test_log_probabilities_are_read_only_where_the_candidates_might_not_do() -> None:
+    assert not need_logprobs([], 2)
+    assert not need_logprobs([None, Banned(frozenset((1, 2)))], 2)
+    assert need_logprobs([Banned(frozenset((1,))), Banned(frozenset((1, 2)))], 2)
+    assert need_logprobs([Allowed(np.array([1])), None], 2)
+
+
+def test_where_nothing_is_allowed_nothing_comes() -> None:
+    logprobs = np.zeros((1, VOCABULARY), np.float32)
+    assert from_logprobs(logprobs, [0.0], [Allowed(np.array([], np.int64))], WANTED) == ([], [], [])

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from generation.bundle import SpecialTokens
+from generation.logits_processors import (
+    Allowed,
+    Banned,
+    MinNewTokens,
+    NoRepeatNgrams,
+    Restriction,
+    combine,
+    from_options,
+    restrictions,
+    still_needed,
+)
+from generation.options import GenerationOptions
+
+EOS = START = 2
+SPECIALS = SpecialTokens(bos=0, pad=1, eos=EOS, unk=3, mask=4, sep=5, reject=6, decoder_start=START)
+
+
+def banned(*token_ids: int) -> Banned:
+    return Banned(frozenset(token_ids))
+
+
+def allowed(*token_ids: int) -> Allowed:
+    return Allowed(np.array(token_ids, np.int64))
+
+
+def permitted(restriction: Restriction, vocabulary: int) -> set[int]:
+    if restriction is None:
+        return set(range(vocabulary))
+    if isinstance(restriction, Allowed):
+        return set(restriction.token_ids.tolist())
+    return set(range(vocabulary)) - restriction.token_ids
+
+
+def test_the_end_is_forbidden_until_there_are_enough_tokens() -> None:
+    assert MinNewTokens(2, EOS).restrict([(7,), (8,)]) == [banned(EOS)] * 2
+    assert MinNewTokens(2, EOS).restrict([(7, 8)]) == [None]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_every_token_that_would_repeat_an_ngram_is_forbidden_and_no_other(size: int) -> None:
+    generator = np.random.default_rng(size)
+    processor = NoRepeatNgrams(size, START)
+    for _ in range(300):
+        prefix = tuple(generator.integers(2, 6, generator.integers(0, 9)).tolist())
+        tokens = (START, *prefix)
+        seen = {tokens[start : start + size] for start in range(len(tokens) - size + 1)}
+        (found,) = processor.restrict([prefix])
+        for token in range(8):
+            new = (*tokens, token)[-size:]
+            repeats = len(tokens) + 1 >= size and new in seen
+            assert (token not in permitted(found, 8)) == repeats
+
+
+@pytest.mark.parametrize("first", [None, banned(), banned(1, 2), allowed(), allowed(0, 2, 4)])
+@pytest.mark.parametrize("second", [None, banned(2, 3), allowed(1, 2, 3, 4)])
+def test_two_restrictions_permit_what_both_permit(first: Restriction, second: Restriction) -> None:
+    expected = permitted(first, 6) & permitted(second, 6)
+    assert permitted(combine(first, second), 6) == expected
+    assert permitted(combine(second, first), 6) == expected
+
+
+def test_processors_are_combined_beam_by_beam() -> None:
+    class OnlyTheFirst:
+        def restrict(self, prefixes: Sequence[tuple[int, ...]]) -> Sequence[Restriction]:
+            return [allowed(7, EOS), *[None] * (len(prefixes) - 1)]
+
+    found = restrictions([MinNewTokens(5, EOS), OnlyTheFirst()], [(7,), (8,)])
+    assert permitted(found[0], 9) == {7}
+    assert found[1] == banned(EOS)
+
+
+def test_a_processor_must_speak_of_every_beam() -> None:
+    class Silent:
+        def restrict(self, prefixes: Sequence[tuple[int, ...]]) -> Sequence[Restriction]:
+            return []
+
+    with pytest.raises(ValueError, match="restricted 0 of 1 beams"):
+        restrictions([Silent()], [()])
+
+
+def test_options_name_their_constraints() -> None:
+    assert from_options(GenerationOptions(min_new_tokens=0), SPECIALS) == ()
+    made = from_options(GenerationOptions(min_new_tokens=3, no_repeat_ngram_size=2), SPECIALS)
+    assert made == (MinNewTokens(3, EOS), NoRepeatNgrams(2, START))
+    assert still_needed(made, 2) == made
+    assert still_needed(made, 3) == made[1:]
