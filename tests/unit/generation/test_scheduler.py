@@ -21,7 +21,9 @@ from generation.stepper import Stepper
 from tests.fixtures.tiny_bundle import build_tiny_bundle
 
 SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2]
-LONG = GenerationOptions(max_new_tokens=40, min_new_tokens=39, early_stopping="never", num_beams=4, num_return_sequences=4)
+LONG = GenerationOptions(
+    max_new_tokens=40, min_new_tokens=39, early_stopping="never", num_beams=4, num_return_sequences=4
+)
 SHORT = GenerationOptions(max_new_tokens=2, num_beams=4, num_return_sequences=4)
 
 
