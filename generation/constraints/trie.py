@@ -43,8 +43,8 @@ def build_trie(sequences: NDArray[np.int32], lengths: NDArray[np.int64]) -> Trie
     narrow = columns.astype(np.int16) if columns.max() < 2**15 else columns
     columns = columns[np.lexsort(narrow.T[::-1])]
 
-    tokens = [np.zeros(1, np.int32)]
-    first_child = []
+    tokens: list[NDArray[np.int32]] = [np.zeros(1, np.int32)]
+    first_child: list[NDArray[np.int64]] = []
     parent_rows = np.zeros(1, np.int64)  # of each node of the level above, the first row under it
     begins = np.zeros(count, np.bool_)  # rows that differ from the one before, up to this level
     begins[0] = True
@@ -53,7 +53,7 @@ def build_trie(sequences: NDArray[np.int32], lengths: NDArray[np.int64]) -> Trie
         column = columns[:, level]
         begins[1:] |= column[1:] != column[:-1]
         made = begins & (column >= 0)
-        before = np.cumsum(made) - made  # nodes of this level in rows above each row
+        before: NDArray[np.int64] = np.cumsum(made) - made  # nodes of this level in rows above each row
         first_child.append(total + before[parent_rows])
         parent_rows = np.flatnonzero(made)
         tokens.append(column[parent_rows])
