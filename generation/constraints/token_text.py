@@ -1,0 +1,90 @@
+"""What each token of a byte-level tokenizer adds to the text, as the matcher of prohibited terms reads it.
+
+A token is bytes, and may end in the middle of a character: what is left over is handed to the next token. The text of
+a hypothesis is the UTF-8 of all its bytes, with U+FFFD for what is none, and special tokens have no text: this is
+what `Bundle.decode` does.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tokenizers import Tokenizer
+
+from evidence.safety import _skeleton
+from generation.errors import ConstraintError
+
+# Whether something that is neither letter nor digit stands in front, and the folded letters up to the next such thing.
+Run = tuple[bool, str]
+
+_UTF8 = codecs.getincrementaldecoder("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a token adds: runs of letters, and the bytes of a character that it leaves incomplete."""
+
+    runs: tuple[Run, ...]
+    tail: bytes
+
+
+def _byte_of_character() -> dict[str, int]:
+    """The alphabet of byte-level tokenizers: printable Latin-1 stands for itself, the other bytes from U+0100 on."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
+
+def token_bytes(tokenizer: Tokenizer, vocab_size: int) -> list[bytes]:
+    """Return the bytes of every token id; none for special tokens and for ids that stand for nothing.
+
+    Raises:
+        ConstraintError: the tokenizer is not byte-level, so that its tokens are not bytes of the text.
+    """
+    decoder = json.loads(tokenizer.to_str())["decoder"]
+    if decoder is None or decoder["type"] != "ByteLevel":
+        raise ConstraintError(
+            "prohibited phrases need a byte-level tokenizer and this bundle has another; "
+            "serve a bundle whose tokenizer was made by `onebar train tokenizer`"
+        )
+    alphabet = _byte_of_character()
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
+    made = [b""] * vocab_size
+    for token, token_id in tokenizer.get_vocab(with_added_tokens=True).items():
+        if token in special:
+            continue
+        if all(character in alphabet for character in token):
+            made[token_id] = bytes(alphabet[character] for character in token)
+        else:  # an added token that is no special one is text as it stands
+            made[token_id] = token.encode()
+    return made
+
+
+def read_bytes(added: bytes, tail: bytes = b"") -> Reading:
+    """Return what bytes add behind a text that ends in the incomplete character `tail`."""
+    decoder = _UTF8("replace")
+    text = decoder.decode(tail + added)
+    return Reading(_runs(text), decoder.getstate()[0])
+
+
+def _runs(text: str) -> tuple[Run, ...]:
+    """Return the runs of folded letters of a piece of text; a last run may be empty, where the piece ends in a break.
+
+    Folding works on each character alone (case, decomposition, category), so that pieces may be read one by one. A
+    letter put on either side makes breaks at both ends visible.
+    """
+    letters, starts = _skeleton(f"a{text}a")
+    bounds = [1, *(place for place in range(2, len(letters)) if starts[place]), len(letters)]
+    runs = [(starts[start], letters[start:end]) for start, end in pairwise(bounds)]
+    separated, last = runs.pop()
+    if separated or last != "a":
+        runs.append((separated, last[:-1]))
+    return tuple(runs)
+
+
+def begins_inside_a_character(added: bytes) -> bool:
+    """Whether the first byte goes on with a character that an earlier token began, if one did."""
+    return bool(added) and added[0] & 0xC0 == 0x80
