@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from service.wire import InlineEvidence, RecommendRequest
 
 MAX_PERSONAL_CANDIDATES = 64
 """Past queries that are compared with the trigger; the newest are taken."""
+
+VECTORS_KEPT = 8192
+"""Texts whose vectors are remembered, 1 KiB each: a viewer's past queries come again with every video of a session."""
 
 _NO_PHOTO = PhotoRecord()
 _NO_INLINE = InlineEvidence()
@@ -70,11 +74,11 @@ def _personal(
     if trigger is None:
         if not overridden and photo.embedding_version is not None:
             return (), True
-        trigger = embed([trigger_text(evidence.text, evidence.summary)])[0]
+        trigger = _vector(trigger_text(evidence.text, evidence.summary))
     elif trigger.shape != (DIMENSION,):
         return (), True
     queries = list(clean_queries(recent))
-    vectors = embed(queries)
+    vectors = _vectors(queries)
     past, past_vectors, mismatch = _past(user)
     personal = filter_personal(
         trigger, queries + past, np.concatenate([vectors, past_vectors]), settings.threshold, settings.limit
@@ -86,7 +90,19 @@ def _past(user: UserRecord | None) -> tuple[list[str], Matrix, bool]:
     """A user's stored queries with their vectors, and whether they were left out because of their version."""
     queries = list(user.queries[:MAX_PERSONAL_CANDIDATES]) if user else []
     if user is None or (user.embeddings is None and user.embedding_version is None):
-        return queries, embed(queries), False
+        return queries, _vectors(queries), False
     if user.embeddings is None or user.embeddings.shape[1] != DIMENSION:
-        return [], embed([]), True
+        return [], _vectors([]), True
     return queries, user.embeddings[: len(queries)], False
+
+
+def _vectors(texts: Sequence[str]) -> Matrix:
+    """What ``embed`` gives, from memory where it can be."""
+    return np.stack([_vector(text) for text in texts]) if texts else np.zeros((0, DIMENSION), np.float32)
+
+
+@lru_cache(maxsize=VECTORS_KEPT)
+def _vector(text: str) -> Matrix:
+    vector: Matrix = embed([text])[0]
+    vector.setflags(write=False)  # it is handed out again
+    return vector
