@@ -8,14 +8,18 @@ from typing import Any
 
 from evidence.schema import Evidence
 from service.policy import Judged
-from service.wire import STAGES, Degradation, Reason
+from service.wire import STAGES, CacheLookup, Degradation, Reason
 
 _NO_EVIDENCE = Evidence()
 
 
 @dataclass(slots=True)
 class Answer:
-    """What the pipeline found out about one request. ``seconds`` has the stages that were reached."""
+    """What the pipeline found out about one request.
+
+    seconds: of the stages that were reached.
+    cache: what became of it in the result cache; None where it was not asked.
+    """
 
     request_id: str
     photo_id: str
@@ -27,6 +31,7 @@ class Answer:
     evidence_version: str | None = None
     source_text: str = ""
     blocked_by: str | None = None
+    cache: CacheLookup | None = None
     degraded: list[Degradation] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -45,8 +50,10 @@ class Answer:
         seconds = self.seconds
         return {stage: round(seconds.get(stage, 0.0) * 1000, 3) for stage in STAGES}
 
-    def to_wire(self, model_version: str, timings_ms: Mapping[str, float], explain: bool) -> dict[str, Any]:
-        """The body (``wire.RecommendResponse``)."""
+    def to_wire(
+        self, model_version: str, timings_ms: Mapping[str, float], constraints: Mapping[str, int] | None
+    ) -> dict[str, Any]:
+        """The body (``wire.RecommendResponse``); ``constraints`` are those in force, None leaves ``explain`` out."""
         body: dict[str, Any] = {
             "request_id": self.request_id,
             "photo_id": self.photo_id,
@@ -61,7 +68,7 @@ class Answer:
             "degraded": self.degraded,
             "timings_ms": timings_ms,
         }
-        if explain:
+        if constraints is not None:
             body["explain"] = {
                 "source_text": self.source_text,
                 "evidence": {
@@ -73,13 +80,21 @@ class Answer:
                 },
                 "hypotheses": self.hypotheses(),
                 "blocked_by": self.blocked_by,
+                "constraints": constraints,
+                "cache": self.cache,
             }
         return body
 
     def hypotheses(self) -> list[dict[str, Any]]:
         """Every candidate with its verdict, for explain and for the event."""
         return [
-            {"query": item.query, "score": round(item.score, 6), "verdict": item.verdict, "rule": item.rule}
+            {
+                "query": item.query,
+                "score": round(item.score, 6),
+                "verdict": item.verdict,
+                "rule": item.rule,
+                "forced": item.forced,
+            }
             for item in self.judged
         ]
 
@@ -96,6 +111,7 @@ class Answer:
             "decision": self.decision,
             "reason": self.reason,
             "blocked_by": self.blocked_by,
+            "cache": self.cache,
             "evidence_version": self.evidence_version,
             "degraded": self.degraded,
             "hypotheses": self.hypotheses(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -15,9 +16,10 @@ from service import wire
 from service.asgi import Envelope
 from service.errors import RequestRefused
 from service.routes import build_router, json_response, refused
-from service.runner import GenerationRunner
+from service.runner import GenerationScheduler
 from service.runtime import Runtime
 from service.settings import Settings
+from service.warm_up import warm_up
 
 _DESCRIPTION = """
 Search queries for the bar below a short video, written by a generator from the evidence of that video.
@@ -27,23 +29,23 @@ queries or with the reason for showing none; `degraded` says what was missing wh
 """.strip()
 
 
-def create_app(settings: Settings, runner: GenerationRunner | None = None) -> FastAPI:
+def create_app(settings: Settings, scheduler: GenerationScheduler | None = None) -> FastAPI:
     """Build the application; ``app.state.runtime`` is its Runtime.
 
     Args:
         settings: the whole tree.
-        runner: how generations are scheduled; by default one thread around the bundle's engine.
+        scheduler: by default the bundle's own engine.
 
     Raises:
         BundleError: the bundle must not be served.
-        ConfigurationError: rules, terms or the event sink cannot be used.
+        ConfigurationError: rules, terms, constraints or the event sink cannot be used.
     """
-    runtime = Runtime(settings, runner)
+    runtime = Runtime(settings, scheduler)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            await runtime.start()
+            await runtime.start(partial(warm_up, app))
             yield
         finally:
             await runtime.stop()
@@ -51,14 +53,19 @@ def create_app(settings: Settings, runner: GenerationRunner | None = None) -> Fa
     app = FastAPI(
         title="OneBar", description=_DESCRIPTION, version=runtime.version()["service_version"], lifespan=lifespan,
         redoc_url=None, redirect_slashes=False,
+        # FastAPI would send spans, metrics and logs to any OpenTelemetry provider that a library sets up in this
+        # process, and with FASTAPI_OTEL_AUTO_CONFIGURE=true to one of its own. Nothing leaves unasked.
+        telemetry={
+            "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
+        },
     )  # fmt: skip
     app.state.runtime = runtime
     app.include_router(build_router(runtime))
-    app.add_middleware(Envelope, metrics=runtime.metrics)
+    app.add_middleware(Envelope, count=runtime.count_response)
 
     @app.exception_handler(RequestRefused)
-    async def on_refusal(_: Request, refusal: RequestRefused) -> Response:
-        return refused(runtime, refusal)
+    async def on_refusal(request: Request, refusal: RequestRefused) -> Response:
+        return refused(runtime, refusal, request)
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> Response:

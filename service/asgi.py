@@ -9,10 +9,9 @@ import json
 import logging
 import re
 import time
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +32,10 @@ _INTERNAL_ERROR = json.dumps(
 class Envelope:
     """Puts arrival time and trace into the scope, echoes ``traceparent``, counts responses, turns a crash into JSON."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, count: Callable[[str, int], None]) -> None:
+        """``count`` is told the path and the status of each response."""
         self._app = app
-        self._metrics = metrics
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection; all but HTTP goes through untouched."""
@@ -68,4 +68,4 @@ class Envelope:
             await send_with_trace({"type": "http.response.body", "body": _INTERNAL_ERROR})
         finally:
             if status:
-                self._metrics.http(scope["path"], status)
+                self._count(scope["path"], status)

@@ -24,6 +24,7 @@ CANNOT_START = 2
 @click.option("--port", type=int)
 @click.option("--rules", type=click.Path(path_type=Path), help="YAML file of business rules.")
 @click.option("--prohibited-terms", type=click.Path(path_type=Path), help="File of category<TAB>term lines.")
+@click.option("--query-trie", type=click.Path(path_type=Path), help="File of queries; nothing else is written.")
 def serve(
     bundle: Path | None,
     store: str | None,
@@ -32,6 +33,7 @@ def serve(
     port: int | None,
     rules: Path | None,
     prohibited_terms: Path | None,
+    query_trie: Path | None,
 ) -> None:
     """Serve POST /recommend.
 
@@ -51,6 +53,7 @@ def serve(
     try:
         settings = load_settings(
             bundle=bundle, host=host, port=port, rules=rules, prohibited_terms=prohibited_terms,
+            query_trie=query_trie,
             store={key: value for key, value in (("url", store), ("evidence", evidence or None)) if value} or None,
         )  # fmt: skip
         configure_logging(settings.log_level)

@@ -9,8 +9,8 @@ ServiceError
     ├── UnsupportedMediaType   415
     ├── Overloaded             429 with Retry-After
     ├── NotReady               503
-    └── GenerationFailed       500, the engine raised
-        └── WorkerDied         503, the engine's thread is gone
+    └── GenerationFailed       500, the engine failed on it
+        └── EngineStopped      503, the engine's loop has ended
 """
 
 from __future__ import annotations
@@ -136,14 +136,14 @@ class NotReady(RequestRefused):
 
 
 class GenerationFailed(RequestRefused):
-    """The engine raised on this request; the next request may well succeed."""
+    """The engine failed on this request, and on no other."""
 
     status = 500
     code = "generation_failed"
 
 
-class WorkerDied(GenerationFailed):
-    """The engine's thread has ended; readiness fails until the process is started again."""
+class EngineStopped(GenerationFailed):
+    """The engine's loop has ended; readiness fails until the process is started again."""
 
     status = 503
     code = "not_ready"

@@ -13,8 +13,9 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from feature_store import DEGRADATIONS as STORE_DEGRADATIONS
+from service.engine_metrics import EngineMetrics
 from service.policy import RULES
-from service.wire import DEGRADATIONS, REASONS, STAGES
+from service.wire import CACHE_LOOKUPS, DEGRADATIONS, REASONS, STAGES, CacheLookup
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -36,6 +37,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self.engine = EngineMetrics(self.registry)
         self._http = self._counter("http_requests", "HTTP requests by path and status.", ("path", "status"))
         self._stages = self._stage_histograms()
         self._answers = self._counter(
@@ -47,6 +49,10 @@ class Metrics:
         )
         self._refused = self._counter("refused_requests", "Requests refused before any work.", ("cause",))
         self._dropped = self._counter("hypotheses_dropped", "Hypotheses that were not shown, by rule.", ("rule",))
+        lookups = self._counter(
+            "result_cache_lookups", "Generations asked of the result cache, by what became of it.", ("result",)
+        )
+        self._lookups = {lookup: lookups.labels(lookup) for lookup in CACHE_LOOKUPS}
         self._generation_errors = self._counter("generation_errors", "Requests in which the engine raised.", ())
         self._cancelled = self._counter("cancelled_requests", "Requests whose client left before the answer.", ())
         self._events_dropped = self._counter("events_dropped", "Events lost, by cause.", ("cause",))
@@ -99,6 +105,10 @@ class Metrics:
             self._degraded.labels(cause).inc()
         for stage, duration in seconds.items():
             self._stages[stage].observe(duration)
+
+    def cache_lookup(self, lookup: CacheLookup) -> None:
+        """Count one generation that was asked of the result cache."""
+        self._lookups[lookup].inc()
 
     def dropped(self, rule: str) -> None:
         """Count one hypothesis that was not shown."""

@@ -11,20 +11,22 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from evidence.render import Renderer
 from feature_store import Fetched, Store
 from generation.bundle import Bundle
 from generation.engine import Generation
-from service.admission import Admission
+from generation.errors import GenerationError
+from service.admission import Admission, Permit
 from service.answer import Answer
 from service.deadline import Deadline
-from service.errors import GenerationFailed
 from service.evidence_source import evidence_version, gather
 from service.metrics import Metrics
 from service.normalize import query_key
 from service.policy import Candidate, Policy, Trigger
-from service.runner import GenerationRunner
+from service.result_cache import ResultCache
+from service.runner import GenerationRunner, refusal
 from service.settings import Settings
 from service.wire import Degradation, RecommendRequest
 
@@ -41,13 +43,14 @@ _STORE_CAUSES: dict[str, Degradation] = {
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The parts of the service that a request goes through; it owns none of them."""
+    """The parts of the service that a request goes through; it owns none of them. Without a cache all is generated."""
 
     settings: Settings
     bundle: Bundle
     renderer: Renderer
     store: Store
     runner: GenerationRunner
+    cache: ResultCache | None
     admission: Admission
     policy: Policy
     metrics: Metrics
@@ -60,16 +63,13 @@ class Pipeline:
             Overloaded: before any work.
             GenerationFailed: the engine raised, or is gone.
         """
-        self.admission.enter(deadline)
-        try:
+        with self.admission.enter(deadline) as permit:
             answer = Answer(request.request_id or uuid.uuid4().hex, request.photo_id, request.user_id)
-            await self._run(request, deadline, answer)
-        finally:
-            self.admission.leave()
+            await self._run(request, deadline, answer, permit)
         answer.seconds["total"] = deadline.elapsed()
         return answer
 
-    async def _run(self, request: RecommendRequest, deadline: Deadline, answer: Answer) -> None:
+    async def _run(self, request: RecommendRequest, deadline: Deadline, answer: Answer, permit: Permit) -> None:
         fetched = await self._fetch(request, deadline, answer)
         category = fetched.photo.category if fetched.photo else None
         if self.policy.blocks_category(category):
@@ -79,7 +79,7 @@ class Pipeline:
         if source_ids is None:
             answer.reason = "no_evidence"
             return
-        generation = await self._generate(source_ids, deadline, answer)
+        generation = await self._generate(source_ids, deadline, answer, permit)
         if generation is None or generation.steps == 0:
             answer.degrade("deadline")
             answer.reason = "deadline"
@@ -122,28 +122,39 @@ class Pipeline:
         answer.seconds["render"] = time.perf_counter() - started
         return source.token_ids
 
-    async def _generate(self, source_ids: Sequence[int], deadline: Deadline, answer: Answer) -> Generation | None:
+    async def _generate(
+        self, source_ids: Sequence[int], deadline: Deadline, answer: Answer, permit: Permit
+    ) -> Generation | None:
         """The generation, or None where the deadline came first."""
         started = time.perf_counter()
-        cut_at = deadline.expires_at - self.settings.response_reserve_ms / 1000
+        reserve = self.settings.response_reserve_ms / 1000
+        cut_at = deadline.expires_at - reserve
+        self.admission.observe(len(source_ids))
+        permit.handed_over()
+        start = partial(self.runner.start, source_ids, cut_at)
         try:
-            async with asyncio.timeout(deadline.remaining()):
-                generation = await self.runner.submit(source_ids, self.bundle.generation, cut_at)
+            # The engine cuts the search by itself; this is for one that is held up in a step beyond that.
+            async with asyncio.timeout(deadline.remaining() - reserve / 2):
+                if self.cache is None:
+                    generation = await start()
+                else:
+                    generation, answer.cache = await self.cache.get(self.runner.key(source_ids), cut_at, start)
         except TimeoutError:
             answer.seconds["queue"] = time.perf_counter() - started
             return None
-        except GenerationFailed:
+        except GenerationError as error:
             self.metrics.generation_failed()
-            raise
+            raise refusal(error) from error
+        if answer.cache == "hit":
+            return generation
         waited = time.perf_counter() - started
-        worked = generation.encode_seconds + generation.decode_seconds
-        answer.seconds["queue"] = max(0.0, waited - worked)
+        if answer.cache == "joined":  # the work was another's
+            answer.seconds["queue"] = waited
+            return generation
+        answer.seconds["queue"] = max(0.0, waited - generation.encode_seconds - generation.decode_seconds)
         answer.seconds["encode"] = generation.encode_seconds
         answer.seconds["decode"] = generation.decode_seconds
         self.metrics.steps.observe(generation.steps)
-        # What was cut short would have taken longer: it may raise the estimate, but never lower it.
-        if not generation.deadline_reached or worked > self.admission.generation_seconds:
-            self.admission.observe(worked)
         return generation
 
     def _apply_policy(
@@ -156,6 +167,7 @@ class Pipeline:
                 score=hypothesis.score,
                 is_reject=bundle.is_reject(hypothesis),
                 finished=hypothesis.finished,
+                forced=hypothesis.forced,
             )
             for hypothesis in generation.hypotheses
         ]

@@ -37,12 +37,13 @@ RULES = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hypothesis as text, in the order of its score."""
+    """A hypothesis as text, in the order of its score; a forced one was given its end by the deadline."""
 
     query: str
     score: float
     is_reject: bool = False
     finished: bool = True
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Judged:
     score: float
     verdict: Literal["shown", "dropped"]
     rule: str | None = None
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Policy:
         """
         rejected = bool(candidates) and candidates[0].is_reject
         if rejected or reject_probability > self._reject_threshold:
-            return Exposure((), tuple(self._rejected(c) for c in candidates), "model_reject")
+            return Exposure((), tuple(_judge(candidate, "reject_token") for candidate in candidates), "model_reject")
         judged: list[Judged] = []
         seen: set[str] = set()
         room = num_queries
@@ -123,7 +125,7 @@ class Policy:
             room -= rule is None
         for candidate in candidates:
             rule = self._rule(candidate, trigger, seen) or ("over_num_queries" if room == 0 else None)
-            judged.append(Judged(candidate.query, candidate.score, "dropped" if rule else "shown", rule))
+            judged.append(_judge(candidate, rule))
             room -= rule is None
         shown = tuple(item for item in judged if item.verdict == "shown")
         if shown:
@@ -169,6 +171,6 @@ class Policy:
             return "too_short"
         return "too_long" if len(query) > bounds.max_characters or words > bounds.max_words else None
 
-    @staticmethod
-    def _rejected(candidate: Candidate) -> Judged:
-        return Judged(candidate.query, candidate.score, "dropped", "reject_token")
+
+def _judge(candidate: Candidate, rule: str | None) -> Judged:
+    return Judged(candidate.query, candidate.score, "dropped" if rule else "shown", rule, candidate.forced)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
@@ -76,7 +77,7 @@ def build_router(runtime: Runtime) -> APIRouter:
             runtime.metrics.cancelled()
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         except RequestRefused as refusal:
-            return refused(runtime, refusal, _request_id(document))
+            return refused(runtime, refusal, request, _request_id(document))
         return json_response(body, headers={"server-timing": server_timing(timings_ms)})
 
     @router.post(
@@ -134,10 +135,12 @@ def build_router(runtime: Runtime) -> APIRouter:
     return router
 
 
-def refused(runtime: Runtime, refusal: RequestRefused, request_id: str | None = None) -> Response:
-    """The response of a refusal."""
+def refused(runtime: Runtime, refusal: RequestRefused, request: Request, request_id: str | None = None) -> Response:
+    """The response of a refusal, which says in Server-Timing how long it took."""
     _count(runtime, refusal)
-    return json_response(refusal.body(request_id), refusal.status, refusal.headers())
+    elapsed_ms = (time.perf_counter() - request.scope[ARRIVED_AT]) * 1000
+    headers = refusal.headers() | {"server-timing": server_timing({"total": round(elapsed_ms, 3)})}
+    return json_response(refusal.body(request_id), refusal.status, headers)
 
 
 def _count(runtime: Runtime, refusal: RequestRefused) -> None:

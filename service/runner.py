@@ -1,179 +1,106 @@
-"""The one thread in which the engine works, behind an interface that another scheduler can take over.
-
-Every future that ``submit`` hands out is resolved: by its result, by the engine's error, by cancellation, or, when the
-thread ends for whatever reason, by ``WorkerDied``.
-"""
+"""The way to the generation engine: options and constraints that all requests share, errors in the service's words."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import queue
-import threading
-from collections.abc import Awaitable, Callable, Sequence
+from array import array
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from generation.engine import Generation
+from generation.errors import GenerationError, RequestFailed, SchedulerStopped
+from generation.logits_processors import LogitsProcessor
 from generation.options import GenerationOptions
-from service.errors import GenerationFailed, WorkerDied
+from service.constraints import Constraints
+from service.errors import EngineStopped, GenerationFailed
 
 logger = logging.getLogger(__name__)
 
 
-class GenerationEngine(Protocol):
-    """What the thread needs of ``generation.engine.Engine``; both methods are called from that thread alone."""
+class GenerationScheduler(Protocol):
+    """What the service needs of ``generation.scheduler.Scheduler``."""
 
-    def warm_up(self) -> Any:
-        """Make the first request as fast as the others."""
+    @property
+    def alive(self) -> bool:
+        """Whether its loop runs."""
 
-    def generate(
-        self, source_ids: Sequence[int], options: GenerationOptions, deadline: float | None = None
-    ) -> Generation:
-        """Search for the best hypotheses, until the deadline (``time.perf_counter()`` seconds)."""
+    @property
+    def waiting(self) -> int:
+        """Requests that are not yet encoded."""
+
+    @property
+    def active(self) -> int:
+        """Requests that are being stepped."""
+
+    def submit_future(
+        self,
+        source_ids: Sequence[int],
+        options: GenerationOptions | None = None,
+        deadline: float | None = None,
+        processors: Sequence[LogitsProcessor] = (),
+    ) -> Future[Generation]:
+        """Queue one request; cancelling the future frees its rows before the next step."""
+
+    def expected_seconds(self, source_tokens: int, options: GenerationOptions | None = None) -> float:
+        """Seconds until a request that is submitted now would be done."""
+
+    def close(self, drain_seconds: float | None = None) -> None:
+        """Stop, after at most this time for what is in."""
 
 
-class GenerationRunner(Protocol):
-    """What the pipeline needs: requests go in, generations come out, in whatever way they are scheduled."""
+class GenerationRunner:
+    """Hands sources to a scheduler under one set of options and constraints. Owns the scheduler."""
+
+    def __init__(self, scheduler: GenerationScheduler, model_version: str, constraints: Constraints) -> None:
+        self._scheduler = scheduler
+        self._options = constraints.options
+        self._processors = constraints.processors
+        self._fixed = (model_version, constraints.version, constraints.options)
 
     @property
     def alive(self) -> bool:
         """Whether requests are being worked on."""
+        return self._scheduler.alive
 
     @property
     def waiting(self) -> int:
-        """Requests that have not been started."""
+        """Requests that are not yet encoded."""
+        return self._scheduler.waiting
 
-    async def start(self) -> None:
-        """Warm up, and take requests from then on."""
+    @property
+    def active(self) -> int:
+        """Requests that are being stepped."""
+        return self._scheduler.active
 
-    def submit(self, source_ids: Sequence[int], options: GenerationOptions, deadline: float) -> Awaitable[Generation]:
-        """Queue one request; cancelling what it returns takes an unstarted one out again.
+    def key(self, source_ids: Sequence[int]) -> Hashable:
+        """Everything that a generation of these ids depends on."""
+        return (*self._fixed, array("i", source_ids).tobytes())
 
-        Raises (when awaited):
-            GenerationFailed: the engine raised.
-            WorkerDied: nobody is working on requests any more.
+    def expected_seconds(self, source_tokens: int) -> float:
+        """Seconds until a request of this size that is submitted now would be done."""
+        return self._scheduler.expected_seconds(source_tokens, self._options)
+
+    def start(self, source_ids: Sequence[int], deadline: float) -> asyncio.Future[Generation]:
+        """Begin a generation that is cut at ``deadline`` (``time.perf_counter()`` seconds).
+
+        Cancelling the future frees the rows of the request.
+
+        Raises:
+            GenerationError: here or by the future; see ``refusal``.
         """
+        return asyncio.wrap_future(self._scheduler.submit_future(source_ids, self._options, deadline, self._processors))
 
     async def close(self) -> None:
-        """Stop; what is still queued fails."""
+        """Stop; what is still in it fails. Who drains has waited before."""
+        await asyncio.to_thread(self._scheduler.close, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    future: asyncio.Future[Any]
-    work: Callable[[], Any]
-
-
-class WorkerThread:
-    """Runs an engine in one thread, one request at a time, first come first served.
-
-    The engine is built in that thread, too: ONNX Runtime sets the floating-point mode (denormals are zero) of the
-    thread that makes its first session, which must be the one that computes, and no other.
-    """
-
-    def __init__(self, build_engine: Callable[[], GenerationEngine]) -> None:
-        """Start the thread and wait until it has built the engine. Raises what ``build_engine`` raises."""
-        self._build_engine = build_engine
-        self._built: Future[GenerationEngine] = Future()
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="onebar-generation", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ended = False
-        self._thread.start()
-        self._engine = self._built.result()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread is running and has not ended."""
-        return self._thread.is_alive() and not self._ended
-
-    @property
-    def waiting(self) -> int:
-        """Requests in the queue."""
-        return self._jobs.qsize()
-
-    async def start(self) -> None:
-        """Warm the engine up. Raises GenerationFailed."""
-        self._loop = asyncio.get_running_loop()
-        await self._enqueue(self._engine.warm_up)
-
-    def submit(
-        self, source_ids: Sequence[int], options: GenerationOptions, deadline: float
-    ) -> asyncio.Future[Generation]:
-        """Queue one request. Must be called from the event loop that called ``start``."""
-        return self._enqueue(lambda: self._engine.generate(source_ids, options, deadline))
-
-    async def close(self) -> None:
-        """End the thread after the request that it is working on; queued ones fail with ``WorkerDied``."""
-        self._ended = True
-        self._jobs.put(None)
-        if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join)
-
-    def _enqueue(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
-        assert self._loop is not None, "start() comes first"
-        job = _Job(self._loop.create_future(), work)
-        self._jobs.put(job)
-        # The thread empties the queue when it ends; a job that came in after that is failed here.
-        if not self.alive:
-            self._fail_queued()
-        return job.future
-
-    def _run(self) -> None:
-        try:
-            self._built.set_result(self._build_engine())
-        except BaseException as error:
-            self._ended = True
-            self._built.set_exception(error)
-            return
-        try:
-            while not self._ended and (job := self._jobs.get()) is not None:
-                if not job.future.cancelled():
-                    self._work(job)
-        except BaseException:
-            logger.critical("the engine's thread has died; restart this instance", exc_info=True)
-        finally:
-            self._ended = True
-            self._fail_queued()
-
-    def _work(self, job: _Job) -> None:
-        try:
-            result = job.work()
-        except Exception as error:
-            logger.exception("generation failed")
-            failure = GenerationFailed("The engine failed on this request; the service's log says how.")
-            failure.__cause__ = error
-            self._resolve(job, error=failure)
-        except BaseException:
-            self._resolve(job, error=_died())
-            raise
-        else:
-            self._resolve(job, result=result)
-
-    def _fail_queued(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                job = self._jobs.get_nowait()
-                if job is not None:
-                    self._resolve(job, error=_died())
-
-    def _resolve(self, job: _Job, result: Any = None, error: Exception | None = None) -> None:
-        def settle() -> None:
-            if job.future.done():  # its caller has left
-                return
-            if error is not None:
-                job.future.set_exception(error)
-            else:
-                job.future.set_result(result)
-
-        assert self._loop is not None
-        # A closed loop has no callers left to tell.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(settle)
-
-
-def _died() -> WorkerDied:
-    return WorkerDied("The engine of this instance has stopped; send the request to another one.")
+def refusal(error: GenerationError) -> GenerationFailed:
+    """What a caller is told of an error that the engine raised."""
+    if isinstance(error, SchedulerStopped):
+        return EngineStopped("The engine of this instance has stopped; send the request to another one.")
+    if not isinstance(error, RequestFailed):  # which the engine itself has logged
+        logger.error("the engine refused a request", exc_info=error)
+    return GenerationFailed("The engine failed on this request; the service's log says how.")

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
-import feature_store
 from evidence.embedding import EMBEDDING_VERSION
 from evidence.errors import EvidenceError
 from evidence.render import Renderer
 from evidence.safety import ProhibitedTerms, load_terms
-from feature_store import Store, StoreUrlError
-from feature_store.errors import LoadError
-from feature_store.loader import load_path
+from feature_store import Store
 from generation.bundle import load_bundle
-from generation.engine import Engine
+from generation.errors import OptionsError
+from generation.scheduler import Scheduler
 from service.admission import Admission
 from service.answer import Answer
+from service.constraints import load_constraints
 from service.cores import available_cores
 from service.deadline import Deadline
 from service.errors import ConfigurationError, NotReady, ServiceError
@@ -28,11 +28,12 @@ from service.events import EventLog, open_sink
 from service.metrics import Metrics
 from service.pipeline import Pipeline
 from service.policy import Policy
+from service.result_cache import ResultCache
 from service.rules import Rules, load_rules
-from service.runner import GenerationRunner, WorkerThread
+from service.runner import GenerationRunner, GenerationScheduler
 from service.settings import Settings
 from service.shown import ShownRecorder
-from service.warm_up import warm_up
+from service.store import open_store
 from service.wire import RecommendRequest
 
 logger = logging.getLogger(__name__)
@@ -41,36 +42,47 @@ logger = logging.getLogger(__name__)
 class Runtime:
     """One service instance. The constructor loads and checks files, ``start`` begins to serve, ``stop`` ends it."""
 
-    def __init__(self, settings: Settings, runner: GenerationRunner | None = None) -> None:
-        """Load the bundle, the rules and the prohibited terms.
+    def __init__(self, settings: Settings, scheduler: GenerationScheduler | None = None) -> None:
+        """Load the bundle, the rules, the prohibited terms and the constraints; build the engine.
 
         Args:
             settings: the whole tree.
-            runner: how generations are scheduled; by default one thread around the bundle's engine.
+            scheduler: by default the bundle's own engine; the runtime closes it.
 
         Raises:
             BundleError: the bundle must not be served.
-            ConfigurationError: rules, terms or the event sink cannot be used.
+            ConfigurationError: rules, terms, constraints or the event sink cannot be used.
         """
         self.settings = settings
         self.bundle = load_bundle(settings.bundle)
         self.rules = load_rules(settings.rules) if settings.rules else Rules()
-        self._terms = _load_terms(settings)
+        terms = _read_terms(settings)
+        self._terms = ProhibitedTerms(terms)
+        self.constraints = load_constraints(settings, self.bundle, terms)
         self.metrics = Metrics()
-        threads = settings.intra_op_threads or available_cores()
-        self.runner = runner or WorkerThread(lambda: Engine(self.bundle, threads=threads))
-        self.admission = Admission(settings.max_queue)
-        sink = open_sink(settings.events)
-        self._events = EventLog(sink, settings.events.queue_size, self.metrics.event_dropped) if sink else None
+        self._engine = self.metrics.engine
+        self.runner = GenerationRunner(
+            scheduler or self._build_scheduler(), self.bundle.model_version, self.constraints
+        )
+        self.cache = _open_cache(settings, self.metrics)
+        self.admission = Admission(
+            settings.max_queue,
+            self._expected_seconds,
+            self.bundle.render_budgets.max_source_tokens,
+            settings.response_reserve_ms / 1000,
+        )
+        self._sink = open_sink(settings.events)
         self.draining = False
         self.start_error: ServiceError | None = None
         self._store: Store | None = None
+        self._events: EventLog | None = None
         self._shown: ShownRecorder | None = None
         self._pipeline: Pipeline | None = None
         self._event_fields = {
             "model_version": self.bundle.model_version,
             "rules_version": self.rules.version,
             "embedding_version": EMBEDDING_VERSION,
+            "constraints_version": self.constraints.version,
         }
         self._watch()
 
@@ -85,39 +97,48 @@ class Runtime:
             return "The engine of this instance has stopped; send the request to another one."
         return None
 
-    async def start(self) -> None:
-        """Open the store, warm the engine up, start the background work.
+    async def start(self, rehearse: Callable[[], Awaitable[None]]) -> None:
+        """Open the store, start the background work, and rehearse before there is an audience.
+
+        Args:
+            rehearse: sends requests to the application; nothing of them is counted, kept or told.
 
         Raises:
             ServiceError: which ``start_error`` keeps for whoever runs the server.
         """
         try:
-            await self._start()
+            await self._start(rehearse)
         except ServiceError as error:
             self.start_error = error
             raise
 
-    async def _start(self) -> None:
+    async def _start(self, rehearse: Callable[[], Awaitable[None]]) -> None:
         settings = self.settings
-        self._store = await self._open_store()
-        if self._events:
-            self._events.start()
         window = self.rules.recently_shown.window_seconds if self.rules.recently_shown else None
-        self._shown = ShownRecorder(self._store, self.metrics.shown_lost)
-        self._shown.start()
+        self._store = await open_store(settings, window)
         pipeline = Pipeline(
             settings=settings,
             bundle=self.bundle,
             renderer=Renderer(self.bundle.tokenizer, self.bundle.render_budgets),
             store=self._store,
             runner=self.runner,
+            cache=self.cache,
             admission=self.admission,
             policy=Policy(self.rules, self._terms, self.bundle.reject_threshold),
             metrics=self.metrics,
             recently_shown_seconds=window,
         )
-        await self.runner.start()
-        await warm_up(pipeline)
+        counted, self.metrics = self.metrics, Metrics()
+        self._pipeline = replace(pipeline, metrics=self.metrics, cache=None)
+        try:
+            await rehearse()
+        finally:
+            self.metrics, self._pipeline = counted, None
+        self._shown = ShownRecorder(self._store, self.metrics.shown_lost)
+        self._shown.start()
+        if self._sink:
+            self._events = EventLog(self._sink, settings.events.queue_size, self.metrics.event_dropped)
+            self._events.start()
         self._pipeline = pipeline
         logger.info("ready", extra={"model_version": self.bundle.model_version, "store": self._store.url})
 
@@ -150,8 +171,12 @@ class Runtime:
         timings_ms = answer.timings_ms()
         self.metrics.answer(answer.decision, answer.reason, answer.degraded, answer.seconds)
         self._remember(answer, request, timings_ms, traceparent)
-        explain = request.explain and self.settings.explain_enabled
+        explain = self.constraints.to_wire() if request.explain and self.settings.explain_enabled else None
         return answer.to_wire(self.bundle.model_version, timings_ms, explain), timings_ms
+
+    def count_response(self, path: str, status: int) -> None:
+        """Count one HTTP response."""
+        self.metrics.http(path, status)
 
     def refuse_unless_ready(self) -> None:
         """Raises NotReady while this instance takes no requests."""
@@ -169,6 +194,8 @@ class Runtime:
             "embedding_version": EMBEDDING_VERSION,
             "rules_version": self.rules.version,
             "prohibited_terms": len(self._terms),
+            "constraints": self.constraints.to_wire(),
+            "constraints_version": self.constraints.version,
         }
 
     def _remember(
@@ -186,28 +213,18 @@ class Runtime:
             }
             self._events.emit(answer.to_event(self._event_fields, timings_ms, asked))
 
-    async def _open_store(self) -> Store:
-        settings = self.settings.store
-        window = self.rules.recently_shown.window_seconds if self.rules.recently_shown else None
-        timeout = settings.timeout_ms / 1000
-        options = feature_store.StoreSettings(timeout_seconds=timeout, socket_timeout_seconds=max(0.05, timeout))
-        if window is not None:
-            options = feature_store.StoreSettings(
-                timeout_seconds=timeout, socket_timeout_seconds=max(0.05, timeout), shown_window_seconds=window
-            )
+    def _expected_seconds(self, source_tokens: int, ahead: int) -> float:
+        return self.runner.expected_seconds(source_tokens) + ahead * self._engine.turn_seconds
+
+    def _build_scheduler(self) -> Scheduler:
+        threads = self.settings.intra_op_threads or available_cores()
+        scheduler = Scheduler(self.bundle, threads, observer=self._engine)
         try:
-            store = await feature_store.open_store(settings.url, options)
-            for path in settings.evidence:
-                writer = getattr(store, "writer", None)
-                if writer is None:
-                    raise ConfigurationError(
-                        "Evidence files are loaded into memory:// alone; use `onebar evidence load` for other stores."
-                    )
-                report = load_path(path, writer())
-                logger.info("evidence loaded", extra={"file": path.name, "rows": report.written, "bad": report.bad})
-        except (StoreUrlError, LoadError) as error:
-            raise ConfigurationError(str(error)) from error
-        return store
+            scheduler.check_options(self.constraints.options)
+        except OptionsError as error:
+            scheduler.close(0.0)
+            raise ConfigurationError(f"ONEBAR_DECODING__… cannot be used with this bundle: {error}.") from error
+        return scheduler
 
     def _watch(self) -> None:
         self.metrics.describe_model(
@@ -220,13 +237,20 @@ class Runtime:
         self.metrics.watch("requests_in_flight", "Requests inside.", lambda: self.admission.inside)
         self.metrics.watch("ready", "1 while this instance takes requests.", lambda: not self.not_ready_because)
         self.metrics.watch(
-            "generation_estimate_seconds", "What admission expects of one generation.",
-            lambda: self.admission.generation_seconds,
+            "generation_estimate_seconds", "What admission expects of a request that comes now, its wait included.",
+            self.admission.expected_seconds,
         )  # fmt: skip
+        self.metrics.watch("engine_active_requests", "Requests that are being stepped.", lambda: self.runner.active)
+        self.metrics.watch("result_cache_entries", "Generations that are kept.", lambda: len(self.cache or ()))
 
 
-def _load_terms(settings: Settings) -> ProhibitedTerms:
+def _read_terms(settings: Settings) -> list[tuple[str, str]]:
     try:
-        return ProhibitedTerms(load_terms(settings.prohibited_terms) if settings.prohibited_terms else ())
+        return list(load_terms(settings.prohibited_terms)) if settings.prohibited_terms else []
     except EvidenceError as error:
         raise ConfigurationError(str(error)) from error
+
+
+def _open_cache(settings: Settings, metrics: Metrics) -> ResultCache | None:
+    cache = settings.result_cache
+    return ResultCache(cache.entries, cache.ttl_seconds, metrics.cache_lookup) if cache.entries else None

@@ -39,6 +39,21 @@ class PersonalSettings(_Branch):
     limit: int = Field(default=PERSONAL_LIMIT, ge=0, le=64, description="The most queries in the personal part.")
 
 
+class ResultCacheSettings(_Branch):
+    """Generations that are kept for equal inputs; requests for one that is in progress wait for it."""
+
+    entries: int = Field(default=4096, ge=0, description="The most that are kept; 0 turns both off.")
+    ttl_seconds: float = Field(default=300.0, gt=0, description="How long one is kept.")
+
+
+class DecodingSettings(_Branch):
+    """What the decoder may write; what is not given is as the bundle says."""
+
+    prohibited_terms: bool = Field(default=True, description="Keep the prohibited terms from being written at all.")
+    min_new_tokens: int | None = Field(default=None, ge=0)
+    no_repeat_ngram_size: int | None = Field(default=None, ge=0, description="0 allows repetitions.")
+
+
 class EventSettings(_Branch):
     """Where the event of each answer goes."""
 
@@ -64,6 +79,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     rules: Path | None = Field(default=None, description="YAML file of business rules.")
     prohibited_terms: Path | None = Field(default=None, description="File of category<TAB>term lines.")
+    query_trie: Path | None = Field(default=None, description="File of queries, one a line; nothing else is written.")
 
     default_deadline_ms: float = Field(default=25.0, ge=MIN_DEADLINE_MS, le=MAX_DEADLINE_MS)
     response_reserve_ms: float = Field(
@@ -81,6 +97,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     store: FeatureStoreSettings = FeatureStoreSettings()
+    decoding: DecodingSettings = DecodingSettings()
+    result_cache: ResultCacheSettings = ResultCacheSettings()
     personal: PersonalSettings = PersonalSettings()
     events: EventSettings = EventSettings()
 

@@ -54,8 +54,10 @@ Degradation = Literal[
     "embedding_version",
     "deadline",
 ]
+CacheLookup = Literal["hit", "joined", "miss"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 DEGRADATIONS: tuple[Degradation, ...] = get_args(Degradation)
+CACHE_LOOKUPS: tuple[CacheLookup, ...] = get_args(CacheLookup)
 STAGES = ("feature_store", "render", "queue", "encode", "decode", "policy", "total")
 
 
@@ -151,6 +153,16 @@ class ExplainedHypothesis(BaseModel):
     score: float
     verdict: Literal["shown", "dropped"]
     rule: str | None = Field(description="The rule that dropped or pinned it.")
+    forced: bool = Field(description="Whether the deadline ended it where its end was likely, instead of the model.")
+
+
+class ConstraintsInForce(BaseModel):
+    """What held for the decoder."""
+
+    prohibited_phrases: int = Field(description="Prohibited terms that cannot be written; 0 is off.")
+    query_set: int = Field(description="Queries that are all that can be written; 0 is off.")
+    min_new_tokens: int
+    no_repeat_ngram_size: int = Field(description="0 is off.")
 
 
 class Explanation(BaseModel):
@@ -160,6 +172,11 @@ class Explanation(BaseModel):
     evidence: ExplainedEvidence
     hypotheses: list[ExplainedHypothesis]
     blocked_by: str | None = Field(description="The rule that stopped this video before anything was generated.")
+    constraints: ConstraintsInForce
+    cache: CacheLookup | None = Field(
+        description="Whether the hypotheses are those of an equal request before (hit), of one in progress (joined), "
+        "or were generated (miss); null where the cache was not asked."
+    )
 
 
 class RecommendResponse(BaseModel):
@@ -229,3 +246,5 @@ class VersionResponse(BaseModel):
     embedding_version: str
     rules_version: str | None
     prohibited_terms: int
+    constraints: ConstraintsInForce
+    constraints_version: str | None

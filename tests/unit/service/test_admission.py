@@ -15,43 +15,83 @@ def within(budget_ms: float) -> Deadline:
     return Deadline.after(time.perf_counter(), budget_ms)
 
 
-def test_a_full_queue_refuses():
-    admission = Admission(capacity=2)
-    admission.enter(within(1000))
-    admission.enter(within(1000))
+class Engine:
+    """Takes so many seconds for each request, one after another."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.queued = 0
+        self.asked: list[int] = []
+
+    def expected_seconds(self, source_tokens: int, ahead: int) -> float:
+        self.asked.append(source_tokens)
+        return self.seconds * (self.queued + ahead + 1)
+
+
+def admission(capacity: int = 100, seconds: float = 0.0, reserve_seconds: float = 0.0) -> Admission:
+    return Admission(capacity, Engine(seconds).expected_seconds, 100, reserve_seconds)
+
+
+def test_a_full_house_refuses_and_a_permit_given_back_lets_the_next_in():
+    door = admission(capacity=2)
+    first, _ = door.enter(within(1000)), door.enter(within(1000))
     with pytest.raises(Overloaded) as caught:
-        admission.enter(within(1000))
+        door.enter(within(1000))
     assert caught.value.cause == "queue_full"
     assert caught.value.headers() == {"retry-after": "1"}
-    admission.leave()
-    admission.enter(within(1000))
+    with first:
+        assert door.inside == 2
+    assert door.inside == 1
+    door.enter(within(1000))
 
 
-def test_a_wait_longer_than_the_deadline_refuses_and_says_for_how_long():
-    admission = Admission(capacity=100)
-    admission.observe(1.0)
+def test_what_would_be_done_after_its_deadline_is_refused_and_told_for_how_long():
+    door = admission(seconds=1.0)
     for _ in range(3):
-        admission.enter(within(10_000))
-    assert admission.expected_wait() == pytest.approx(3.0)
+        door.enter(within(10_000))
+    assert door.expected_seconds() == pytest.approx(4.0)
     with pytest.raises(Overloaded) as caught:
-        admission.enter(within(500))
+        door.enter(within(1500))
     assert caught.value.cause == "expected_wait"
     assert caught.value.headers() == {"retry-after": "3"}
     assert caught.value.body()["retry_after_ms"] == pytest.approx(2500, abs=50)
-    admission.enter(within(9_000))
+    door.enter(within(9_000))
 
 
-def test_an_idle_service_never_refuses_however_slow_it_was():
-    admission = Admission(capacity=1)
-    admission.observe(60.0)
-    admission.enter(within(1))
+def test_who_finds_nobody_inside_is_let_in_however_slow_the_engine_is():
+    door = admission(capacity=1, seconds=60.0)
+    with door.enter(within(1)):
+        pass
+    door.enter(within(1))
 
 
-def test_one_stall_moves_the_estimate_little():
-    admission = Admission(capacity=1)
-    admission.observe(0.010)
-    admission.observe(5.0)
-    assert admission.generation_seconds == pytest.approx(0.013)
+def test_a_burst_is_counted_before_the_engine_knows_of_it_and_not_twice_after():
+    engine = Engine(1.0)
+    door = Admission(100, engine.expected_seconds, 100)
+    permits = [door.enter(within(10_000)) for _ in range(4)]
+    assert door.expected_seconds() == pytest.approx(5.0)
+    for permit in permits:
+        permit.handed_over()
+        engine.queued += 1
+    assert door.expected_seconds() == pytest.approx(5.0)
+    permits[0].handed_over()
+    for permit in permits:
+        with permit:
+            pass
+    assert (door.inside, door.approaching) == (0, 0)
+
+
+def test_the_reserve_is_no_time_for_the_engine():
+    door = admission(seconds=0.5, reserve_seconds=9.0)
+    door.enter(within(10_000))
+    with pytest.raises(Overloaded):
+        door.enter(within(9_900))
+
+
+def test_the_estimate_follows_the_length_of_what_is_asked():
+    engine = Engine(0.0)
+    door = Admission(1, engine.expected_seconds, 100)
     for _ in range(60):
-        admission.observe(0.020)
-    assert admission.generation_seconds == pytest.approx(0.020, rel=0.01)
+        door.observe(40)
+    door.expected_seconds()
+    assert engine.asked[-1] == 40

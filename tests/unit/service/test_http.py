@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from generation.errors import RequestFailed
 from service.runtime import Runtime
 from service.settings import Settings
-from tests.fixtures.serving import ScriptedEngine, generation, running, scripted_app, settings_for, spoken
+from tests.fixtures.serving import generation, in_flight, running, scripted_app, settings_for, spoken, until
 
 PHOTOS = (
     {"photo_id": "p1", "caption": "travel camera #new", "summary": "The video shows a camera", "category": "cameras"},
@@ -30,16 +31,6 @@ def settings(bundle_path: Path, tmp_path: Path) -> Settings:
     (tmp_path / "rules.yaml").write_text("blocked_categories: [weapons]\nrecently_shown: {window_seconds: 600}\n")
     events = {"sink": "jsonl", "path": str(tmp_path / "events.jsonl")}
     return settings_for(bundle_path, store=store, rules=tmp_path / "rules.yaml", events=events)
-
-
-async def in_flight(runtime: Runtime, count: int) -> None:
-    """Until so many requests are inside."""
-    while runtime.admission.inside < count:
-        await asyncio.sleep(0)
-
-
-async def started(engine: ScriptedEngine) -> None:
-    assert await asyncio.to_thread(engine.started.wait, 30)
 
 
 def total(metrics: str, name: str) -> float:
@@ -111,6 +102,26 @@ async def test_what_was_finished_before_the_deadline_is_shown(settings):
     assert (answer["decision"], answer["degraded"]) == ("recommend", ["deadline"])
 
 
+async def test_what_the_deadline_ended_is_shown_and_marked(settings):
+    app, engine = scripted_app(settings)
+    engine.say(spoken(app.state.runtime.bundle, "camera lens", "", deadline_reached=True, forced=True))
+    async with running(app) as client:
+        answer = (await client.post("/recommend", json={"photo_id": "p1", "explain": True})).json()
+    assert (answer["decision"], answer["degraded"]) == ("recommend", ["deadline"])
+    assert [(item["verdict"], item["forced"]) for item in answer["explain"]["hypotheses"]] == [
+        ("shown", True), ("dropped", True),
+    ]  # fmt: skip
+
+
+async def test_the_engine_is_given_what_the_deadline_leaves_less_the_reserve(settings):
+    app, engine = scripted_app(settings.model_copy(update={"response_reserve_ms": 400.0}))
+    async with running(app) as client:
+        before = time.perf_counter()
+        await client.post("/recommend", json={"photo_id": "p1", "deadline_ms": 1000})
+        after = time.perf_counter()
+    assert before + 0.6 <= engine.deadlines[-1] <= after + 0.6
+
+
 async def test_an_engine_that_overruns_does_not_hold_the_answer(settings):
     app, engine = scripted_app(settings)
     async with running(app) as client:
@@ -167,7 +178,7 @@ async def test_a_full_queue_says_429_with_retry_after(settings):
 async def test_a_failing_engine_is_500_for_its_request_and_ready_for_the_next(settings):
     app, engine = scripted_app(settings)
     async with running(app) as client:
-        engine.error = ValueError("bad shapes")
+        engine.error = RequestFailed("bad shapes")
         failed = await client.post("/recommend", json={"photo_id": "p1", "request_id": "r-2"})
         assert (failed.status_code, failed.json()["error"]) == (500, "generation_failed")
         assert failed.json()["request_id"] == "r-2"
@@ -176,11 +187,14 @@ async def test_a_failing_engine_is_500_for_its_request_and_ready_for_the_next(se
         assert (await client.post("/recommend", json={"photo_id": "p1"})).status_code == 200
 
 
-async def test_a_dead_worker_fails_readiness_and_not_liveness(settings):
+async def test_a_dead_engine_fails_readiness_and_not_liveness(settings):
     app, engine = scripted_app(settings)
     async with running(app) as client:
-        engine.error = SystemExit("killed")
-        assert (await client.post("/recommend", json={"photo_id": "p1"})).status_code == 503
+        engine.hold()
+        inside = asyncio.create_task(client.post("/recommend", json={"photo_id": "p1"}))
+        await until(lambda: engine.waiting == 1)
+        engine.die()
+        assert (await inside).status_code == 503
         ready = await client.get("/readyz")
         assert (ready.status_code, "engine" in ready.json()["message"]) == (503, True)
         assert (await client.get("/healthz")).json() == {"status": "ok"}
@@ -195,7 +209,6 @@ async def test_draining_refuses_new_requests_and_finishes_those_inside(settings)
         engine.hold()
         inside = asyncio.create_task(client.post("/recommend", json={"photo_id": "p1"}))
         await in_flight(runtime, 1)
-        await started(engine)
         runtime.draining = True
         assert (await client.get("/readyz")).status_code == 503
         refused = await client.post("/recommend", json={"photo_id": "p1"})
@@ -205,22 +218,20 @@ async def test_draining_refuses_new_requests_and_finishes_those_inside(settings)
         assert (await inside).status_code == 200
 
 
-async def test_a_client_that_leaves_is_skipped(settings):
+async def test_a_client_that_leaves_frees_its_place_in_the_engine(settings):
     app, engine = scripted_app(settings)
     runtime = app.state.runtime
     async with running(app) as client:
         engine.hold()
         first = asyncio.create_task(client.post("/recommend", json={"photo_id": "p1"}))
-        await in_flight(runtime, 1)
-        await started(engine)
-        generated = len(engine.seen)
-        body = json.dumps({"photo_id": "p1", "evidence": {"caption": "never rendered"}}).encode()
+        await until(lambda: engine.waiting == 1)
+        body = json.dumps({"photo_id": "p1", "evidence": {"caption": "never read"}}).encode()
         incoming = iter([{"type": "http.request", "body": body}])
 
         async def receive() -> dict:
             message = next(incoming, None)
             if message is None:
-                await in_flight(runtime, 2)
+                await until(lambda: engine.waiting == 2)
                 return {"type": "http.disconnect"}
             return message
 
@@ -237,9 +248,9 @@ async def test_a_client_that_leaves_is_skipped(settings):
         await app(scope, receive, send)
         assert sent[0]["status"] == 499
         assert runtime.admission.inside == 1
+        assert engine.left == [engine.seen[-1]]
         engine.release()
         assert (await first).status_code == 200
-        assert len(engine.seen) == generated
         assert total((await client.get("/metrics")).text, "onebar_cancelled_requests_total") == 1
 
 
