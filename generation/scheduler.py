@@ -254,12 +254,15 @@ class Scheduler:
     def _drop_cancelled(self) -> None:
         for request in [request for request in self._active if request.future.cancelled()]:
             self._leave(request)
-            self._watch.ended("cancelled")
-        if any(request.future.cancelled() for request in self._waiting):
-            kept = [request for request in self._waiting if not request.future.cancelled()]
-            for _ in range(len(self._waiting) - len(kept)):
-                self._watch.ended("cancelled")
-            self._waiting = deque(kept)
+            self._drop(request)
+        for request in [request for request in self._waiting if request.future.cancelled()]:
+            self._waiting.remove(request)
+            self._drop(request)
+
+    def _drop(self, request: _Request) -> None:
+        """Tell those who wait for a cancelled future that nothing will come."""
+        request.future.set_running_or_notify_cancel()
+        self._watch.ended("cancelled")
 
     def _answer_late_waiters(self) -> None:
         """Answer those who wait and would not be through with the encoder in time, wherever in the queue they stand."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
@@ -165,9 +166,11 @@ def test_a_request_that_is_cancelled_while_it_waits_is_never_encoded(scheduler: 
     gate.close()
     scheduler.submit_future(SOURCE, LONG)
     gate.wait()
-    scheduler.submit_future(SOURCE, LONG).cancel()
+    cancelled = scheduler.submit_future(SOURCE, LONG)
+    cancelled.cancel()
     encodes = scheduler.stats().encodes
     gate.step(2)
+    assert wait([cancelled], timeout=30).done == {cancelled}  # those who wait for it are told
     assert scheduler.stats().encodes == encodes
     assert gate.requests == [1, 1]
 
