@@ -42,9 +42,9 @@ class QuerySet:
     def __init__(self, trie: Trie, report: QuerySetReport) -> None:
         """Serve a trie of queries, [REJECT] among them; `load_query_set` makes it from a file."""
         self.report = report
-        self._trie = trie
+        self._token_of_node = trie.tokens.astype(np.int64)  # as they are handed out
         # Single elements: many times cheaper to take from a memoryview than from an array.
-        self._tokens = trie.tokens.data
+        self._tokens = self._token_of_node.data
         self._first_child = trie.first_child.data
         self._beginning: tuple[int, Allowed] = (ROOT, self._children(ROOT))
         self._known: dict[tuple[int, ...], tuple[int, Allowed]] = {(): self._beginning}
@@ -76,4 +76,4 @@ class QuerySet:
     def _children(self, node: int) -> Allowed:
         if node == _NOWHERE:
             return Allowed(np.zeros(0, np.int64))
-        return Allowed(self._trie.tokens[self._first_child[node] : self._first_child[node + 1]].astype(np.int64))
+        return Allowed(self._token_of_node[self._first_child[node] : self._first_child[node + 1]])
