@@ -25,7 +25,7 @@ class Match:
     term: str
 
 
-def _skeleton(text: str) -> tuple[str, list[bool]]:
+def skeleton_of(text: str) -> tuple[str, list[bool]]:
     """Return the letters and digits alone, folded, and for each whether something stood before it that is neither."""
     letters: list[str] = []
     starts: list[bool] = []
@@ -42,7 +42,7 @@ def _skeleton(text: str) -> tuple[str, list[bool]]:
     return "".join(letters), starts
 
 
-def _has_word_breaks(skeleton: str) -> bool:
+def has_word_breaks(skeleton: str) -> bool:
     """Whether the script puts spaces between words: true below the CJK blocks, and for Hangul."""
     return all(c < "\u2e80" or "\u1100" <= c <= "\u11ff" for c in skeleton)
 
@@ -54,10 +54,10 @@ class ProhibitedTerms:
         """Compile (category, term) pairs. A term without a letter or digit is refused with TermListError."""
         self._automaton = ahocorasick.Automaton()
         for category, term in terms:
-            skeleton, _ = _skeleton(term)
+            skeleton, _ = skeleton_of(term)
             if not skeleton:
                 raise TermListError(f"the prohibited term {term!r} has no letter or digit; remove it")
-            self._automaton.add_word(skeleton, (len(skeleton), _has_word_breaks(skeleton), Match(category, term)))
+            self._automaton.add_word(skeleton, (len(skeleton), has_word_breaks(skeleton), Match(category, term)))
         if len(self._automaton):
             self._automaton.make_automaton()
 
@@ -71,7 +71,7 @@ class ProhibitedTerms:
     def _matches(self, text: str) -> Iterator[Match]:
         if not len(self._automaton):
             return
-        skeleton, starts = _skeleton(text)
+        skeleton, starts = skeleton_of(text)
         for end, (length, word_breaks, match) in self._automaton.iter(skeleton):
             after = end + 1
             whole = starts[after - length] and (after == len(skeleton) or starts[after])

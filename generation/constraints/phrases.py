@@ -17,7 +17,7 @@ import ahocorasick
 from tokenizers import Tokenizer
 
 from evidence.errors import TermListError
-from evidence.safety import _has_word_breaks, _skeleton
+from evidence.safety import has_word_breaks, skeleton_of
 from generation.constraints.token_text import read_bytes, token_bytes
 
 MOVES_KEPT = 200_000
@@ -76,10 +76,10 @@ class PhraseMatcher:
         self._words = ahocorasick.Automaton()
         self._anywhere = ahocorasick.Automaton()
         for _, term in terms:
-            letters, _ = _skeleton(term)
+            letters, _ = skeleton_of(term)
             if not letters:
                 raise TermListError(f"the prohibited term {term!r} has no letter or digit; remove it")
-            (self._words if _has_word_breaks(letters) else self._anywhere).add_word(letters, True)
+            (self._words if has_word_breaks(letters) else self._anywhere).add_word(letters, True)
         self._first_letters = frozenset(letters[0] for letters in self._anywhere)
         self._states: dict[tuple[tuple[str, ...], tuple[str, ...], bool, bool, bytes], TextState] = {}
         self._moves_kept = moves_kept

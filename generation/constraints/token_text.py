@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from tokenizers import Tokenizer
 
-from evidence.safety import _skeleton
+from evidence.safety import skeleton_of
 from generation.errors import ConstraintError
 
 # Whether something that is neither letter nor digit stands in front, and the folded letters up to the next such thing.
@@ -76,7 +76,7 @@ def _runs(text: str) -> tuple[Run, ...]:
     Folding works on each character alone (case, decomposition, category), so that pieces may be read one by one. A
     letter put on either side makes breaks at both ends visible.
     """
-    letters, starts = _skeleton(f"a{text}a")
+    letters, starts = skeleton_of(f"a{text}a")
     bounds = [1, *(place for place in range(2, len(letters)) if starts[place]), len(letters)]
     runs = [(starts[start], letters[start:end]) for start, end in pairwise(bounds)]
     separated, last = runs.pop()
