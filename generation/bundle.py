@@ -99,6 +99,11 @@ class Bundle:
         """The decoder graph; embeddings.bin must stay beside it."""
         return self.path / DECODER
 
+    @property
+    def graph_bytes(self) -> int:
+        """Size of the weights that a session reads, about."""
+        return sum(int(self.manifest["files"][name]["bytes"]) for name in (ENCODER, DECODER, EMBEDDINGS))
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of a hypothesis, special tokens left out and outer spaces stripped."""
         text: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)

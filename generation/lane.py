@@ -46,11 +46,22 @@ class LaneShape:
 class Lane:
     """Slots for requests of one shape, and the step that moves all of them on."""
 
-    def __init__(self, session: DecoderSession, sizes: Architecture, shape: LaneShape, slots: int) -> None:
-        """Lay out the memory of `slots` requests; the system gives it as it is touched."""
+    def __init__(
+        self, session: DecoderSession, sizes: Architecture, shape: LaneShape, slots: int, together: int
+    ) -> None:
+        """Lay out the memory of `slots` requests; the system gives it as it is touched.
+
+        Args:
+            session: what runs the steps.
+            sizes: of the model.
+            shape: of the requests.
+            slots: how many requests there is room for.
+            together: how many of them go through the graph at once.
+        """
         self.shape = shape
         self.slots = slots
         self.taken = 0
+        self._together = together
         self._session = session
         self._sizes = sizes
         self._runs: dict[tuple[_Binder, int, int, bool], Callable[[], None]] = {}
@@ -69,9 +80,9 @@ class Lane:
         self._parents = np.zeros((slots, beams), np.int64)
         self._scores = np.zeros((slots, beams), np.float32)
         self._positions = np.zeros(slots, np.int64)
-        # (request, head, position), with requests numbered as in a step of all, and as in a step of one alone.
+        # (request, head, position), with requests numbered as in a run of several, and as in a run of one.
         self._written = np.zeros((2, slots, heads, 3), np.int64)
-        self._written[_TOGETHER, ..., 0] = np.arange(slots)[:, None]
+        self._written[_TOGETHER, ..., 0] = np.arange(slots)[:, None] % together
         self._written[..., 1] = np.arange(heads)
         self._first_bias = np.full((1, 1, 1, room * beams), NOT_MINE, np.float32)
         self._first_bias[..., 0] = 0.0
@@ -150,7 +161,8 @@ class Lane:
         bias = self._bias[requests, parents]  # [count, B, T]
         bias[requests, rows, positions[:, None] * beams + rows] = 0.0
         self._bias[:count] = bias
-        self._run(self._all_arrays, 0, count, logprobs)
+        for first in range(0, count, self._together):
+            self._run(self._some_arrays, first, min(self._together, count - first), logprobs)
         self._positions[:count] += 1
 
     def step_alone(self, slot: int, *, logprobs: bool) -> None:
@@ -174,7 +186,7 @@ class Lane:
             self._runs[key] = self._session.bind(*arrays(slot, count, logprobs))
         self._runs[key]()
 
-    def _all_arrays(self, slot: int, count: int, logprobs: bool) -> tuple[_Arrays, _Arrays]:
+    def _some_arrays(self, slot: int, count: int, logprobs: bool) -> tuple[_Arrays, _Arrays]:
         return self._arrays(slice(slot, slot + count), self._written[_TOGETHER], logprobs)
 
     def _one_arrays(self, slot: int, count: int, logprobs: bool) -> tuple[_Arrays, _Arrays]:

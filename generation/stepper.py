@@ -17,10 +17,12 @@ from generation.beam import BeamSearch
 from generation.bundle import Bundle
 from generation.candidates import Candidates, drop_banned, from_logprobs, need_logprobs
 from generation.errors import OptionsError, RequestFailed, SourceError
+from generation.huge_pages import WORTHWHILE, use_huge_pages
 from generation.lane import END, REJECT, Lane, LaneShape
 from generation.logits_processors import Banned, LogitsProcessor, Restriction, from_options, restrictions, still_needed
 from generation.options import GenerationOptions
 from generation.session import DecoderSession, EncoderSession
+from generation.tuning import requests_together
 
 POSITIONS_STEP = 4  # room in a cache is given in multiples of this, so that like options share a lane
 MAX_IDLE_LANES = 4  # beyond as many lanes, those that empty are given up
@@ -65,6 +67,11 @@ class Stepper:
         self._decoder = DecoderSession(bundle, threads)
         self._lanes: dict[LaneShape, Lane] = {}
         self._residents: dict[Lane, list[Progress]] = {}
+        if bundle.graph_bytes >= WORTHWHILE:
+            use_huge_pages()
+        usual = self._shape(bundle.generation, 1)
+        most = max(1, row_budget // usual.num_beams)
+        self._together = requests_together(self._decoder, bundle.architecture, usual, most) if most > 1 else 1
 
     @property
     def requests(self) -> int:
@@ -140,16 +147,20 @@ class Stepper:
         check_options(self.bundle, options)
         check_source(self.bundle, source_ids)
 
-    def _lane(self, options: GenerationOptions, length: int) -> Lane:
-        sizes = self.bundle.architecture
-        usual = min(self.bundle.render_budgets.max_source_tokens, sizes.max_positions)
-        shape = LaneShape(
+    def _shape(self, options: GenerationOptions, length: int) -> LaneShape:
+        longest = self.bundle.architecture.max_positions
+        usual = min(self.bundle.render_budgets.max_source_tokens, longest)
+        return LaneShape(
             num_beams=options.num_beams,
             positions=-(-options.max_new_tokens // POSITIONS_STEP) * POSITIONS_STEP,
-            source_tokens=usual if length <= usual else sizes.max_positions,
+            source_tokens=usual if length <= usual else longest,
         )
+
+    def _lane(self, options: GenerationOptions, length: int) -> Lane:
+        shape = self._shape(options, length)
         if shape not in self._lanes:
-            lane = Lane(self._decoder, sizes, shape, max(1, self.row_budget // options.num_beams))
+            slots = max(1, self.row_budget // options.num_beams)
+            lane = Lane(self._decoder, self.bundle.architecture, shape, slots, self._together)
             self._lanes[shape] = lane
             self._residents[lane] = []
         return self._lanes[shape]
