@@ -17,6 +17,7 @@ from loadtest.traffic import BATCH, SCENARIOS
 
 PERCENTS = (50.0, 90.0, 95.0, 99.0)
 SINGLES = "/recommend"
+CACHE_METRIC = "onebar_result_cache_lookups_total"
 
 
 def summarise(samples: Sequence[Sample], delta: Scrape | None) -> dict[str, Any]:
@@ -39,11 +40,17 @@ def summarise(samples: Sequence[Sample], delta: Scrape | None) -> dict[str, Any]
         "histogram_stages_ms": {s: dict(zip(names, values, strict=True)) for s, values in histograms.items()},
         "lag_ms": _distribution([sample.lag_ms for sample in samples]),
         "answers": len(outcomes),
+        "cache": _cache_lookups(delta) if delta else {},
         "decisions": dict(Counter(outcome.label for outcome in outcomes).most_common()),
         "degraded": dict(Counter(cause for outcome in outcomes for cause in outcome.degraded).most_common()),
         "refused": sum(sample.refused for sample in samples),
         "wrong": dict(Counter(sample.faults[0] for sample in samples if sample.faults).most_common(20)),
     }
+
+
+def _cache_lookups(delta: Scrape) -> dict[str, int]:
+    counts = {result: int(delta.total(CACHE_METRIC, result=result)) for result in ("hit", "joined", "miss")}
+    return {result: count for result, count in counts.items() if count}
 
 
 def _distribution(values: Sequence[float]) -> dict[str, float]:
@@ -85,6 +92,7 @@ def render(summary: Mapping[str, Any]) -> str:
         _table("stages from /metrics, ms", columns[1:-1], summary["histogram_stages_ms"]),
         _counts("decisions", summary["decisions"], summary["answers"]),
         _counts("degraded", summary["degraded"], summary["answers"]),
+        _counts("result cache", summary["cache"], sum(summary["cache"].values())),
         f"refused (429)   {summary['refused']}",
         f"sent late by    p99 {summary['lag_ms'].get('p99', 0):.1f} ms (the load generator's own lag)",
     ]

@@ -49,11 +49,12 @@ DEFAULTS = Objective()
 @click.option("--bundle", type=click.Path(path_type=Path), default=Path("demo/bundle"))
 @click.option("--evidence", type=click.Path(path_type=Path), default=Path("demo/evidence"))
 @click.option("--redis/--embedded", "use_redis", default=True, help="The store; Redis only where it is installed.")
+@click.option("--cache/--no-cache", "use_cache", default=False, help="Whether the service may keep generations.")
 @click.option("--seed", type=int, default=0, help="Of the traffic.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("var/loadtest"), help="Folder of results.")
 def main(
     rate: float, seconds: float, warm_up: float, p99_ms: float, max_degraded: float, url: str | None, bundle: Path,
-    evidence: Path, use_redis: bool, seed: int, output: Path,
+    evidence: Path, use_redis: bool, use_cache: bool, seed: int, output: Path,
 ) -> None:  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
     for stale in ("samples.jsonl", "before.prom", "after.prom"):
@@ -65,7 +66,7 @@ def main(
                 stack = Stack(url.rstrip("/"), "external")
             else:
                 click.echo(f"starting the service on {bundle} with the evidence of {evidence}", err=True)
-                stack = parts.enter_context(running_stack(bundle, evidence, output, use_redis))
+                stack = parts.enter_context(running_stack(bundle, evidence, output, use_redis, use_cache))
             version = json.loads(fetch(f"{stack.url}/version")[1])
             _locust(stack, rate, warm_up + seconds, {
                 "ONEBAR_LOADTEST_EVIDENCE": str(evidence), "ONEBAR_LOADTEST_USER_RATE": str(USER_RATE),
@@ -80,7 +81,7 @@ def main(
     objective = Objective(p99_ms=p99_ms, max_degraded_share=max_degraded)
     missed = violations(measured, rate, seconds, objective) + _log_faults(stack)
     summary = {
-        "rate": rate, "seconds": seconds, "warm_up_seconds": warm_up, "store": stack.store, "seed": seed,
+        "rate": rate, "seconds": seconds, "warm_up_seconds": warm_up, "store": stack.store, "cache": use_cache, "seed": seed,
         "service": version, "machine": origin, "missed": missed,
     } | (summarise(measured, delta) if measured else {})  # fmt: skip
     results = output / "results.json"

@@ -56,7 +56,9 @@ def fetch(url: str, timeout_seconds: float = 5.0) -> tuple[int, str]:
 
 
 @contextmanager
-def running_stack(bundle: Path, evidence: Path, work: Path, use_redis: bool = True) -> Iterator[Stack]:
+def running_stack(
+    bundle: Path, evidence: Path, work: Path, use_redis: bool = True, use_cache: bool = False
+) -> Iterator[Stack]:
     """Start Redis where there is one (else the embedded store), load the evidence, serve the bundle; stop it all after.
 
     Args:
@@ -64,6 +66,7 @@ def running_stack(bundle: Path, evidence: Path, work: Path, use_redis: bool = Tr
         evidence: the folder of the evidence files; the service also gets its prohibited terms, where it has some.
         work: an existing folder for logs, events and the store's files.
         use_redis: False takes the embedded store even where redis-server is installed.
+        use_cache: False makes the service write each answer anew, for which the objective must hold.
 
     Raises:
         StackError: a part did not start, or the service did not end with status 0 when it was asked to.
@@ -80,6 +83,8 @@ def running_stack(bundle: Path, evidence: Path, work: Path, use_redis: bool = Tr
             "ONEBAR_STORE__URL": store_url,
             "ONEBAR_EVENTS__PATH": str(work / "events.jsonl"),
         }
+        if not use_cache:
+            environment["ONEBAR_RESULT_CACHE__ENTRIES"] = "0"
         if terms := prohibited_terms_file(evidence):
             environment["ONEBAR_PROHIBITED_TERMS"] = str(terms)
         url = f"http://127.0.0.1:{port}"

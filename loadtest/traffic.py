@@ -97,7 +97,7 @@ class Traffic:
     def call(self, scenario: str) -> Call:
         """Draw a call of one scenario."""
         if scenario == BATCH:
-            # One viewer's feed page. Its answers are made one after another, so it asks for time in proportion.
+            # One viewer's feed page. It is asked for ahead of time and is more work, so it may take longer.
             size = self._random.choice(self._mix.batch_sizes)
             viewer = self._random.choice(self._users)
             page = [self._stored(viewer) | {"deadline_ms": 25.0 * size} for _ in range(size)]
