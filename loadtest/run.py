@@ -81,13 +81,14 @@ def main(
     objective = Objective(p99_ms=p99_ms, max_degraded_share=max_degraded)
     missed = violations(measured, rate, seconds, objective) + _log_faults(stack)
     summary = {
-        "rate": rate, "seconds": seconds, "warm_up_seconds": warm_up, "store": stack.store, "cache": use_cache, "seed": seed,
-        "service": version, "machine": origin, "missed": missed,
+        "rate": rate, "seconds": seconds, "warm_up_seconds": warm_up, "seed": seed, "store": stack.store,
+        "cache": use_cache, "service": version, "machine": origin, "missed": missed,
     } | (summarise(measured, delta) if measured else {})  # fmt: skip
     results = output / "results.json"
     results.write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     click.echo(
-        f"\n{len(measured)} calls in {seconds:g} s at {rate:g} a second, store: {stack.store}\n"
+        f"\n{len(measured)} calls in {seconds:g} s at {rate:g} a second, "
+        f"store: {stack.store}, result cache: {'on' if use_cache else 'off'}\n"
         f"commit {origin['commit']}, {origin['cores']} cores of {origin['processor']}, "
         f"load average before {origin['load_average_before']:.1f}\n"
     )
