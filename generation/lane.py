@@ -177,7 +177,7 @@ class Lane:
     def logprobs_of(self, slot: int) -> FloatArray:
         """Return the log-probabilities [B, vocab_size] that the last step was asked to leave."""
         assert self._logprobs is not None
-        values: FloatArray = self._logprobs[slot]
+        values: FloatArray = self._logprobs[slot, :, : self._sizes.vocab_size]
         return values
 
     def _run(self, arrays: _Binder, slot: int, count: int, logprobs: bool) -> None:
@@ -239,6 +239,6 @@ class Lane:
         }
         if logprobs:
             if self._logprobs is None:
-                self._logprobs = np.zeros((self.slots, self.shape.num_beams, self._sizes.vocab_size), np.float32)
+                self._logprobs = np.zeros((self.slots, self.shape.num_beams, self._session.vocab_rows), np.float32)
             outputs["logprobs"] = self._logprobs[rows, :beams]
         return outputs

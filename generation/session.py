@@ -111,6 +111,8 @@ class DecoderSession:
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         self._session = open_session(bundle.decoder_path, session_options(threads))
+        # The vocabulary, filled up to what the search in the graph takes in one block.
+        self.vocab_rows: int = next(o.shape[2] for o in self._session.get_outputs() if o.name == "logprobs")
 
     def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
         """Return a call that runs a step on these arrays, again and again, without passing anything.

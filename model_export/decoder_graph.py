@@ -1,12 +1,12 @@
 """The decoder-step graph of a BART checkpoint: the last token of every beam in, the next candidates out.
 
 Dimensions: R requests, B beams, C positions that the cache has room for, T = C * B keys in it, S source tokens that
-the longest source of the batch's kind may have, K candidates handed back.
+the longest source of the batch's kind may have, K candidates handed back, V the vocabulary, filled up to whole blocks.
 
     input_ids [R, B], positions [R], beam_scores [R, B], num_candidates [1]
     attention_mask [R, S], cross_key_i, cross_value_i [R, heads, S, head_dim]
     self_bias [R, 1, B, T], cache_indices [R, heads, 3], past_key_i, past_value_i [R, heads, C, B, head_dim]
-    -> sums, tokens, beams [R, K], special_logprobs [R, B, 2], logprobs [R, B, vocab_size]
+    -> sums, tokens, beams [R, K], special_logprobs [R, B, 2], logprobs [R, B, V]
        present_key_i, present_value_i [R, heads, C, B, head_dim]
 
 Each request is at its own position. The keys and values of a step are written to the cache at cache_indices (request,
@@ -27,6 +27,7 @@ import numpy as np
 from onnx import TensorProto
 
 from generation.bundle import Architecture, SpecialTokens
+from generation.candidates import SPARE_FACTOR
 from generation.options import MAX_BEAMS
 from generation.session import cross_names, past_names, present_names
 from model_export.graph_builder import GraphBuilder
@@ -95,43 +96,43 @@ def build_decoder_step(
         )
         x = layers.feed_forward(x, prefix)
 
-    logits = layers.lm_head(x, embedding, weights["final_logits_bias"].reshape(-1))
-    logprobs = graph.op("LogSoftmax", logits, axis=-1)  # [R, B, vocab_size]
-    graph.output(logprobs, "logprobs", FLOAT, ["R", "B", sizes.vocab_size])
+    rows = len(embedding.table)  # V
+    bias = np.full(rows, -np.inf, np.float32)  # no token has a number past the vocabulary
+    bias[: sizes.vocab_size] = weights["final_logits_bias"].reshape(-1)
+    logprobs = graph.op("LogSoftmax", layers.lm_head(x, embedding, bias), axis=-1)  # [R, B, V]
+    graph.output(logprobs, "logprobs", FLOAT, ["R", "B", rows])
     watched = graph.constant("watched_tokens", np.array([specials.eos, specials.reject], np.int64))
     graph.output(graph.op("Gather", "logprobs", watched, axis=2), "special_logprobs", FLOAT, ["R", "B", 2])
-    sums, flat = best_continuations(graph, "logprobs", scores, wanted, sizes.vocab_size)
-    vocabulary = graph.constant("vocab_size", np.array(sizes.vocab_size, np.int64))
+    sums, flat = best_continuations(graph, "logprobs", scores, wanted, rows)
+    vocabulary = graph.constant("vocab_rows", np.array(rows, np.int64))
     graph.output(sums, "sums", FLOAT, ["R", "K"])
     graph.output(graph.op("Mod", flat, vocabulary), "tokens", INT64, ["R", "K"])
     graph.output(graph.op("Div", flat, vocabulary), "beams", INT64, ["R", "K"])
     graph.save(path)
 
 
-def best_continuations(
-    graph: GraphBuilder, logprobs: str, scores: str, wanted: str, vocab_size: int
-) -> tuple[str, str]:
-    """Find the K largest of scores [R, B] + logprobs [R, B, vocab_size] over all beams of a request.
+def best_continuations(graph: GraphBuilder, logprobs: str, scores: str, wanted: str, rows: int) -> tuple[str, str]:
+    """Find the K largest of scores [R, B] + logprobs [R, B, rows] over all beams of a request.
 
     Blocks of the vocabulary are ranked by their largest entry; the K best of all lie in the K best blocks. What is
     sorted is so a small part of the whole, and sums are made of K blocks only.
 
     Returns:
-        The sums [R, K], falling, and beam * vocab_size + token of each [R, K].
+        The sums [R, K], falling, and beam * rows + token of each [R, K].
     """
-    block = block_width(vocab_size)
+    block = block_width(rows)
     if block == 1:
         totals = graph.op("Add", logprobs, graph.op("Unsqueeze", scores, graph.ints(2)))
         sums, flat = graph.multi("TopK", graph.op("Reshape", totals, graph.ints(0, -1)), wanted, outputs=2, axis=1)
         return sums, flat
-    count = vocab_size // block
+    count = rows // block
     in_blocks = graph.op("Reshape", logprobs, graph.ints(0, 0, count, block))
     maxima = graph.op("ReduceMax", in_blocks, graph.ints(3), keepdims=0)  # [R, B, count]
     maxima = graph.op("Add", maxima, graph.op("Unsqueeze", scores, graph.ints(2)))
     maxima = graph.op("Reshape", maxima, graph.ints(0, -1))  # [R, B * count]
     _, best = graph.multi("TopK", maxima, wanted, outputs=2, axis=1)  # [R, K]: beam * count + block
-    rows = graph.op("Reshape", logprobs, graph.ints(0, -1, block))  # [R, B * count, block]
-    members = graph.op("GatherND", rows, graph.op("Unsqueeze", best, graph.ints(2)), batch_dims=1)  # [R, K, block]
+    blocks = graph.op("Reshape", logprobs, graph.ints(0, -1, block))  # [R, B * count, block]
+    members = graph.op("GatherND", blocks, graph.op("Unsqueeze", best, graph.ints(2)), batch_dims=1)  # [R, K, block]
     beam = graph.op("Div", best, graph.constant("block_count", np.array(count, np.int64)))
     added = graph.op("Unsqueeze", graph.op("GatherElements", scores, beam, axis=1), graph.ints(2))  # [R, K, 1]
     totals = graph.op("Reshape", graph.op("Add", members, added), graph.ints(0, -1))  # [R, K * block]
@@ -144,7 +145,12 @@ def best_continuations(
 def block_width(vocab_size: int) -> int:
     """Return the width of the blocks that a vocabulary is searched by; 1 where it has too few to pay.
 
-    There must be a block for each of the 2 * MAX_BEAMS + 1 candidates that the first step, of one beam, may ask for.
+    There must be a block for each of the candidates that a first step, of one beam, may ask for.
     """
-    widths = (width for width in (64, 32, 16, 8) if vocab_size % width == 0 and vocab_size // width > 2 * MAX_BEAMS)
-    return next(widths, 1)
+    return next((width for width in (64, 32, 16, 8) if vocab_size >= width * SPARE_FACTOR * MAX_BEAMS), 1)
+
+
+def whole_blocks(vocab_size: int) -> int:
+    """Return the rows of an embedding that is filled up to whole blocks."""
+    width = block_width(vocab_size)
+    return -(-vocab_size // width) * width

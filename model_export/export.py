@@ -9,7 +9,7 @@ from pathlib import Path
 from generation.bundle import DECODER, EMBEDDINGS, ENCODER, MANIFEST, PRECISIONS, TOKENIZER, Bundle, load_bundle
 from model_export.calibration import activation_ranges, random_sources
 from model_export.checkpoint import Checkpoint
-from model_export.decoder_graph import build_decoder_step
+from model_export.decoder_graph import build_decoder_step, whole_blocks
 from model_export.encoder_graph import build_encoder
 from model_export.errors import ExportError
 from model_export.layers import Embedding
@@ -46,7 +46,7 @@ def export_bundle(
     weights = {name: value.detach().numpy() for name, value in checkpoint.model.state_dict().items()}
     sizes = checkpoint.architecture
     scale = checkpoint.embedding_scale
-    embedding = Embedding.make(weights["model.shared.weight"], precision, EMBEDDINGS)
+    embedding = Embedding.make(weights["model.shared.weight"], precision, EMBEDDINGS, whole_blocks(sizes.vocab_size))
     (folder / EMBEDDINGS).write_bytes(embedding.table.tobytes())
     build_encoder(folder / ENCODER, weights, sizes, embedding, scale, precision)
     ranges = activation_ranges(checkpoint, calibration or random_sources(checkpoint)) if precision == "int8" else {}

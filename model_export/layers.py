@@ -26,8 +26,8 @@ LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's, which BART leaves as it is
 class Embedding:
     """The token embedding that encoder, decoder and output projection share, and the file it is kept in.
 
-    table: [vocab_size, d_model], fp32 or int8.
-    scales: [vocab_size] for int8, None for fp32.
+    table: [rows, d_model], fp32 or int8; rows past the vocabulary are zeros.
+    scales: [rows] for int8, None for fp32.
     """
 
     table: NDArray[np.float32] | NDArray[np.int8]
@@ -35,8 +35,9 @@ class Embedding:
     location: str
 
     @classmethod
-    def make(cls, weight: Array, precision: str, location: str) -> Embedding:
-        """Take a checkpoint's embedding as it is, or quantised by token."""
+    def make(cls, weight: Array, precision: str, location: str, rows: int) -> Embedding:
+        """Take a checkpoint's embedding as it is, or quantised by token, and fill it up with zeros to `rows`."""
+        weight = np.concatenate([weight, np.zeros((rows - len(weight), weight.shape[1]), np.float32)])
         if precision == "fp32":
             return cls(np.ascontiguousarray(weight), None, location)
         values, scales = quantize_rows(weight)

@@ -8,23 +8,25 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from generation.candidates import SPARE_FACTOR
 from generation.options import MAX_BEAMS
 from generation.session import open_session, session_options
-from model_export.decoder_graph import best_continuations, block_width
+from model_export.decoder_graph import best_continuations, block_width, whole_blocks
 from model_export.graph_builder import GraphBuilder
 
 
 @pytest.mark.parametrize(
-    ("vocab_size", "width"),
-    [(8192, 32), (8256, 64), (21000, 8), (21128, 8), (50265, 1), (320, 1), (1024, 1), (1032, 8)],
+    ("vocab_size", "width", "rows"),
+    [(8192, 32, 8192), (5028, 16, 5040), (21000, 64, 21056), (50265, 64, 50304), (320, 1, 320), (1536, 8, 1536)],
 )
-def test_blocks_are_as_wide_as_leaves_enough_of_them(vocab_size: int, width: int) -> None:
+def test_blocks_are_as_wide_as_leaves_enough_of_them(vocab_size: int, width: int, rows: int) -> None:
     assert block_width(vocab_size) == width
-    assert vocab_size % width == 0
-    assert width == 1 or vocab_size // width > 2 * MAX_BEAMS
+    assert whole_blocks(vocab_size) == rows
+    assert block_width(rows) == width
+    assert width == 1 or rows // width >= SPARE_FACTOR * MAX_BEAMS
 
 
-@pytest.mark.parametrize("vocab_size", [50, 1032, 8192])
+@pytest.mark.parametrize("vocab_size", [200, 1544, 8192])
 @pytest.mark.parametrize(("requests", "beams", "wanted"), [(1, 1, 17), (1, 8, 24), (5, 8, 24), (3, 4, 1)])
 def test_blocks_find_what_a_full_sort_finds(
     tmp_path: Path, vocab_size: int, requests: int, beams: int, wanted: int
