@@ -44,11 +44,12 @@ demo-model: $(VENV)/.dev  ## Make the shipped demo anew: world, training, bundle
 	$(BIN)/onebar train tokenizer var/world var/tokenizer.json
 	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --world var/world
 	$(BIN)/onebar train sft var/examples var/checkpoint --init-from var/pretrained
-	$(BIN)/onebar export var/checkpoint demo/bundle --parity-inputs var/examples/examples_test.parquet
+	$(BIN)/onebar export var/checkpoint demo/bundle --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
 	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --no-embeddings
 	$(BIN)/onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
 	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet --out var/evaluation
+	$(BIN)/onebar record demo/bundle var/evaluation.json
 
 redis:
 	@bash tests/integration/ensure_redis.sh

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "offline": ("offline.cli", "offline", "offline", "Turn logs into evidence and training examples."),
     "train": ("training.cli", "train", "train", "Train the tokenizer and the generator."),
     "export": ("model_export.cli", "export", "export", "Turn a checkpoint into a bundle."),
+    "record": ("model_export.cli", "record_command", "export", "Write what was evaluated into a bundle's manifest."),
     "evaluate": ("evaluation.cli", "evaluate", "offline", "Measure a bundle on held-out examples."),
 }
 

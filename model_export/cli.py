@@ -1,7 +1,8 @@
-"""`onebar export`: a checkpoint into a bundle."""
+"""`onebar export`: a checkpoint into a bundle; `onebar record`: what was measured of it into its manifest."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from generation.bundle import FILES, PRECISIONS
 from generation.errors import GenerationError
 from model_export.checkpoint import load_checkpoint
 from model_export.errors import ExportError
+from model_export.evaluated import record_evaluation
 from model_export.export import export_bundle
 from model_export.inputs import rendered_sources
 from model_export.manifest import record
@@ -97,3 +99,22 @@ def _show(report: dict[str, Any]) -> None:
                 f"{name:24}{found['identical_lists']:>8.1%}{found['identical_tops']:>8.1%}"
                 f"{found['mean_overlap']:>9.1%}{found['max_score_difference']:>22.2g}"
             )
+
+
+@click.command("record")
+@click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def record_command(bundle: Path, report: Path) -> None:
+    """Write what `onebar evaluate` measured (REPORT, its JSON) into the manifest of BUNDLE.
+
+    The model version stays as it is.
+
+    \b
+    onebar evaluate build/bundle --examples build/examples --out build/evaluation
+    onebar record build/bundle build/evaluation.json
+    """
+    try:
+        record_evaluation(bundle, json.loads(report.read_text(encoding="utf-8")))
+    except (ExportError, GenerationError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"recorded in {bundle / 'manifest.json'}")

@@ -1,0 +1,51 @@
+"""What is measured later is written into the manifest, and makes no other model of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generation.bundle import load_bundle
+from model_export.errors import ExportError
+from model_export.evaluated import record_evaluation
+from tests.fixtures.tiny_bundle import build_tiny_bundle
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return build_tiny_bundle(tmp_path / "tiny", seed=0)
+
+
+def report(version: str) -> dict[str, Any]:
+    view = {"hr": {"mean": 0.5, "interval": [0.4, 0.6]}, "empty": 0.0}
+    return {
+        "examples": 10,
+        "videos": 4,
+        "split": "test",
+        "bundles": {"tiny": {"model_version": version, "precision": "int8"}},
+        "systems": {"tiny": {"as_served": view, "decontaminated": view, "slices": {}}},
+        "abstention": {"tiny": {"threshold": 0.5, "videos": 5, "unsafe": 1, "precision": 1.0, "recall": 0.9}},
+    }
+
+
+def test_metrics_are_recorded_and_the_model_stays_the_same(bundle: Path) -> None:
+    before = load_bundle(bundle)
+    record_evaluation(bundle, report(before.model_version))
+    after = load_bundle(bundle)
+    assert after.model_version == before.model_version
+    measured = json.loads((bundle / "manifest.json").read_text())["metrics"]["test"]
+    assert measured["systems_at_8"]["tiny"] == {"as_served": {"hr": 0.5}, "decontaminated": {"hr": 0.5}}
+    assert measured["reject"] == {"threshold": 0.5, "videos": 5, "unsafe": 1, "precision": 1.0, "recall": 0.9}
+
+
+def test_a_report_about_another_model_is_refused(bundle: Path) -> None:
+    with pytest.raises(ExportError, match="about 0123456789ab, not about"):
+        record_evaluation(bundle, report("0123456789ab"))
+
+
+def test_what_is_no_report_is_refused(bundle: Path) -> None:
+    with pytest.raises(ExportError, match="onebar evaluate"):
+        record_evaluation(bundle, {"hello": 1})
