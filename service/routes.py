@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import Awaitable, Mapping
@@ -202,6 +201,5 @@ async def _unless_client_leaves(work: Awaitable[Result], receive: Receive) -> Re
             raise _ClientLeft from None
         raise
     finally:
+        # Not awaited: that would let every other request go first, and this one's answer is ready.
         watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
