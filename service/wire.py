@@ -121,7 +121,7 @@ class QueryAnswer(BaseModel):
 
     rank: int = Field(ge=1, description="1 is the best.")
     query: str
-    score: float = Field(description="Length-normalised log-probability; 0 for a pinned query.")
+    score: float = Field(description="Log-probability, normalised as the bundle has it; 0 for a pinned query.")
 
 
 class Timings(BaseModel):
