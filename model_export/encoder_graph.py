@@ -35,11 +35,8 @@ def build_encoder(
     x = layers.embed(ids, positions, embedding, scale, "model.encoder")  # [1, S, d_model]
     for index in range(sizes.encoder_layers):
         prefix = f"model.encoder.layers.{index}"
-        attention = f"{prefix}.self_attn"
-        fused = layers.linear(x, *(f"{attention}.{part}_proj" for part in "qkv"))  # [1, S, 3 * d_model]
-        query, key, value = graph.multi("Split", fused, outputs=3, axis=-1, num_outputs=3)
-        context = layers.attention(query, key, value)
-        x = layers.add_norm(layers.linear(context, f"{attention}.out_proj"), x, f"{prefix}.self_attn_layer_norm")
+        context = layers.self_attention(x, f"{prefix}.self_attn")
+        x = layers.add_norm(layers.linear(context, f"{prefix}.self_attn.out_proj"), x, f"{prefix}.self_attn_layer_norm")
         x = layers.feed_forward(x, prefix)
 
     decoder = [f"model.decoder.layers.{index}.encoder_attn" for index in range(sizes.decoder_layers)]

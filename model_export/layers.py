@@ -135,6 +135,34 @@ class Layers:
         hidden = self._graph.op("Gelu", self.linear(x, f"{prefix}.fc1"), domain=MICROSOFT)
         return self.add_norm(self.linear(hidden, f"{prefix}.fc2"), x, f"{prefix}.final_layer_norm")
 
+    def self_attention(self, x: str, name: str) -> str:
+        """Attention of x [1, n, d_model] over itself, before the output projection.
+
+        For int8, one operator projects into heads and attends, which spares splitting and transposing.
+        """
+        graph = self._graph
+        names = [f"{name}.{part}_proj" for part in "qkv"]
+        if not self._quantized:
+            fused = self.linear(x, *names)  # [1, n, 3 * d_model]
+            query, key, value = graph.multi("Split", fused, outputs=3, axis=-1, num_outputs=3)
+            return self.attention(query, key, value)
+        values, scales = quantize_rows(np.concatenate([self._weights[f"{part}.weight"] for part in names]))
+        bias = np.concatenate([self._weights[f"{part}.bias"] for part in names])
+        quantized, step, zero = graph.multi("DynamicQuantizeLinear", x, outputs=3)
+        return graph.op(
+            "QAttention",
+            quantized,
+            graph.constant(f"{name}.qkv.weight", values.T),
+            graph.constant(f"{name}.qkv.bias", bias),
+            step,
+            graph.constant(f"{name}.qkv.scale", scales),
+            "",  # no mask: a source is encoded alone
+            zero,
+            graph.constant(f"{name}.qkv.zero_point", np.zeros(len(scales), np.int8)),
+            domain=MICROSOFT,
+            num_heads=self.heads,
+        )
+
     def attention(self, query: str, key: str, value: str, *, mask: str = "", bias: str = "") -> str:
         """Attention of query [R, n, d_model] over key and value, which are like it or already in heads.
 
