@@ -1,10 +1,12 @@
 """Errors of this package.
 
 GenerationError
-├── BundleError      a bundle that must not be served: incomplete, altered, or of another schema
-├── ConstraintError  a constraint that cannot be made: its file, or a tokenizer that it cannot be held to
-├── OptionsError     generation options that contradict themselves or the model (also a ValueError)
-└── SourceError      source token ids that the model cannot read (also a ValueError)
+├── BundleError       a bundle that must not be served: incomplete, altered, or of another schema
+├── ConstraintError   a constraint that cannot be made: its file, or a tokenizer that it cannot be held to
+├── OptionsError      generation options that contradict themselves or the model (also a ValueError)
+├── SourceError       source token ids that the model cannot read (also a ValueError)
+├── RequestFailed     something failed while one request was worked on; the others are not touched
+└── SchedulerStopped  nobody works on requests any more: closed, or its loop has died
 """
 
 from __future__ import annotations
