@@ -1,7 +1,13 @@
 """ONNX beam search over an exported encoder-decoder: source token ids in, ranked hypotheses out.
 
-Nothing here knows HTTP, evidence stores or torch. The way through it: `bundle.load_bundle` verifies a folder that
-`onebar export` wrote, `engine.Engine` runs its two graphs, `beam.BeamSearch` is the search itself.
+Nothing here knows HTTP, evidence stores or torch. `bundle.load_bundle` verifies a folder that `onebar export` wrote.
+
+    scheduler   many requests at once, from any event loop      engine   one at a time
+         └────────────────────┬───────────────────────────────────────────┘
+    stepper     requests on their way: begun, stepped together, ended
+         ├── lane               memory of requests of one shape, and the step over them ── session   the two graphs
+         ├── beam               the search of one request, on the host
+         └── candidates         what it may go on with, under logits_processors and constraints/
 """
 
 import os
