@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 
 _LEAST_SOCKET_TIMEOUT_SECONDS = 0.05
 _WARM_CONNECTIONS = 16
-_FAILURE_THRESHOLD = 20
 
 
 async def open_store(settings: Settings, shown_window_seconds: int | None) -> Store:
@@ -30,11 +29,11 @@ async def open_store(settings: Settings, shown_window_seconds: int | None) -> St
     options = feature_store.StoreSettings(
         timeout_seconds=timeout,
         socket_timeout_seconds=max(_LEAST_SOCKET_TIMEOUT_SECONDS, timeout),
-        # A feed page of 16 asks 16 times at once. Connections that are first made then, on a machine that computes,
-        # take longer than a request waits, and so many failures "in a row" are one hiccup, and no outage.
+        # A feed page of 16 asks 16 times at once; connections that are only made then take longer than it waits.
         max_connections=max(_WARM_CONNECTIONS, settings.max_queue),
         warm_connections=_WARM_CONNECTIONS,
-        failure_threshold=_FAILURE_THRESHOLD,
+        # A hiccup of this process fails all that are under way at once: only more failures than that are an outage.
+        failure_threshold=settings.max_queue + 1,
     )
     if shown_window_seconds is not None:
         options = replace(options, shown_window_seconds=shown_window_seconds)
