@@ -64,7 +64,7 @@ class Lane:
         self._together = together
         self._session = session
         self._sizes = sizes
-        self._runs: dict[tuple[_Binder, int, int, bool], Callable[[], None]] = {}
+        self._runs: dict[tuple[str, int, int, bool], Callable[[], None]] = {}
         beams, room, source = shape.num_beams, shape.positions, shape.source_tokens
         heads, head_dim, layers = sizes.attention_heads, sizes.head_dim, sizes.decoder_layers
         candidates = SPARE_FACTOR * beams
@@ -181,7 +181,8 @@ class Lane:
         return values
 
     def _run(self, arrays: _Binder, slot: int, count: int, logprobs: bool) -> None:
-        key = (arrays, slot, count, logprobs)
+        # By name: a key that holds the lane would keep its memory until the garbage collector came by.
+        key = (arrays.__name__, slot, count, logprobs)
         if key not in self._runs:
             self._runs[key] = self._session.bind(*arrays(slot, count, logprobs))
         self._runs[key]()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ import pytest
 from generation.bundle import Bundle, load_bundle
 from generation.engine import Engine
 from generation.errors import OptionsError, RequestFailed, SchedulerStopped, SourceError
+from generation.lane import Lane
 from generation.logits_processors import Restriction
 from generation.options import GenerationOptions
 from generation.scheduler import Scheduler
 from generation.scheduler_stats import Outcome
-from generation.stepper import Stepper
+from generation.stepper import MAX_IDLE_LANES, Stepper
 from tests.fixtures.tiny_bundle import build_tiny_bundle
 
 SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2]
@@ -193,8 +196,6 @@ def test_a_failing_request_fails_alone(scheduler: Scheduler, bundle: Bundle, len
 def test_a_step_that_fails_for_all_is_retried_one_by_one(
     scheduler: Scheduler, gate: Gate, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from generation.lane import Lane
-
     run = Lane._run
     batches: list[int] = []
 
@@ -227,6 +228,21 @@ def test_a_slot_that_held_what_is_no_number_is_clean_for_the_next(tmp_path: Path
     with pytest.raises(RequestFailed, match="not a number"):
         engine.generate(SOURCE, LONG)
     assert engine.generate(SOURCE, LONG).hypotheses == expected
+
+
+def test_lanes_that_nobody_uses_give_their_memory_back(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: weakref.WeakSet[Lane] = weakref.WeakSet()
+    init = Lane.__init__
+
+    def remembered(lane: Lane, *given: Any, **named: Any) -> None:
+        alive.add(lane)
+        init(lane, *given, **named)
+
+    monkeypatch.setattr(Lane, "__init__", remembered)
+    engine = Engine(bundle)
+    for longest in range(4, 64, 4):
+        engine.generate(SOURCE, GenerationOptions(max_new_tokens=longest))
+    assert len(alive) == MAX_IDLE_LANES  # at once: not when the garbage collector comes by
 
 
 def test_a_dead_loop_fails_everyone_and_readiness(
