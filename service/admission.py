@@ -66,7 +66,7 @@ class Admission:
                 f"The answer would take about {expected * 1000:.0f} ms and the deadline leaves {remaining * 1000:.0f}"
                 " ms; send fewer at once, raise deadline_ms, or add instances.",
                 "expected_wait",
-                expected,  # until those inside are done: told the least wait, all who were refused would be back at once
+                expected,  # until those inside are done: told the least wait, all who were refused would be back
             )
         return Permit(self)
 
