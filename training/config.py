@@ -106,7 +106,7 @@ class ValidationConfig:
 class GenerationDefaults:
     """What a bundle made from the checkpoint generates with unless told otherwise.
 
-    The eight most probable queries are what HR@8 asks for, so scores are not divided by length: on 512 validation clicks
+    The eight most probable queries are what HR@8 asks for, so scores are not divided by length: on 512 clicks
     that gave .31 where a penalty of 1.0 gave .27, by crowding out short model names. Without it a score can only fall,
     and `early_stopping: false` ends the search exactly when no running hypothesis can enter the list.
     """
