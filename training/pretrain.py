@@ -1,7 +1,7 @@
 """Stage 0: BART's denoising on the shop's own text, before any click is seen.
 
-Why: no public checkpoint is at hand, and copying a model name out of the evidence, which is most of what a query is, must
-be learnt somewhere. Denoising asks for nothing else and needs no click. Where clicks are scarce it is worth points of
+Why: no public checkpoint is at hand, and copying a model name out of the evidence, most of what a query is, must be
+learnt somewhere. Denoising asks for nothing else and needs no click. Where clicks are scarce it is worth points of
 HR@8; where there are hundreds of thousands, fine-tuning learns to copy by itself (docs/training.md has both figures).
 
 Two objectives share the run (`noising.document_share` of the documents take the first):
