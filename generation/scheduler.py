@@ -57,7 +57,7 @@ class Scheduler:
         bundle: Bundle,
         threads: int = 1,
         *,
-        row_budget: int = 128,
+        row_budget: int = 64,
         observer: SchedulerObserver | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
