@@ -49,7 +49,8 @@ def read_weights(path: Path) -> Weights:
     }
     products = []
     for node in graph.node:
-        if "MatMul" not in node.op_type and node.op_type != "Gemm":
+        # Attention may do the projections of its queries, keys and values itself.
+        if "MatMul" not in node.op_type and node.op_type not in ("Gemm", "Attention", "QAttention"):
             continue
         for name in node.input[:2]:
             turned = any(a.name == "transB" and a.i for a in node.attribute)
