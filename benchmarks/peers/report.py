@@ -112,6 +112,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "peers"  # the same figures give the same file
+    mpl.rcParams["svg.fonttype"] = "none"  # text stays text, which is smaller than its outlines
     from matplotlib import pyplot
 
     sizes = list(result["sizes"].values())
@@ -123,9 +124,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         upper.barh(list(alone), [row["p50_ms"] for row in alone.values()], color=[colours[name] for name in alone])
         for place, row in enumerate(alone.values()):
             upper.text(row["p50_ms"], place, f" {_short(row['p50_ms'])}", va="center", fontsize=8)
-        upper.set(
-            title=found["model"].replace(", random weights", ""), xlabel="p50 of one request alone, ms", xscale="log"
-        )
+        upper.set(title=found["model"].replace(", random weights", ""), xlabel="p50 of one request alone, ms")
         upper.title.set_fontsize(9)
         upper.margins(x=0.2)
         upper.tick_params(labelsize=8)
@@ -148,13 +147,14 @@ def plot(result: dict[str, Any], path: Path) -> None:
 @click.command()
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--into", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Markdown file to update.")
+@click.option("--section", default="peers", show_default=True, help="Name of the comments to write between.")
 @click.option("--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="SVG or PNG file to write.")
-def main(source: Path, into: Path | None, picture: Path | None) -> None:
+def main(source: Path, into: Path | None, section: str, picture: Path | None) -> None:
     """Turn the JSON result SOURCE into Markdown."""
     result = json.loads(source.read_text(encoding="utf-8"))
     text = to_markdown(result)
     if into:
-        replace_between(into, "peers", text)
+        replace_between(into, section, text)
     else:
         click.echo(text)
     if picture:
