@@ -36,6 +36,8 @@ from feature_store.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
 
+_LOOKS = 3
+"""Rounds of the event loop from a reply in the socket to the task that waits for it."""
 _PHOTO, _USER, _SHOWN = "photo", "user", "shown"
 _UNREADABLE = {_PHOTO: PHOTO_FIELD_UNREADABLE, _USER: USER_UNREADABLE, _SHOWN: SHOWN_UNREADABLE}
 
@@ -113,6 +115,13 @@ class RedisStore:
             return replies, degraded
         # Waiting does not cancel: a late exchange ends by itself and its connection stays usable.
         done, late = await asyncio.wait(nodes, timeout=wait)
+        # A busy event loop sees that time is up before it sees what has long arrived: let it look.
+        for _ in range(_LOOKS):
+            if not late:
+                break
+            await asyncio.sleep(0)
+            arrived = {task for task in late if task.done()}
+            done, late = done | arrived, late - arrived
         for task in late:
             degraded.append(TIMEOUT)
             # A caller in a greater hurry than the settings says nothing of the server.
