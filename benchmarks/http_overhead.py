@@ -3,7 +3,8 @@
     python -m benchmarks.http_overhead --output build/http_overhead.json
     python -m benchmarks.http_overhead --bundle bundles/latest --evidence var/evidence
 
-Starts Redis and `onebar serve` as their users do, with the result cache off. Three parts:
+Starts Redis and `onebar serve` as their users do, with the result cache off. The evidence is loaded with its vectors,
+as production has it (the demo's is shipped without, for its size; `--no-vectors` takes it so). Three parts:
 - overhead: one client, one request at a time over stored videos and known viewers. The client's p50, less the p50 of
   encoding and decoding as the answers tell them, is all the rest: sockets, parsing, the feature store, rendering, the
   hop to the engine's thread and back, policy, the answer.
@@ -15,6 +16,8 @@ Starts Redis and `onebar serve` as their users do, with the result cache off. Th
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import json
 import os
 import socket
@@ -32,10 +35,12 @@ import click
 import uvloop
 from tqdm import tqdm
 
+from evidence.embedding import EMBEDDING_VERSION, embed, trigger_text
+from feature_store.rows import vector_bytes
 from loadtest.report import machine
 from loadtest.samples import percentile
 from loadtest.stack import fetch, running_stack
-from loadtest.traffic import WARM, Traffic, open_traffic
+from loadtest.traffic import WARM, Traffic, evidence_files, open_traffic, prohibited_terms_file, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENT_MS = 1000.0
@@ -55,6 +60,28 @@ def random_bundle(folder: Path) -> Path:
         encoder_ffn_dim=1024, decoder_ffn_dim=1024, **sizes,
     )  # fmt: skip
     return export_bundle(load_checkpoint(checkpoint), folder / "bundle", "int8").path
+
+
+def with_vectors(evidence: Path, folder: Path) -> Path:
+    """Write a copy of a folder of evidence in which photos and past queries have their vectors."""
+    folder.mkdir()
+    for path in evidence_files(evidence):
+        with gzip.open(folder / f"{path.name.split('.')[0]}.jsonl.gz", "wt", encoding="utf-8") as out:
+            for row in read_rows(path):
+                # Whose text is not cleaned here as the loader's makers do: near enough to be as costly to read.
+                name, texts = (
+                    ("embeddings", row["queries"])
+                    if "user_id" in row
+                    else ("embedding", [trigger_text(row.get("caption") or "", row.get("summary") or "")])
+                )
+                if texts:
+                    vectors = embed(texts) if name == "embeddings" else embed(texts)[0]
+                    row[name] = base64.b64encode(vector_bytes(vectors)).decode()
+                    row["embedding_version"] = EMBEDDING_VERSION
+                out.write(json.dumps(row) + "\n")
+    if terms := prohibited_terms_file(evidence):
+        (folder / terms.name).write_bytes(terms.read_bytes())
+    return folder
 
 
 def distribution(values: Sequence[float]) -> dict[str, float]:
@@ -221,6 +248,7 @@ def measure_pages(url: str, traffic: Traffic, pages: int) -> dict[str, Any]:
 @click.option(
     "--evidence", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path("demo/evidence")
 )
+@click.option("--vectors/--no-vectors", default=True, help="Whether the store has the vectors of past queries.")
 @click.option("--requests", type=click.IntRange(min=10), default=500)
 @click.option("--warm-up", type=click.IntRange(min=0), default=50)
 @click.option("--flood-clients", type=click.IntRange(min=1), default=32)
@@ -229,14 +257,15 @@ def measure_pages(url: str, traffic: Traffic, pages: int) -> dict[str, Any]:
 @click.option("--seed", type=int, default=0, help="Of the traffic.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the JSON result.")
 def main(
-    bundle: Path | None, evidence: Path, requests: int, warm_up: int, flood_clients: int, flood_seconds: float,
-    pages: int, seed: int, output: Path | None,
+    bundle: Path | None, evidence: Path, vectors: bool, requests: int, warm_up: int, flood_clients: int,
+    flood_seconds: float, pages: int, seed: int, output: Path | None,
 ) -> None:  # fmt: skip
     """Start the service and measure it."""
     os.environ["ONEBAR_RESULT_CACHE__ENTRIES"] = "0"
     demo = Path("demo/bundle")
     with tempfile.TemporaryDirectory() as scratch:
         bundle = bundle or (demo if (demo / "manifest.json").exists() else random_bundle(Path(scratch)))
+        evidence = with_vectors(evidence, Path(scratch) / "evidence") if vectors else evidence
         origin = machine(ROOT)
         work = Path(scratch) / "work"
         work.mkdir()
@@ -248,6 +277,7 @@ def main(
                 "machine": origin,
                 "service": json.loads(fetch(f"{stack.url}/version")[1]),
                 "store": stack.store,
+                "stored_vectors": vectors,
                 "result_cache": "off",
                 "requests": requests,
                 "warm_up_requests": warm_up,
