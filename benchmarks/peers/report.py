@@ -80,7 +80,7 @@ def _outputs(found: dict[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for section, text in (
         ("outputs_against_transformers", "{}, with transformers"),
-        ("outputs_together_against_alone", "{}, sixteen at once with one by one"),
+        ("outputs_together_against_alone", "{}, together with one by one"),
     ):
         for name, row in found[section].items():
             yield (
