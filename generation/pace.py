@@ -66,7 +66,8 @@ class Pace:
         """Return how long a step of so many requests will take; 0 where nothing was measured yet."""
         if not self._step:
             return 0.0
-        nearest = min(self._step, key=lambda seen: (abs(seen - requests), seen))
+        seen_so_far = tuple(self._step)  # at once: the loop's thread may add to it while another thread asks
+        nearest = min(seen_so_far, key=lambda seen: (abs(seen - requests), seen))
         estimate = self._step[nearest]
         return (estimate.cautious if cautious else estimate.mean) * max(1.0, requests / nearest)
 
