@@ -9,7 +9,8 @@ search needs; only where that might not be enough are a request's log-probabilit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,12 +32,27 @@ class Banned:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Only these tokens may continue a beam: int64, rising, each once. An empty set ends the beam without a result."""
+    """Only these tokens may continue a beam: int64, rising, each once. An empty set ends the beam without a result.
+
+    forbids: those among them that may not all the same, asked as in Filtered.
+    """
 
     token_ids: NDArray[np.int64]
+    forbids: Callable[[int], bool] | None = None
 
 
-Restriction = Banned | Allowed | None
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Of what may continue a beam, nothing that `forbids` says yes to.
+
+    It is asked of candidates alone, the likeliest first: for constraints that forbid too much to list it. It must
+    always give the same answer, in far less than a microsecond.
+    """
+
+    forbids: Callable[[int], bool]
+
+
+Restriction = Banned | Allowed | Filtered | None
 
 
 class LogitsProcessor(Protocol):
@@ -116,9 +132,37 @@ def combine(first: Restriction, second: Restriction) -> Restriction:
     if isinstance(first, Banned) and isinstance(second, Banned):
         return Banned(first.token_ids | second.token_ids)
     if isinstance(first, Allowed) and isinstance(second, Allowed):
-        return Allowed(np.intersect1d(first.token_ids, second.token_ids, assume_unique=True))
-    allowed, banned = (first, second) if isinstance(first, Allowed) else (second, first)
-    assert isinstance(allowed, Allowed)
-    assert isinstance(banned, Banned)
-    kept = ~np.isin(allowed.token_ids, np.fromiter(banned.token_ids, np.int64, len(banned.token_ids)))
-    return Allowed(allowed.token_ids[kept])
+        ids = np.intersect1d(first.token_ids, second.token_ids, assume_unique=True)
+        return Allowed(ids, _either(first.forbids, second.forbids))
+    if isinstance(second, Allowed):
+        first, second = second, first
+    if isinstance(first, Allowed) and isinstance(second, Banned):
+        kept = ~np.isin(first.token_ids, np.fromiter(second.token_ids, np.int64, len(second.token_ids)))
+        return Allowed(first.token_ids[kept], first.forbids)
+    also = _either(_predicate(first), _predicate(second))
+    assert also is not None
+    return Allowed(first.token_ids, also) if isinstance(first, Allowed) else Filtered(also)
+
+
+def forbids(restriction: Restriction, token_id: int) -> bool:
+    """Whether a restriction forbids a token."""
+    if restriction is None:
+        return False
+    if isinstance(restriction, Banned):
+        return token_id in restriction.token_ids
+    if isinstance(restriction, Allowed):
+        ids = restriction.token_ids.data
+        place = bisect_left(ids, token_id)
+        if place == len(ids) or ids[place] != token_id:
+            return True
+    return restriction.forbids is not None and restriction.forbids(token_id)
+
+
+def _predicate(restriction: Banned | Allowed | Filtered) -> Callable[[int], bool] | None:
+    return restriction.token_ids.__contains__ if isinstance(restriction, Banned) else restriction.forbids
+
+
+def _either(first: Callable[[int], bool] | None, second: Callable[[int], bool] | None) -> Callable[[int], bool] | None:
+    if first is None or second is None:
+        return first or second
+    return lambda token_id: first(token_id) or second(token_id)

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 from generation.beam import BeamSearch
 from generation.bundle import Bundle
-from generation.candidates import Candidates, drop_banned, from_logprobs, need_logprobs
+from generation.candidates import Candidates, drop_banned, from_logprobs, need_logprobs, worth_a_try
 from generation.errors import OptionsError, RequestFailed, SourceError
 from generation.huge_pages import WORTHWHILE, use_huge_pages
 from generation.lane import END, REJECT, Lane, LaneShape
-from generation.logits_processors import Banned, LogitsProcessor, Restriction, from_options, restrictions, still_needed
+from generation.logits_processors import LogitsProcessor, Restriction, forbids, from_options, restrictions, still_needed
 from generation.options import GenerationOptions
 from generation.session import DecoderSession, EncoderSession
 from generation.tuning import requests_together
@@ -214,23 +214,27 @@ class Stepper:
         ends = progress.lane.specials[progress.slot, : len(search.tokens), END].tolist()
         if restricted:
             eos = self.bundle.special_tokens.eos
-            ends = [end if _may_end(r, eos) else -math.inf for end, r in zip(ends, restricted, strict=True)]
+            ends = [-math.inf if forbids(r, eos) else end for end, r in zip(ends, restricted, strict=True)]
         search.advance(*found, ends)
 
     def _candidates(self, progress: Progress, *, logprobs: bool) -> Candidates:
         """Return the best continuations that the request's constraints leave."""
         search, restricted, lane = progress.search, progress.restricted, progress.lane
-        if restricted and logprobs and need_logprobs(restricted, progress.options.num_beams):
-            return from_logprobs(lane.logprobs_of(progress.slot), search.sums, restricted, search.wanted)
         sums, beams, tokens = lane.candidates(progress.slot)
         if math.isnan(sums[0]):
             raise RequestFailed("the model's output is not a number")
         if sums[-1] == -math.inf:  # fewer beams are open than there is room for
             count = sums.index(-math.inf)
             sums, beams, tokens = sums[:count], beams[:count], tokens[:count]
-        if restricted:
+        if not restricted:
+            return sums[: search.wanted], beams[: search.wanted], tokens[: search.wanted]
+        if not need_logprobs(restricted, progress.options.num_beams):
             return drop_banned((sums, beams, tokens), restricted, search.wanted)
-        return sums[: search.wanted], beams[: search.wanted], tokens[: search.wanted]
+        if worth_a_try(restricted):
+            found = drop_banned((sums, beams, tokens), restricted, search.wanted, len(sums) - search.wanted)
+            if len(found[0]) == search.wanted:
+                return found
+        return from_logprobs(lane.logprobs_of(progress.slot), search.sums, restricted, search.wanted)
 
 
 def check_options(bundle: Bundle, options: GenerationOptions) -> None:
@@ -261,9 +265,3 @@ def check_source(bundle: Bundle, source_ids: Sequence[int]) -> None:
         raise SourceError(f"a source must have 1 to {sizes.max_positions} tokens, got {len(source_ids)}")
     if min(source_ids) < 0 or max(source_ids) >= sizes.vocab_size:
         raise SourceError(f"a source must hold token ids from 0 to {sizes.vocab_size - 1}")
-
-
-def _may_end(restriction: Restriction, eos: int) -> bool:
-    if restriction is None:
-        return True
-    return (eos in restriction.token_ids) != isinstance(restriction, Banned)

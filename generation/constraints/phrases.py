@@ -136,10 +136,6 @@ class PhraseMatcher:
                     return True
         return False
 
-    def endings(self, before: str) -> list[str]:
-        """Return what completes a beginning of terms without word breaks to each of those terms."""
-        return [letters[len(before) :] for letters in self._anywhere.keys(before)]
-
     def _moved(self, state: TextState, token_id: int) -> TextState | None:
         reading = read_bytes(self.token_bytes[token_id], state.tail) if state.tail else self.readings[token_id]
         words, anywhere = state.words, state.anywhere

@@ -1,21 +1,24 @@
 """The logits processor that keeps prohibited phrases from being written.
 
-What may not follow a beam is found from what its text ends in, without asking of the whole vocabulary, and remembered.
-Most beams stand where no term is begun and none is complete: behind all of them the same tokens are out.
+Most beams stand where no term is begun and none is complete: then the same tokens are out behind all of them, those
+that are prohibited in themselves. Behind the others a token is looked at when it is a candidate, as there may be
+thousands that are out (every one that begins with a break, behind a whole term) and of these few are ever likely.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import partial
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from generation.bundle import Bundle
 from generation.constraints.phrases import PhraseMatcher, TextState
-from generation.constraints.token_text import begins_inside_a_character
-from generation.logits_processors import Allowed, Banned, Restriction
+from generation.logits_processors import Allowed, Banned, Filtered, Restriction
+
+_MOST_BANS = 32
+"""More bans than this are asked for candidate by candidate instead of listed."""
 
 _NOTHING = Allowed(np.zeros(0, np.int64))
 
@@ -31,26 +34,13 @@ class ProhibitedPhrases:
         self, terms: Iterable[tuple[str, str]], tokenizer: Tokenizer, eos_token_id: int, vocab_size: int
     ) -> None:
         """Compile (category, term) pairs; see `PhraseMatcher`, which also says what is raised."""
-        matcher = PhraseMatcher(terms, tokenizer, vocab_size)
-        self._matcher = matcher
+        self._matcher = PhraseMatcher(terms, tokenizer, vocab_size)
         self._eos = eos_token_id
-        self._vocab_size = vocab_size
-        with_text = [token for token, added in enumerate(matcher.token_bytes) if added]
-        self._inside = [token for token in with_text if begins_inside_a_character(matcher.token_bytes[token])]
-        self._outside = frozenset(with_text).difference(self._inside)
-        runs_of = [reading.runs for reading in matcher.readings]
-        self._breaking = frozenset(token for token, runs in enumerate(runs_of) if runs and runs[0][0])
         # A break behind letters in one token may end a term that was begun before it; such tokens are rare.
-        self._broken = [token for token, runs in enumerate(runs_of) if len(runs) > 1]
-        self._beginning: dict[str, list[int]] = {}
-        for token, runs in enumerate(runs_of):
-            if len(runs) == 1:
-                letters = runs[0][1]
-                for end in range(1, len(letters) + 1):
-                    self._beginning.setdefault(letters[:end], []).append(token)
-        self._alone = Banned(matcher.prohibited_alone) if matcher.prohibited_alone else None
-        self._behind_a_beginning = lru_cache(maxsize=20_000)(self._bans)
-        self._behind_a_term = lru_cache(maxsize=256)(self._kept)  # each holds nearly half of the vocabulary
+        self._breaks_in_tokens = any(len(reading.runs) > 1 for reading in self._matcher.readings)
+        self._alone: Restriction = None
+        if bans := self._matcher.prohibited_alone:
+            self._alone = Banned(bans) if len(bans) <= _MOST_BANS else Filtered(bans.__contains__)
 
     @classmethod
     def of_bundle(cls, terms: Iterable[tuple[str, str]], bundle: Bundle) -> ProhibitedPhrases:
@@ -72,34 +62,11 @@ class ProhibitedPhrases:
     def _restriction(self, state: TextState | None) -> Restriction:
         if state is None:
             return _NOTHING
-        if state.ends_in_term:
-            return self._behind_a_term(state)
-        if state.anywhere or state.tail or self._broken:
-            return self._behind_a_beginning(state)
+        if state.anywhere or state.tail or state.ends_in_term or self._breaks_in_tokens:
+            return Filtered(partial(self._forbids, state))
         return self._alone
 
-    def _bans(self, state: TextState) -> Banned | None:
-        bans = self._completing(state)
-        return Banned(frozenset(bans)) if bans else None
-
-    def _kept(self, state: TextState) -> Allowed:
-        bans = self._completing(state)
-        bans.add(self._eos)
-        # An incomplete character stays so before any token that does not go on with it, and so is a break.
-        bans |= self._outside if state.tail else self._breaking
-        kept = np.ones(self._vocab_size, np.bool_)
-        kept[list(bans)] = False
-        return Allowed(np.flatnonzero(kept))
-
-    def _completing(self, state: TextState) -> set[int]:
-        """Return the tokens that complete a term, but for those that only put a break behind one."""
-        bans = set(self._matcher.prohibited_alone)
-        for before in state.anywhere:
-            for letters in self._matcher.endings(before):
-                bans.update(self._beginning.get(letters, ()))
-        one_by_one = self._broken
-        if state.tail:
-            bans.difference_update(self._inside)  # what these add, the bytes before them decide
-            one_by_one = self._broken + self._inside
-        bans.update(token for token in one_by_one if self._matcher.prohibits(state, token))
-        return bans
+    def _forbids(self, state: TextState, token_id: int) -> bool:
+        if token_id == self._eos:
+            return state.ends_in_term
+        return self._matcher.prohibits(state, token_id)

@@ -83,8 +83,3 @@ def _runs(text: str) -> tuple[Run, ...]:
     if separated or last != "a":
         runs.append((separated, last[:-1]))
     return tuple(runs)
-
-
-def begins_inside_a_character(added: bytes) -> bool:
-    """Whether the first byte goes on with a character that an earlier token began, if one did."""
-    return bool(added) and added[0] & 0xC0 == 0x80

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from generation.candidates import SPARE_FACTOR, Candidates, drop_banned, from_logprobs, need_logprobs
-from generation.logits_processors import Allowed, Banned, Restriction
+from generation.logits_processors import Allowed, Banned, Filtered, Restriction, combine, forbids
 
 BEAMS, VOCABULARY, WANTED = 3, 20, 6
 
@@ -18,8 +18,9 @@ def sorted_out(logprobs: np.ndarray, sums: list[float], restrictions: list[Restr
         if isinstance(restriction, Allowed):
             forbidden[:] = True
             forbidden[restriction.token_ids] = False
-        elif isinstance(restriction, Banned):
-            forbidden[list(restriction.token_ids)] = True
+            forbidden[[token for token in restriction.token_ids if forbids(restriction, token)]] = True
+        elif restriction is not None:
+            forbidden[[token for token in range(VOCABULARY) if forbids(restriction, token)]] = True
         totals[beam, forbidden] = -np.inf
     order = np.argsort(-totals.ravel(), kind="stable")[:wanted]
     order = order[np.isfinite(totals.ravel()[order])]
@@ -28,10 +29,14 @@ def sorted_out(logprobs: np.ndarray, sums: list[float], restrictions: list[Restr
 
 def random_restriction(generator: np.random.Generator, most: int) -> Restriction:
     tokens = generator.choice(VOCABULARY, generator.integers(0, most + 1), replace=False)
-    kind = generator.integers(3)
-    if kind == 0:
-        return None
-    return Banned(frozenset(tokens.tolist())) if kind == 1 else Allowed(np.sort(tokens).astype(np.int64))
+    listed = frozenset(tokens.tolist())
+    kinds: list[Restriction] = [
+        None,
+        Banned(listed),
+        Allowed(np.sort(tokens).astype(np.int64)),
+        Filtered(listed.__contains__),
+    ]
+    return kinds[generator.integers(len(kinds))]
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -39,7 +44,10 @@ def test_log_probabilities_give_the_best_that_are_left(seed: int) -> None:
     generator = np.random.default_rng(seed)
     logprobs = np.log(generator.dirichlet(np.ones(VOCABULARY), BEAMS)).astype(np.float32)
     sums = sorted(generator.normal(size=BEAMS).tolist(), reverse=True)
-    restrictions = [random_restriction(generator, most=VOCABULARY) for _ in range(BEAMS)]
+    restrictions = [
+        combine(random_restriction(generator, VOCABULARY), random_restriction(generator, VOCABULARY // 2))
+        for _ in range(BEAMS)
+    ]
     expected = sorted_out(logprobs, sums, restrictions, WANTED)
     assert from_logprobs(logprobs, sums, restrictions, WANTED) == expected
 

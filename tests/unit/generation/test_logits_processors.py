@@ -9,10 +9,12 @@ from generation.bundle import SpecialTokens
 from generation.logits_processors import (
     Allowed,
     Banned,
+    Filtered,
     MinNewTokens,
     NoRepeatNgrams,
     Restriction,
     combine,
+    forbids,
     from_options,
     restrictions,
     still_needed,
@@ -31,12 +33,26 @@ def allowed(*token_ids: int) -> Allowed:
     return Allowed(np.array(token_ids, np.int64))
 
 
+def filtered(*token_ids: int) -> Filtered:
+    return Filtered(frozenset(token_ids).__contains__)
+
+
 def permitted(restriction: Restriction, vocabulary: int) -> set[int]:
-    if restriction is None:
-        return set(range(vocabulary))
-    if isinstance(restriction, Allowed):
-        return set(restriction.token_ids.tolist())
-    return set(range(vocabulary)) - restriction.token_ids
+    return {token for token in range(vocabulary) if not forbids(restriction, token)}
+
+
+@pytest.mark.parametrize(
+    ("restriction", "expected"),
+    [
+        (None, {0, 1, 2, 3}),
+        (banned(1), {0, 2, 3}),
+        (allowed(1, 3), {1, 3}),
+        (allowed(), set()),
+        (filtered(2), {0, 1, 3}),
+    ],
+)
+def test_a_restriction_forbids_what_it_says(restriction: Restriction, expected: set[int]) -> None:
+    assert permitted(restriction, 4) == expected
 
 
 def test_the_end_is_forbidden_until_there_are_enough_tokens() -> None:
@@ -59,8 +75,8 @@ def test_every_token_that_would_repeat_an_ngram_is_forbidden_and_no_other(size: 
             assert (token not in permitted(found, 8)) == repeats
 
 
-@pytest.mark.parametrize("first", [None, banned(), banned(1, 2), allowed(), allowed(0, 2, 4)])
-@pytest.mark.parametrize("second", [None, banned(2, 3), allowed(1, 2, 3, 4)])
+@pytest.mark.parametrize("first", [None, banned(), banned(1, 2), allowed(), allowed(0, 2, 4), filtered(2, 5)])
+@pytest.mark.parametrize("second", [None, banned(2, 3), allowed(1, 2, 3, 4), filtered(1, 4)])
 def test_two_restrictions_permit_what_both_permit(first: Restriction, second: Restriction) -> None:
     expected = permitted(first, 6) & permitted(second, 6)
     assert permitted(combine(first, second), 6) == expected

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from generation.logits_processors import Banned, LogitsProcessor, Restriction
-
-
-def forbids(restriction: Restriction, token: int) -> bool:
-    if restriction is None:
-        return False
-    if isinstance(restriction, Banned):
-        return token in restriction.token_ids
-    return token not in restriction.token_ids
+from generation.logits_processors import LogitsProcessor, forbids
 
 
 def permitted(processors: Sequence[LogitsProcessor], prefix: tuple[int, ...], vocab_size: int) -> list[int]:

@@ -14,8 +14,8 @@ from evidence.safety import ProhibitedTerms
 from generation.beam import BeamSearch, Hypothesis
 from generation.bundle import load_bundle
 from generation.constraints.prohibited import ProhibitedPhrases
+from generation.logits_processors import forbids
 from generation.options import GenerationOptions
-from tests.unit.generation.constraints.permitted import forbids
 
 EOS, FIRST_TEXT_TOKEN = 2, 7
 LONGEST = 16
