@@ -206,7 +206,7 @@ def test_a_step_that_fails_for_all_is_retried_one_by_one(
         run(lane, arrays, slot, count, logprobs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Lane, "_run", refuses_batches)
-    scheduler._stepper._together = 3  # whatever this machine prefers
+    scheduler._loop.stepper._together = 3  # whatever this machine prefers
     gate.close()
     first = scheduler.submit_future(SOURCE, SHORT)
     gate.wait()
