@@ -1,8 +1,7 @@
 """Beam search for one request, on the host: what transformers 4.57 `_beam_search` does, without its tensors.
 
 The model's part ends in the graph with the best continuations over all beams of the request. What is left is
-bookkeeping over some sixteen candidates, for which plain Python beats numpy's cost per call. Hypotheses are linked
-backwards, so that a step allocates one node per beam that goes on and never copies a sequence.
+bookkeeping over some sixteen candidates, for which plain Python beats numpy's cost per call.
 """
 
 from __future__ import annotations
@@ -37,21 +36,19 @@ class Hypothesis:
 # likeliest continuations at worst: what stands there then reads as a whole query.
 WHOLE_QUERY_LOGPROB = math.log(0.1)
 
-# The last token of an open beam and the path before it; a tuple, as eight are made at each step.
-_Path = tuple[int, "_Path"] | None
-
 
 class BeamSearch:
     """The state of one request's search, advanced once per decoder step until `done`.
 
     After each `advance`, `tokens` and `beam_indices` are what the next decoder step takes: the last token of each
-    open beam, and which of the previous step's beams it continues. Beams are in falling order of their sums.
+    open beam, and which of the previous step's beams it continues; `prefixes` are all tokens of each. Beams are in
+    falling order of their sums.
     """
 
     def __init__(self, options: GenerationOptions, decoder_start_token_id: int, eos_token_id: int) -> None:
         self._options = options
         self._eos = eos_token_id
-        self._open: list[_Path] = [None]
+        self.prefixes: list[tuple[int, ...]] = [()]
         self._best: list[Hypothesis] = []  # at most num_beams, best first
         self._likely_ends: list[Hypothesis] = []  # while nothing has ended
         self.tokens: list[int] = [decoder_start_token_id]
@@ -65,9 +62,10 @@ class BeamSearch:
         """Candidates that `advance` takes: num_beams go on even where every beam also offers its end."""
         return 2 * self._options.num_beams
 
-    def prefixes(self) -> list[tuple[int, ...]]:
-        """Return the tokens of each open beam, in the order of `tokens`."""
-        return [tuple(_unwind(path)) for path in self._open]
+    @property
+    def has_ended(self) -> bool:
+        """Whether a hypothesis is complete, so that `advance` needs no `end_logprobs`."""
+        return bool(self._best)
 
     def advance(
         self, sums: Sequence[float], beams: Sequence[int], tokens: Sequence[int], end_logprobs: Sequence[float] = ()
@@ -79,13 +77,13 @@ class BeamSearch:
                 are allowed.
             beams: for each, the open beam that it continues.
             tokens: for each, the token that it adds.
-            end_logprobs: of each open beam, the log-probability of its end. Only a search that is cut short by
-                `forced` needs them.
+            end_logprobs: of each open beam, the log-probability of its end, while nothing has ended. Only a search
+                that is cut short by `forced` needs them.
         """
         options = self._options
         width = options.num_beams
         kept = list(zip(sums, beams, tokens, strict=True))
-        before, sums_before = self._open, self.sums
+        before, sums_before = self.prefixes, self.sums
         self.steps += 1
         at_limit = self.steps == options.max_new_tokens
 
@@ -96,7 +94,7 @@ class BeamSearch:
         going_on = [] if at_limit else [c for c in kept if c[2] != self._eos][:width]
         if not self._best:
             self._note_likely_ends(end_logprobs, sums_before)
-        self._open = [(token, before[beam]) for _, beam, token in going_on]
+        self.prefixes = [(*before[beam], token) for _, beam, token in going_on]
         self.sums = [total for total, _, _ in going_on]
         self.beam_indices = [beam for _, beam, _ in going_on]
         self.tokens = [token for _, _, token in going_on]
@@ -120,8 +118,8 @@ class BeamSearch:
         complete = []
         for total, beam, token in ended:
             finished = token == self._eos
-            ids = _unwind(self._open[beam])
-            complete.append(Hypothesis(tuple(ids if finished else [*ids, token]), total, total / length, finished))
+            ids = self.prefixes[beam]
+            complete.append(Hypothesis(ids if finished else (*ids, token), total, total / length, finished))
         # nlargest is stable: of equal scores the earlier one stays, as a top-k over [kept, new] has it.
         self._best = heapq.nlargest(self._options.num_beams, self._best + complete, key=lambda h: h.score)
 
@@ -130,8 +128,7 @@ class BeamSearch:
             if logprob >= WHOLE_QUERY_LOGPROB:
                 total = sums[beam] + logprob
                 score = total / float(self.steps) ** self._options.length_penalty
-                ids = tuple(_unwind(self._open[beam]))
-                self._likely_ends.append(Hypothesis(ids, total, score, finished=True, forced=True))
+                self._likely_ends.append(Hypothesis(self.prefixes[beam], total, score, finished=True, forced=True))
         self._likely_ends.sort(key=lambda hypothesis: -hypothesis.score)
 
     def _can_improve(self) -> bool:
@@ -145,12 +142,3 @@ class BeamSearch:
         length = options.max_new_tokens if reach_the_limit else self.steps
         reachable: float = self.sums[0] / float(length) ** options.length_penalty
         return reachable > self._best[-1].score
-
-
-def _unwind(path: _Path) -> list[int]:
-    ids = []
-    while path is not None:
-        token, path = path
-        ids.append(token)
-    ids.reverse()
-    return ids

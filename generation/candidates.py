@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generation.logits_processors import Allowed, Banned, Restriction, forbids
+from generation.logits_processors import Allowed, Banned, Predicate, Restriction, predicate
 
 SPARE_FACTOR = 3  # candidates that the graph hands out for each beam
 
 # Sums by falling value, and for each the open beam that it continues and the token that it adds.
 Candidates = tuple[list[float], list[int], list[int]]
 
-_FEW = 256  # values that are sorted sooner than the largest are picked out of them
-_LARGE_SET = 12  # allowed tokens for each beam from which on the graph's candidates are worth a try
+_FEW = 64  # values that are sorted sooner than the largest are picked out of them
+_MANY = (
+    1000  # allowed tokens, of all beams, from which on ranking them costs more than looking at the graph's candidates
+)
 
 
 def need_logprobs(restrictions: Sequence[Restriction], num_beams: int) -> bool:
@@ -36,23 +39,35 @@ def need_logprobs(restrictions: Sequence[Restriction], num_beams: int) -> bool:
     return banned > (SPARE_FACTOR - 2) * num_beams
 
 
-def worth_a_try(restrictions: Sequence[Restriction]) -> bool:
-    """Whether enough of the graph's candidates may be allowed."""
-    sizes = [restriction.token_ids.size for restriction in restrictions if isinstance(restriction, Allowed)]
-    return not sizes or sum(sizes) >= _LARGE_SET * len(restrictions)
+def are_few(restrictions: Sequence[Restriction]) -> bool:
+    """Whether so few tokens are allowed that they are ranked without a look at the graph's candidates."""
+    allowed = 0
+    for restriction in restrictions:
+        if not isinstance(restriction, Allowed):
+            return False
+        allowed += restriction.token_ids.size
+    return allowed < _MANY
 
 
-def drop_banned(
-    candidates: Candidates, restrictions: Sequence[Restriction], wanted: int, most_forbidden: float = math.inf
+def drop_forbidden(
+    candidates: Candidates, predicates: Sequence[Predicate | None], wanted: int, most_forbidden: float = math.inf
 ) -> Candidates:
-    """Take the first `wanted` candidates that are allowed; no more are looked at once `most_forbidden` are not."""
+    """Take the first `wanted` candidates that are allowed; no more are looked at once `most_forbidden` are not.
+
+    Args:
+        candidates: by falling sum.
+        predicates: what tells, for each open beam, whether a token is forbidden.
+        wanted: how many.
+        most_forbidden: with more of these the others would not be enough.
+    """
     sums: list[float] = []
     beams: list[int] = []
     tokens: list[int] = []
     for total, beam, token in zip(*candidates, strict=True):
-        if len(sums) == wanted or total == -math.inf:
+        if len(sums) == wanted:
             break
-        if not forbids(restrictions[beam], token):
+        forbids = predicates[beam]
+        if forbids is None or not forbids(token):
             sums.append(total)
             beams.append(beam)
             tokens.append(token)
@@ -74,28 +89,34 @@ def from_logprobs(
         restrictions: of the open beams.
         wanted: how many; fewer come back where fewer are allowed.
     """
-    size = logprobs.shape[1]
-    ids = [r.token_ids if isinstance(r, Allowed) else np.arange(size) for r in restrictions]
-    unlisted = [None if isinstance(r, Allowed) and r.forbids is None else r for r in restrictions]
-    counts = [len(of_beam) for of_beam in ids]
-    places = np.concatenate(ids) + np.repeat(np.arange(0, len(ids) * size, size), counts)  # [M], in all rows end to end
-    totals = logprobs.reshape(-1).take(places)
-    totals += np.repeat(np.array(sums, np.float32), counts)
+    listed = [r.token_ids if isinstance(r, Allowed) else np.arange(logprobs.shape[1]) for r in restrictions]
+    tokens = np.concatenate(listed)  # [M]
+    beams = np.arange(len(listed)).repeat([len(ids) for ids in listed])  # [M]
+    totals = logprobs[beams, tokens]
+    totals += np.array(sums, np.float32)[beams]
+    unlisted = [r.forbids if isinstance(r, Allowed) else predicate(r) for r in restrictions]
     looked_at = wanted
     while True:
-        best = _largest(totals, looked_at)
-        largest = totals.take(best).tolist()
-        beams, tokens = np.divmod(places.take(best), size)
-        found = drop_banned((largest, beams.tolist(), tokens.tolist()), unlisted, wanted)
-        if len(found[0]) == wanted or looked_at >= totals.size:
+        found = _best(totals, beams, tokens, looked_at)
+        complete = len(found[0]) < looked_at
+        if any(unlisted):
+            found = drop_forbidden(found, unlisted, wanted)
+        if complete or len(found[0]) == wanted:
             return found
         looked_at *= 8
 
 
-def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Return the places of the largest values but minus infinity, falling, equal ones in order of place."""
-    if values.size > max(count, _FEW):
-        least = np.partition(values, values.size - count)[values.size - count]
-        places = np.flatnonzero(values >= least)
-        return places.take(np.argsort(-values.take(places), kind="stable")[:count])
-    return np.argsort(-values, kind="stable")[:count]
+def _best(
+    totals: NDArray[np.float32], beams: NDArray[np.int64], tokens: NDArray[np.integer[Any]], count: int
+) -> Candidates:
+    """Return the largest values but minus infinity, falling, equal ones in order of place."""
+    if totals.size > max(count, _FEW):
+        least = np.partition(totals, totals.size - count)[totals.size - count]
+        large = np.flatnonzero(totals >= least)
+        totals, beams, tokens = totals.take(large), beams.take(large), tokens.take(large)
+    order = np.argsort(-totals, kind="stable")[:count]
+    sums = totals.take(order).tolist()
+    if sums and sums[-1] == -math.inf:
+        order = order[: sums.index(-math.inf)]
+        sums = sums[: len(order)]
+    return sums, beams.take(order).tolist(), tokens.take(order).tolist()

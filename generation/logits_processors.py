@@ -12,7 +12,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from generation.bundle import SpecialTokens
 from generation.options import GenerationOptions
 
 Prefixes = Sequence[tuple[int, ...]]
+Predicate = Callable[[int], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +32,15 @@ class Banned:
     token_ids: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as eight are made at a step and that doubles what one costs
 class Allowed:
-    """Only these tokens may continue a beam: int64, rising, each once. An empty set ends the beam without a result.
+    """Only these tokens may continue a beam: integers, rising, each once. An empty set ends the beam without a result.
 
     forbids: those among them that may not all the same, asked as in Filtered.
     """
 
-    token_ids: NDArray[np.int64]
-    forbids: Callable[[int], bool] | None = None
+    token_ids: NDArray[np.integer[Any]]
+    forbids: Predicate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Filtered:
     always give the same answer, in far less than a microsecond.
     """
 
-    forbids: Callable[[int], bool]
+    forbids: Predicate
 
 
 Restriction = Banned | Allowed | Filtered | None
@@ -114,14 +116,14 @@ def still_needed(processors: Sequence[LogitsProcessor], length: int) -> tuple[Lo
     return tuple(p for p in processors if not (isinstance(p, MinNewTokens) and p.minimum <= length))
 
 
-def restrictions(processors: Sequence[LogitsProcessor], prefixes: Prefixes) -> list[Restriction]:
+def restrictions(processors: Sequence[LogitsProcessor], prefixes: Prefixes) -> Sequence[Restriction]:
     """Ask all processors and combine what they say of each beam: bans are united, allowed sets intersected."""
-    combined: list[Restriction] = [None] * len(prefixes)
+    combined: Sequence[Restriction] = []
     for processor in processors:
         said = processor.restrict(prefixes)
         if len(said) != len(prefixes):
             raise ValueError(f"{processor!r} restricted {len(said)} of {len(prefixes)} beams")
-        combined = [combine(first, second) for first, second in zip(combined, said, strict=True)]
+        combined = [combine(first, second) for first, second in zip(combined, said, strict=True)] if combined else said
     return combined
 
 
@@ -139,30 +141,34 @@ def combine(first: Restriction, second: Restriction) -> Restriction:
     if isinstance(first, Allowed) and isinstance(second, Banned):
         kept = ~np.isin(first.token_ids, np.fromiter(second.token_ids, np.int64, len(second.token_ids)))
         return Allowed(first.token_ids[kept], first.forbids)
-    also = _either(_predicate(first), _predicate(second))
+    also = _either(_unlisted(first), _unlisted(second))
     assert also is not None
     return Allowed(first.token_ids, also) if isinstance(first, Allowed) else Filtered(also)
 
 
+def predicate(restriction: Restriction) -> Predicate | None:
+    """Return what tells whether a token is forbidden; None where none is."""
+    if not isinstance(restriction, Allowed):
+        return None if restriction is None else _unlisted(restriction)
+    return _either(partial(_absent, restriction.token_ids.data), restriction.forbids)
+
+
 def forbids(restriction: Restriction, token_id: int) -> bool:
     """Whether a restriction forbids a token."""
-    if restriction is None:
-        return False
-    if isinstance(restriction, Banned):
-        return token_id in restriction.token_ids
-    if isinstance(restriction, Allowed):
-        ids = restriction.token_ids.data
-        place = bisect_left(ids, token_id)
-        if place == len(ids) or ids[place] != token_id:
-            return True
-    return restriction.forbids is not None and restriction.forbids(token_id)
+    forbidden = predicate(restriction)
+    return forbidden is not None and forbidden(token_id)
 
 
-def _predicate(restriction: Banned | Allowed | Filtered) -> Callable[[int], bool] | None:
+def _unlisted(restriction: Banned | Allowed | Filtered) -> Predicate | None:
     return restriction.token_ids.__contains__ if isinstance(restriction, Banned) else restriction.forbids
 
 
-def _either(first: Callable[[int], bool] | None, second: Callable[[int], bool] | None) -> Callable[[int], bool] | None:
+def _absent(token_ids: memoryview, token_id: int) -> bool:
+    place = bisect_left(token_ids, token_id)
+    return place == len(token_ids) or token_ids[place] != token_id
+
+
+def _either(first: Predicate | None, second: Predicate | None) -> Predicate | None:
     if first is None or second is None:
         return first or second
     return lambda token_id: first(token_id) or second(token_id)

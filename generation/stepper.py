@@ -11,15 +11,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from generation.beam import BeamSearch
+from generation.beam import WHOLE_QUERY_LOGPROB, BeamSearch
 from generation.bundle import Bundle
-from generation.candidates import Candidates, drop_banned, from_logprobs, need_logprobs, worth_a_try
+from generation.candidates import Candidates, are_few, drop_forbidden, from_logprobs, need_logprobs
 from generation.errors import OptionsError, RequestFailed, SourceError
 from generation.huge_pages import WORTHWHILE, use_huge_pages
 from generation.lane import END, REJECT, Lane, LaneShape
-from generation.logits_processors import LogitsProcessor, Restriction, forbids, from_options, restrictions, still_needed
+from generation.logits_processors import (
+    LogitsProcessor,
+    Restriction,
+    forbids,
+    from_options,
+    predicate,
+    restrictions,
+    still_needed,
+)
 from generation.options import GenerationOptions
 from generation.session import DecoderSession, EncoderSession
 from generation.tuning import requests_together
@@ -39,7 +47,7 @@ class Progress:
     slot: int
     reject_probability: float = 0.0
     error: BaseException | None = None
-    restricted: list[Restriction] = field(default_factory=list)
+    restricted: Sequence[Restriction] = ()
 
     @property
     def over(self) -> bool:
@@ -101,7 +109,7 @@ class Stepper:
         specials = self.bundle.special_tokens
         search = BeamSearch(options, specials.decoder_start, specials.eos)
         wanted = still_needed((*from_options(options, specials), *processors), 0)
-        restricted = restrictions(wanted, search.prefixes()) if wanted else []
+        restricted = restrictions(wanted, search.prefixes) if wanted else ()
         lane = self._lane(options, len(source_ids))
         slot = lane.join(self._encoder.run(source_ids))
         progress = Progress(options, search, wanted, lane, slot, restricted=restricted)
@@ -110,7 +118,7 @@ class Stepper:
             logprobs = need_logprobs(restricted, options.num_beams)
             lane.first_step(slot, specials.decoder_start, logprobs=logprobs)
             progress.reject_probability = math.exp(float(lane.specials[slot, 0, REJECT]))
-            self._advance(progress, logprobs=logprobs)
+            self._advance(progress)
         except Exception as error:
             progress.error = error
             self.end(progress)
@@ -184,7 +192,7 @@ class Stepper:
         for progress in residents:
             if progress.error is None:
                 try:
-                    self._advance(progress, logprobs=logprobs)
+                    self._advance(progress)
                 except Exception as error:
                     progress.error = error
 
@@ -201,40 +209,46 @@ class Stepper:
 
     def _restrict(self, progress: Progress) -> None:
         progress.processors = still_needed(progress.processors, progress.search.steps)
-        progress.restricted = []
+        progress.restricted = ()
         if progress.processors:
             try:
-                progress.restricted = restrictions(progress.processors, progress.search.prefixes())
+                progress.restricted = restrictions(progress.processors, progress.search.prefixes)
             except Exception as error:
                 progress.error = error
 
-    def _advance(self, progress: Progress, *, logprobs: bool) -> None:
-        search, restricted = progress.search, progress.restricted
-        found = self._candidates(progress, logprobs=logprobs)
-        ends = progress.lane.specials[progress.slot, : len(search.tokens), END].tolist()
-        if restricted:
-            eos = self.bundle.special_tokens.eos
-            ends = [-math.inf if forbids(r, eos) else end for end, r in zip(ends, restricted, strict=True)]
-        search.advance(*found, ends)
+    def _advance(self, progress: Progress) -> None:
+        search = progress.search
+        search.advance(*self._candidates(progress), () if search.has_ended else self._ends(progress))
 
-    def _candidates(self, progress: Progress, *, logprobs: bool) -> Candidates:
+    def _ends(self, progress: Progress) -> list[float]:
+        """Return the log-probability of the end of each open beam, minus infinity where it is forbidden."""
+        lane, eos = progress.lane, self.bundle.special_tokens.eos
+        ends: list[float] = lane.specials[progress.slot, : len(progress.search.tokens), END].tolist()
+        for beam, restriction in enumerate(progress.restricted):
+            if ends[beam] >= WHOLE_QUERY_LOGPROB and forbids(restriction, eos):
+                ends[beam] = -math.inf
+        return ends
+
+    def _candidates(self, progress: Progress) -> Candidates:
         """Return the best continuations that the request's constraints leave."""
-        search, restricted, lane = progress.search, progress.restricted, progress.lane
-        sums, beams, tokens = lane.candidates(progress.slot)
-        if math.isnan(sums[0]):
+        search, restricted, lane, slot = progress.search, progress.restricted, progress.lane, progress.slot
+        wanted = search.wanted
+        if math.isnan(lane.sums[slot, 0]):
             raise RequestFailed("the model's output is not a number")
+        if restricted and are_few(restricted):
+            return from_logprobs(lane.logprobs_of(slot), search.sums, restricted, wanted)
+        sums, beams, tokens = lane.candidates(slot)
         if sums[-1] == -math.inf:  # fewer beams are open than there is room for
             count = sums.index(-math.inf)
             sums, beams, tokens = sums[:count], beams[:count], tokens[:count]
         if not restricted:
-            return sums[: search.wanted], beams[: search.wanted], tokens[: search.wanted]
-        if not need_logprobs(restricted, progress.options.num_beams):
-            return drop_banned((sums, beams, tokens), restricted, search.wanted)
-        if worth_a_try(restricted):
-            found = drop_banned((sums, beams, tokens), restricted, search.wanted, len(sums) - search.wanted)
-            if len(found[0]) == search.wanted:
-                return found
-        return from_logprobs(lane.logprobs_of(progress.slot), search.sums, restricted, search.wanted)
+            return sums[:wanted], beams[:wanted], tokens[:wanted]
+        enough = not need_logprobs(restricted, progress.options.num_beams)
+        most_forbidden = math.inf if enough else len(sums) - wanted
+        found = drop_forbidden((sums, beams, tokens), [predicate(r) for r in restricted], wanted, most_forbidden)
+        if enough or len(found[0]) == wanted:
+            return found
+        return from_logprobs(lane.logprobs_of(slot), search.sums, restricted, wanted)
 
 
 def check_options(bundle: Bundle, options: GenerationOptions) -> None:

@@ -42,9 +42,9 @@ class QuerySet:
     def __init__(self, trie: Trie, report: QuerySetReport) -> None:
         """Serve a trie of queries, [REJECT] among them; `load_query_set` makes it from a file."""
         self.report = report
-        self._token_of_node = trie.tokens.astype(np.int64)  # as they are handed out
+        self._token_of_node = trie.tokens
         # Single elements: many times cheaper to take from a memoryview than from an array.
-        self._tokens = self._token_of_node.data
+        self._tokens = trie.tokens.data
         self._first_child = trie.first_child.data
         self._beginning: tuple[int, Allowed] = (ROOT, self._children(ROOT))
         self._known: dict[tuple[int, ...], tuple[int, Allowed]] = {(): self._beginning}
@@ -75,5 +75,5 @@ class QuerySet:
 
     def _children(self, node: int) -> Allowed:
         if node == _NOWHERE:
-            return Allowed(np.zeros(0, np.int64))
+            return Allowed(np.zeros(0, np.int32))
         return Allowed(self._token_of_node[self._first_child[node] : self._first_child[node + 1]])

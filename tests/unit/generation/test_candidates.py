@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from generation.candidates import SPARE_FACTOR, Candidates, drop_banned, from_logprobs, need_logprobs
-from generation.logits_processors import Allowed, Banned, Filtered, Restriction, combine, forbids
+from generation.candidates import SPARE_FACTOR, Candidates, drop_forbidden, from_logprobs, need_logprobs
+from generation.logits_processors import Allowed, Banned, Filtered, Restriction, combine, forbids, predicate
 
 BEAMS, VOCABULARY, WANTED = 3, 20, 6
 
@@ -65,7 +65,9 @@ def test_dropping_a_few_bans_from_the_graphs_candidates_gives_the_same(seed: int
     ]
     assert not need_logprobs(restrictions, BEAMS)
     offered = sorted_out(logprobs, sums, [None] * BEAMS, SPARE_FACTOR * BEAMS)
-    assert drop_banned(offered, restrictions, WANTED) == sorted_out(logprobs, sums, restrictions, WANTED)
+    assert drop_forbidden(offered, [predicate(r) for r in restrictions], WANTED) == sorted_out(
+        logprobs, sums, restrictions, WANTED
+    )
 
 
 def test_log_probabilities_are_read_only_where_the_candidates_might_not_do() -> None:

@@ -96,7 +96,7 @@ def run(table: np.ndarray, options: GenerationOptions, forbidden: Forbids) -> tu
     search = BeamSearch(options, EOS, EOS)
     while not search.done:
         totals = np.array(search.sums)[:, None] + table[search.steps, search.tokens]
-        for beam, prefix in enumerate(search.prefixes()):
+        for beam, prefix in enumerate(search.prefixes):
             for token in range(totals.shape[1]):
                 if forbidden(prefix, token):
                     totals[beam, token] = -np.inf
