@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from generation.bundle import SpecialTokens
 from generation.options import GenerationOptions
 
-Prefixes = Sequence[tuple[int, ...]]
 Predicate = Callable[[int], bool]
 
 
@@ -58,39 +57,71 @@ Restriction = Banned | Allowed | Filtered | None
 
 
 class LogitsProcessor(Protocol):
-    """A constraint on one request. One object may serve many requests: it is told everything that it needs to know."""
+    """A constraint on requests: an automaton over tokens, of which every beam has a state.
 
-    def restrict(self, prefixes: Prefixes) -> Sequence[Restriction]:
-        """Say what may continue each open beam; None where everything may.
+    It keeps nothing of a request itself, so one object serves many. A state may be anything, and is never changed.
+    """
+
+    def begin(self) -> Any:
+        """Return the state of a beam without tokens."""
+
+    def follow(self, states: Sequence[Any], beam_indices: Sequence[int], tokens: Sequence[int]) -> Sequence[Any] | None:
+        """Return the states of the open beams after a step; None where nothing will be forbidden any more.
 
         Args:
-            prefixes: the tokens generated so far by each open beam, best beam first, without the decoder's start.
+            states: of the beams that were open before.
+            beam_indices: which of them each open beam continues.
+            tokens: the token that it added.
         """
+
+    def restrict(self, states: Sequence[Any]) -> Sequence[Restriction]:
+        """Say what may continue each open beam; None where everything may."""
 
 
 @dataclass(frozen=True, slots=True)
 class MinNewTokens:
-    """No end before a number of tokens."""
+    """No end before a number of tokens, at least one. A beam's state is its length."""
 
     minimum: int
     eos_token_id: int
 
-    def restrict(self, prefixes: Prefixes) -> Sequence[Restriction]:
-        """Forbid the end to all beams that are too short."""
-        end = Banned(frozenset((self.eos_token_id,)))
-        return [end if len(prefix) < self.minimum else None for prefix in prefixes]
+    def begin(self) -> int:
+        """See `LogitsProcessor`."""
+        return 0
+
+    def follow(self, states: Sequence[int], beam_indices: Sequence[int], tokens: Sequence[int]) -> list[int] | None:
+        """See `LogitsProcessor`."""
+        length = states[0] + 1
+        return [length] * len(tokens) if length < self.minimum else None
+
+    def restrict(self, states: Sequence[int]) -> Sequence[Restriction]:
+        """Forbid the end to all beams: those that are followed are too short."""
+        return [Banned(frozenset((self.eos_token_id,)))] * len(states)
 
 
 @dataclass(frozen=True, slots=True)
 class NoRepeatNgrams:
-    """No sequence of `size` tokens twice. `start` is the decoder's first token, which counts, as in transformers."""
+    """No sequence of `size` tokens twice. A beam's state is its tokens.
+
+    start: the decoder's first token, which counts, as in transformers.
+    """
 
     size: int
     start: int
 
-    def restrict(self, prefixes: Prefixes) -> Sequence[Restriction]:
+    def begin(self) -> tuple[int, ...]:
+        """See `LogitsProcessor`."""
+        return (self.start,)
+
+    def follow(
+        self, states: Sequence[tuple[int, ...]], beam_indices: Sequence[int], tokens: Sequence[int]
+    ) -> list[tuple[int, ...]]:
+        """See `LogitsProcessor`."""
+        return [(*states[beam], token) for beam, token in zip(beam_indices, tokens, strict=True)]
+
+    def restrict(self, states: Sequence[tuple[int, ...]]) -> Sequence[Restriction]:
         """Forbid every token that would repeat an n-gram of its beam."""
-        return [self._banned((self.start, *prefix)) for prefix in prefixes]
+        return [self._banned(tokens) for tokens in states]
 
     def _banned(self, tokens: tuple[int, ...]) -> Restriction:
         known = self.size - 1  # tokens of the n-gram that the next token would complete
@@ -111,20 +142,35 @@ def from_options(options: GenerationOptions, specials: SpecialTokens) -> tuple[L
     return tuple(made)
 
 
-def still_needed(processors: Sequence[LogitsProcessor], length: int) -> tuple[LogitsProcessor, ...]:
-    """Leave out what cannot forbid anything to beams of `length` tokens any more."""
-    return tuple(p for p in processors if not (isinstance(p, MinNewTokens) and p.minimum <= length))
+class Constraints:
+    """What binds one request, and what is known of its open beams."""
 
+    def __init__(self, processors: Sequence[LogitsProcessor]) -> None:
+        """Begin with one beam that has no tokens."""
+        self._known: list[tuple[LogitsProcessor, Sequence[Any]]] = [(p, (p.begin(),)) for p in processors]
 
-def restrictions(processors: Sequence[LogitsProcessor], prefixes: Prefixes) -> Sequence[Restriction]:
-    """Ask all processors and combine what they say of each beam: bans are united, allowed sets intersected."""
-    combined: Sequence[Restriction] = []
-    for processor in processors:
-        said = processor.restrict(prefixes)
-        if len(said) != len(prefixes):
-            raise ValueError(f"{processor!r} restricted {len(said)} of {len(prefixes)} beams")
-        combined = [combine(first, second) for first, second in zip(combined, said, strict=True)] if combined else said
-    return combined
+    def __bool__(self) -> bool:
+        """Whether anything can still be forbidden."""
+        return bool(self._known)
+
+    def follow(self, beam_indices: Sequence[int], tokens: Sequence[int]) -> None:
+        """Take a step: the open beams continue these beams by these tokens."""
+        known = []
+        for processor, states in self._known:
+            following = processor.follow(states, beam_indices, tokens)
+            if following is not None:
+                known.append((processor, following))
+        self._known = known
+
+    def restrictions(self) -> Sequence[Restriction]:
+        """Ask all processors and combine what they say of each beam: bans are united, allowed sets intersected."""
+        combined: Sequence[Restriction] = ()
+        for processor, states in self._known:
+            said = processor.restrict(states)
+            if len(said) != len(states):
+                raise ValueError(f"{processor!r} restricted {len(said)} of {len(states)} beams")
+            combined = [combine(*both) for both in zip(combined, said, strict=True)] if combined else said
+        return combined
 
 
 def combine(first: Restriction, second: Restriction) -> Restriction:

@@ -19,15 +19,7 @@ from generation.candidates import Candidates, are_few, drop_forbidden, from_logp
 from generation.errors import OptionsError, RequestFailed, SourceError
 from generation.huge_pages import WORTHWHILE, use_huge_pages
 from generation.lane import END, REJECT, Lane, LaneShape
-from generation.logits_processors import (
-    LogitsProcessor,
-    Restriction,
-    forbids,
-    from_options,
-    predicate,
-    restrictions,
-    still_needed,
-)
+from generation.logits_processors import Constraints, LogitsProcessor, Restriction, forbids, from_options, predicate
 from generation.options import GenerationOptions
 from generation.session import DecoderSession, EncoderSession
 from generation.tuning import requests_together
@@ -42,7 +34,7 @@ class Progress:
 
     options: GenerationOptions
     search: BeamSearch
-    processors: tuple[LogitsProcessor, ...]
+    constraints: Constraints
     lane: Lane
     slot: int
     reject_probability: float = 0.0
@@ -108,11 +100,11 @@ class Stepper:
         """
         specials = self.bundle.special_tokens
         search = BeamSearch(options, specials.decoder_start, specials.eos)
-        wanted = still_needed((*from_options(options, specials), *processors), 0)
-        restricted = restrictions(wanted, search.prefixes) if wanted else ()
+        constraints = Constraints((*from_options(options, specials), *processors))
+        restricted = constraints.restrictions()
         lane = self._lane(options, len(source_ids))
         slot = lane.join(self._encoder.run(source_ids))
-        progress = Progress(options, search, wanted, lane, slot, restricted=restricted)
+        progress = Progress(options, search, constraints, lane, slot, restricted=restricted)
         self._residents[lane].append(progress)
         try:
             logprobs = need_logprobs(restricted, options.num_beams)
@@ -208,11 +200,12 @@ class Stepper:
                 progress.error = own
 
     def _restrict(self, progress: Progress) -> None:
-        progress.processors = still_needed(progress.processors, progress.search.steps)
+        constraints, search = progress.constraints, progress.search
         progress.restricted = ()
-        if progress.processors:
+        if constraints:
             try:
-                progress.restricted = restrictions(progress.processors, progress.search.prefixes)
+                constraints.follow(search.beam_indices, search.tokens)
+                progress.restricted = constraints.restrictions()
             except Exception as error:
                 progress.error = error
 

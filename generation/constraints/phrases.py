@@ -10,7 +10,7 @@ The states and moves that are met are kept, as a lazy DFA over tokens: a known m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import ahocorasick
@@ -93,16 +93,6 @@ class PhraseMatcher:
 
     def __len__(self) -> int:
         return len(self._words) + len(self._anywhere)
-
-    def after(self, token_ids: Sequence[int]) -> TextState | None:
-        """Return the state after some tokens from the start, or None where their text is prohibited."""
-        state = self.start
-        for token_id in token_ids:
-            following = state.moves.get(token_id) or self.move(state, token_id)
-            if following is None:
-                return None
-            state = following
-        return state
 
     def move(self, state: TextState, token_id: int) -> TextState | None:
         """Return the state after one more token, or None where the text is prohibited however it goes on.

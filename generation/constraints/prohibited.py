@@ -55,9 +55,23 @@ class ProhibitedPhrases:
     def __len__(self) -> int:
         return len(self._matcher)
 
-    def restrict(self, prefixes: Sequence[tuple[int, ...]]) -> list[Restriction]:
+    def begin(self) -> TextState:
+        """See `LogitsProcessor`."""
+        return self._matcher.start
+
+    def follow(
+        self, states: Sequence[TextState | None], beam_indices: Sequence[int], tokens: Sequence[int]
+    ) -> list[TextState | None]:
+        """See `LogitsProcessor`. None is the state of what is prohibited however it goes on."""
+        following = []
+        for beam, token in zip(beam_indices, tokens, strict=True):
+            state = states[beam]
+            following.append(state and (state.moves.get(token) or self._matcher.move(state, token)))
+        return following
+
+    def restrict(self, states: Sequence[TextState | None]) -> list[Restriction]:
         """Return for each open beam which tokens may follow it; see `LogitsProcessor`."""
-        return [self._restriction(self._matcher.after(prefix)) for prefix in prefixes]
+        return [self._restriction(state) for state in states]
 
     def _restriction(self, state: TextState | None) -> Restriction:
         if state is None:

@@ -9,13 +9,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from generation.constraints.trie import ROOT, Trie
 from generation.logits_processors import Allowed
-
-_PREFIXES_KEPT = 50_000
-_NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +32,7 @@ class QuerySetReport:
 
 
 class QuerySet:
-    """Lets a beam go on only with what continues to a query of the set. To be used from one thread at a time."""
+    """Lets a beam go on only with what continues to a query of the set. A beam's state is its node in the trie."""
 
     def __init__(self, trie: Trie, report: QuerySetReport) -> None:
         """Serve a trie of queries, [REJECT] among them; `load_query_set` makes it from a file."""
@@ -46,34 +41,27 @@ class QuerySet:
         # Single elements: many times cheaper to take from a memoryview than from an array.
         self._tokens = trie.tokens.data
         self._first_child = trie.first_child.data
-        self._beginning: tuple[int, Allowed] = (ROOT, self._children(ROOT))
-        self._known: dict[tuple[int, ...], tuple[int, Allowed]] = {(): self._beginning}
+        self._nowhere = len(trie) - 1  # a leaf, as nothing follows it
 
     def __len__(self) -> int:
         return self.report.queries
 
-    def restrict(self, prefixes: Sequence[tuple[int, ...]]) -> list[Allowed]:
+    def begin(self) -> int:
+        """See `LogitsProcessor`."""
+        return ROOT
+
+    def follow(self, states: Sequence[int], beam_indices: Sequence[int], tokens: Sequence[int]) -> list[int]:
+        """See `LogitsProcessor`."""
+        first_child, token_of = self._first_child, self._tokens
+        nodes = []
+        for beam, token in zip(beam_indices, tokens, strict=True):
+            node = states[beam]
+            end = first_child[node + 1]
+            child = bisect_left(token_of, token, first_child[node], end)
+            nodes.append(child if child < end and token_of[child] == token else self._nowhere)
+        return nodes
+
+    def restrict(self, states: Sequence[int]) -> list[Allowed]:
         """Return for each open beam which tokens may follow it; see `LogitsProcessor`."""
-        if len(self._known) > _PREFIXES_KEPT:
-            self._known = {(): self._beginning}
-        return [self._find(prefix)[1] for prefix in prefixes]
-
-    def _find(self, prefix: tuple[int, ...]) -> tuple[int, Allowed]:
-        """Return the node of a prefix and what may follow it; a prefix mostly is a known one and a token."""
-        found = self._known.get(prefix)
-        if found is None:
-            node = self._child(self._find(prefix[:-1])[0], prefix[-1])
-            found = self._known[prefix] = (node, self._children(node))
-        return found
-
-    def _child(self, node: int, token: int) -> int:
-        if node == _NOWHERE:
-            return _NOWHERE
-        end = self._first_child[node + 1]
-        child = bisect_left(self._tokens, token, self._first_child[node], end)
-        return child if child < end and self._tokens[child] == token else _NOWHERE
-
-    def _children(self, node: int) -> Allowed:
-        if node == _NOWHERE:
-            return Allowed(np.zeros(0, np.int32))
-        return Allowed(self._token_of_node[self._first_child[node] : self._first_child[node + 1]])
+        first_child, token_of = self._first_child, self._token_of_node
+        return [Allowed(token_of[first_child[node] : first_child[node + 1]]) for node in states]

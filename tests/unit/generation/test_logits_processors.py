@@ -9,6 +9,7 @@ from generation.bundle import SpecialTokens
 from generation.logits_processors import (
     Allowed,
     Banned,
+    Constraints,
     Filtered,
     MinNewTokens,
     NoRepeatNgrams,
@@ -16,10 +17,9 @@ from generation.logits_processors import (
     combine,
     forbids,
     from_options,
-    restrictions,
-    still_needed,
 )
 from generation.options import GenerationOptions
+from tests.unit.generation.constraints.permitted import restriction
 
 EOS = START = 2
 SPECIALS = SpecialTokens(bos=0, pad=1, eos=EOS, unk=3, mask=4, sep=5, reject=6, decoder_start=START)
@@ -56,8 +56,12 @@ def test_a_restriction_forbids_what_it_says(restriction: Restriction, expected: 
 
 
 def test_the_end_is_forbidden_until_there_are_enough_tokens() -> None:
-    assert MinNewTokens(2, EOS).restrict([(7,), (8,)]) == [banned(EOS)] * 2
-    assert MinNewTokens(2, EOS).restrict([(7, 8)]) == [None]
+    processor = MinNewTokens(2, EOS)
+    states = processor.follow([processor.begin()], [0, 0], [7, 8])
+    assert states is not None
+    assert processor.restrict([processor.begin()]) == [banned(EOS)]
+    assert processor.restrict(states) == [banned(EOS)] * 2
+    assert processor.follow(states, [0, 1], [7, 8]) is None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -68,7 +72,7 @@ def test_every_token_that_would_repeat_an_ngram_is_forbidden_and_no_other(size: 
         prefix = tuple(generator.integers(2, 6, generator.integers(0, 9)).tolist())
         tokens = (START, *prefix)
         seen = {tokens[start : start + size] for start in range(len(tokens) - size + 1)}
-        (found,) = processor.restrict([prefix])
+        found = restriction(processor, prefix)
         for token in range(8):
             new = (*tokens, token)[-size:]
             repeats = len(tokens) + 1 >= size and new in seen
@@ -83,28 +87,47 @@ def test_two_restrictions_permit_what_both_permit(first: Restriction, second: Re
     assert permitted(combine(second, first), 6) == expected
 
 
-def test_processors_are_combined_beam_by_beam() -> None:
-    class OnlyTheFirst:
-        def restrict(self, prefixes: Sequence[tuple[int, ...]]) -> Sequence[Restriction]:
-            return [allowed(7, EOS), *[None] * (len(prefixes) - 1)]
+class FirstBeamTo:
+    """A constraint that lets the first beam go on with some tokens only."""
 
-    found = restrictions([MinNewTokens(5, EOS), OnlyTheFirst()], [(7,), (8,)])
+    def __init__(self, *tokens: int) -> None:
+        self._tokens = tokens
+
+    def begin(self) -> None: ...
+
+    def follow(self, states: Sequence[None], beam_indices: Sequence[int], tokens: Sequence[int]) -> Sequence[None]:
+        return [None] * len(tokens)
+
+    def restrict(self, states: Sequence[None]) -> Sequence[Restriction]:
+        return [allowed(*self._tokens), *[None] * (len(states) - 1)]
+
+
+def test_processors_are_combined_beam_by_beam() -> None:
+    constraints = Constraints([MinNewTokens(2, EOS), FirstBeamTo(EOS, 7)])
+    assert [permitted(found, 9) for found in constraints.restrictions()] == [{7}]
+    constraints.follow([0, 0], [7, 7])
+    found = constraints.restrictions()
     assert permitted(found[0], 9) == {7}
     assert found[1] == banned(EOS)
 
 
+def test_what_forbids_nothing_any_more_is_left_out() -> None:
+    constraints = Constraints([MinNewTokens(1, EOS)])
+    assert constraints
+    constraints.follow([0, 0], [7, 8])
+    assert not constraints
+
+
 def test_a_processor_must_speak_of_every_beam() -> None:
-    class Silent:
-        def restrict(self, prefixes: Sequence[tuple[int, ...]]) -> Sequence[Restriction]:
+    class Silent(FirstBeamTo):
+        def restrict(self, states: Sequence[None]) -> Sequence[Restriction]:
             return []
 
     with pytest.raises(ValueError, match="restricted 0 of 1 beams"):
-        restrictions([Silent()], [()])
+        Constraints([Silent()]).restrictions()
 
 
 def test_options_name_their_constraints() -> None:
     assert from_options(GenerationOptions(min_new_tokens=0), SPECIALS) == ()
     made = from_options(GenerationOptions(min_new_tokens=3, no_repeat_ngram_size=2), SPECIALS)
     assert made == (MinNewTokens(3, EOS), NoRepeatNgrams(2, START))
-    assert still_needed(made, 2) == made
-    assert still_needed(made, 3) == made[1:]

@@ -94,10 +94,16 @@ class Failing:
     def __init__(self, length: int) -> None:
         self._length = length
 
-    def restrict(self, prefixes: Sequence[tuple[int, ...]]) -> Sequence[Restriction]:
-        if len(prefixes[0]) == self._length:
+    def begin(self) -> int:
+        return 0
+
+    def follow(self, states: Sequence[int], beam_indices: Sequence[int], tokens: Sequence[int]) -> Sequence[int]:
+        return [states[beam] + 1 for beam in beam_indices]
+
+    def restrict(self, states: Sequence[int]) -> Sequence[Restriction]:
+        if states[0] == self._length:
             raise ZeroDivisionError("poison")
-        return [None] * len(prefixes)
+        return [None] * len(states)
 
 
 async def test_answers_are_those_of_the_engine(scheduler: Scheduler, bundle: Bundle) -> None:

@@ -57,9 +57,14 @@ class Gate:
     def __init__(self) -> None:
         self.opened = threading.Event()
 
-    def restrict(self, prefixes: Sequence[tuple[int, ...]]) -> list[None]:
+    def begin(self) -> None: ...
+
+    def follow(self, states: Sequence[None], beam_indices: Sequence[int], tokens: Sequence[int]) -> list[None]:
+        return [None] * len(tokens)
+
+    def restrict(self, states: Sequence[None]) -> list[None]:
         assert self.opened.wait(30), "the test never opened the gate"
-        return [None] * len(prefixes)
+        return [None] * len(states)
 
 
 async def test_a_feed_page_of_sixteen_is_answered_in_one_call_and_stepped_together(bundle_path, monkeypatch):
@@ -95,8 +100,8 @@ async def test_a_short_deadline_gives_what_there_is(app, deadline_ms):
 class Unbearable:
     """A constraint that always fails."""
 
-    def restrict(self, prefixes: Sequence[tuple[int, ...]]) -> list[None]:
-        raise ValueError("no such prefix")
+    def begin(self) -> None:
+        raise ValueError("no such constraint")
 
 
 async def test_a_request_that_fails_in_the_engine_fails_alone(app, monkeypatch, caplog):
@@ -114,7 +119,7 @@ async def test_a_request_that_fails_in_the_engine_fails_alone(app, monkeypatch, 
         assert sorted(response.status_code for response in responses) == [200] * 5 + [500]
         assert {response.json().get("error") for response in responses} == {None, "generation_failed"}
         assert (await client.get("/readyz")).status_code == 200
-    assert "no such prefix" in caplog.text
+    assert "no such constraint" in caplog.text
 
 
 async def test_when_the_scheduler_is_gone_the_instance_is_not_ready(app):

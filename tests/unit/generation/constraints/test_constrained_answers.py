@@ -26,7 +26,7 @@ from model_export.checkpoint import Checkpoint, load_checkpoint
 from model_export.export import export_bundle
 from model_export.parity import Answers, reference_answers
 from tests.fixtures.tiny_bundle import build_tiny_checkpoint
-from tests.unit.generation.constraints.permitted import permitted
+from tests.unit.generation.constraints.permitted import permitted, restriction
 
 logging.set_verbosity_error()
 
@@ -129,7 +129,7 @@ def test_under_a_set_only_its_queries_are_written(
     assert len(lengths) > 2
     for answer in confined:
         for hypothesis in answer:
-            assert tiny.bundle.special_tokens.eos in query_set.restrict([hypothesis.token_ids])[0].token_ids
+            assert tiny.bundle.special_tokens.eos in restriction(query_set, hypothesis.token_ids).token_ids
 
 
 def test_all_constraints_hold_together(

@@ -16,6 +16,7 @@ from generation.bundle import load_bundle
 from generation.constraints.prohibited import ProhibitedPhrases
 from generation.logits_processors import forbids
 from generation.options import GenerationOptions
+from tests.unit.generation.constraints.permitted import restriction
 
 EOS, FIRST_TEXT_TOKEN = 2, 7
 LONGEST = 16
@@ -53,11 +54,11 @@ def test_a_token_is_forbidden_where_no_innocent_text_can_come_of_it(case: str, b
         for prefix in itertools.product(tokens, repeat=length):
             if not any(innocent(prefix + more) for more in continuations):
                 continue  # no search gets here
-            (restriction,) = phrases.restrict([prefix])
-            assert forbids(restriction, EOS) == (not innocent(prefix))
+            said = restriction(phrases, prefix)
+            assert forbids(said, EOS) == (not innocent(prefix))
             for token in tokens:
                 saved = any(innocent((*prefix, token, *more)) for more in continuations)
-                assert forbids(restriction, token) == (not saved)
+                assert forbids(said, token) == (not saved)
                 forbidden += not saved
     assert forbidden > 50
 
@@ -66,14 +67,16 @@ def test_beams_are_answered_in_their_order_and_each_for_itself(byte_tokenizer) -
     tokenizer = byte_tokenizer(["vape", " ", "r"])
     vape, space, letter = range(FIRST_TEXT_TOKEN, FIRST_TEXT_TOKEN + 3)
     phrases, _ = compiled(["vape"], tokenizer)
-    answers = phrases.restrict([(letter,), (vape,), (space, vape), (vape, letter), (vape, space)])
-    assert [forbids(answer, EOS) for answer in answers] == [False, True, True, False, True]
+    first = phrases.follow([phrases.begin()], [0, 0], [letter, vape])
+    second = phrases.follow(first, [1, 0, 1], [letter, vape, space])
+    answers = [*phrases.restrict(first), *phrases.restrict(second)]
+    assert [forbids(answer, EOS) for answer in answers] == [False, True, False, False, True]
     assert [forbids(answer, letter) for answer in answers] == [False, False, False, False, True]
 
 
 def test_an_empty_list_restricts_nothing(byte_tokenizer) -> None:
     phrases, _ = compiled([], byte_tokenizer(["枪", "a"]))
-    assert phrases.restrict([(), (FIRST_TEXT_TOKEN,)]) == [None, None]
+    assert [restriction(phrases, tokens) for tokens in ((), (FIRST_TEXT_TOKEN,))] == [None, None]
     assert len(phrases) == 0
 
 
@@ -82,7 +85,7 @@ def test_phrases_compile_over_a_bundle(bundle_path: Path) -> None:
     phrases = ProhibitedPhrases.of_bundle([("tobacco", "vape"), ("weapons", "枪支")], bundle)
     prefix = tuple(bundle.tokenizer.encode("cheap vape", add_special_tokens=False).ids)
     assert len(phrases) == 2
-    assert forbids(phrases.restrict([prefix])[0], bundle.special_tokens.eos)
+    assert forbids(restriction(phrases, prefix), bundle.special_tokens.eos)
 
 
 def transition_table(seed: int, vocabulary: int) -> np.ndarray:
@@ -115,7 +118,7 @@ def test_a_beam_as_wide_as_the_space_finds_the_best_innocent_texts(seed: int, by
     options = GenerationOptions(
         num_beams=64, num_return_sequences=64, early_stopping="never", min_new_tokens=0, max_new_tokens=4
     )
-    answer = run(table, options, lambda prefix, token: forbids(phrases.restrict([prefix])[0], token))
+    answer = run(table, options, lambda prefix, token: forbids(restriction(phrases, prefix), token))
     found = [(hypothesis.token_ids, hypothesis.score) for hypothesis in answer if hypothesis.finished]
     expected = []
     for length in range(4):
@@ -149,7 +152,7 @@ def test_a_narrow_search_is_that_over_masked_log_probabilities(width: int, byte_
         table = transition_table(seed, tokenizer.get_vocab_size())
         table[0, :, vape] += 2.0  # the prohibited word is what the model likes best,
         table[1, vape, [EOS, FIRST_TEXT_TOKEN]] += 2.0  # and what makes a word of it
-        found = run(table, options, lambda prefix, token: forbids(phrases.restrict([prefix])[0], token))
+        found = run(table, options, lambda prefix, token: forbids(restriction(phrases, prefix), token))
         assert found == run(table, options, hopeless)
         assert all(whole.find(tokenizer.decode(list(h.token_ids))) is None for h in found if h.finished)
         changed += found != run(table, options, lambda prefix, token: False)

@@ -17,6 +17,7 @@ from generation.constraints.query_file import load_query_set, tokenise
 from generation.constraints.query_set import QuerySet
 from generation.errors import ConstraintError
 from tests.fixtures.tiny_bundle import build_tokenizer
+from tests.unit.generation.constraints.permitted import restriction
 
 EOS, REJECT = 2, 6
 QUERIES = ["red running shoes", "red running shoes men", "Cheap Camera lens", "防晒霜 油皮", "防晒霜", "red"]
@@ -30,7 +31,7 @@ def bundle(bundle_path: Path) -> Bundle:
 def members(query_set: QuerySet, prefix: tuple[int, ...] = ()) -> set[tuple[int, ...]]:
     """Every sequence that can be written under the set and ends itself."""
     found = set()
-    for token in query_set.restrict([prefix])[0].token_ids.tolist():
+    for token in restriction(query_set, prefix).token_ids.tolist():
         found |= {prefix} if token == EOS else members(query_set, (*prefix, token))
     return found
 
@@ -53,11 +54,11 @@ def test_exactly_the_queries_of_the_file_can_be_written_and_reject(tmp_path: Pat
 
 def test_what_is_allowed_is_sorted_and_reject_comes_first_alone(tmp_path: Path, bundle: Bundle) -> None:
     query_set = load_query_set(written(tmp_path / "queries.txt", "\n".join(QUERIES)), bundle, max_new_tokens=32)
-    first = query_set.restrict([()])[0].token_ids
+    first = restriction(query_set, ()).token_ids
     assert REJECT in first
     assert first.dtype.kind == "i"
     assert (np.diff(first) > 0).all()
-    rejected, other = query_set.restrict([(REJECT,), (int(first[-1]),)])
+    rejected, other = (restriction(query_set, (token,)) for token in (REJECT, int(first[-1])))
     assert rejected.token_ids.tolist() == [EOS]
     assert REJECT not in other.token_ids
 
@@ -65,7 +66,8 @@ def test_what_is_allowed_is_sorted_and_reject_comes_first_alone(tmp_path: Path, 
 def test_nothing_follows_what_begins_no_query(tmp_path: Path, bundle: Bundle) -> None:
     query_set = load_query_set(written(tmp_path / "queries.txt", "red"), bundle)
     (target,) = (sequence for sequence in members(query_set) if sequence != (REJECT,))
-    assert [len(r.token_ids) for r in query_set.restrict([(299,), (299, 298), (*target, EOS), target])] == [0, 0, 0, 1]
+    prefixes = [(299,), (299, 298), (*target, EOS), target]
+    assert [len(restriction(query_set, prefix).token_ids) for prefix in prefixes] == [0, 0, 0, 1]
 
 
 def test_lines_are_counted_for_what_became_of_them(tmp_path: Path, bundle: Bundle) -> None:
