@@ -1,7 +1,8 @@
 # OneBar in a container: `docker build -t onebar .`, or all of it with `docker compose up`.
 # The image has the serving closure, the demo's bundle and its evidence; mount another bundle and set ONEBAR_BUNDLE.
 
-FROM python:3.11-slim AS build
+# The full image, for its compiler: the native kernels of generation/ are built here.
+FROM python:3.11 AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # Without pip of its own: what is not there cannot be used by whoever breaks in.
 RUN python -m venv --without-pip /opt/onebar
@@ -9,6 +10,7 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt LICENSE ./
 # The dependencies alone, so that a change of source does not install them again.
 RUN touch README.md && pip --python /opt/onebar/bin/python install -c constraints.txt .
+COPY setup.py ./
 COPY cli cli
 COPY evidence evidence
 COPY feature_store feature_store

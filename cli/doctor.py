@@ -12,9 +12,11 @@ from pathlib import Path
 import click
 
 from feature_store import StoreUnavailable, StoreUrlError, open_store
+from generation.backend import choose_backend
 from generation.bundle import Bundle, load_bundle
 from generation.engine import Engine
 from generation.errors import GenerationError
+from generation.native.library import cpu_flags, missing
 from service.cores import available_cores, quota_cores
 
 _FLAGS = {
@@ -55,21 +57,13 @@ def _machine(threads: int) -> None:
     quota = quota_cores()
     limit = "no limit by the control group" if quota is None else f"control group allows {quota:g}"
     _line("cores", f"{available_cores()} usable ({limit})")
-    flags = _cpu_flags()
+    flags = cpu_flags()
     known = [f"{flag} ({meaning})" for flag, meaning in _FLAGS.items() if flag in flags]
     _line("cpu", f"{platform.machine()}: {', '.join(known) or 'no vector feature that matters here is reported'}")
     if flags and not flags & {"avx512_vnni", "avx_vnni", "amx_int8"}:
         _line("", "without int8 instructions an int8 bundle gains little over fp32")
     _line("python", f"{platform.python_version()}, onnxruntime {version('onnxruntime')}")
     _line("threads", f"{threads} for generation; one is best where other work shares the cores")
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
 
 
 def _bundle(path: Path, threads: int) -> bool:
@@ -86,6 +80,9 @@ def _bundle(path: Path, threads: int) -> bool:
         "",
         f"{shape.encoder_layers}+{shape.decoder_layers} layers, width {shape.d_model}, vocabulary {shape.vocab_size}",
     )
+    backend = choose_backend(bundle, threads)
+    reason = "" if backend == "native" else f"; native kernels: {missing() or 'int8 on one thread only'}"
+    _line("backend", f"{backend}{reason}")
     _line("answer", _time_answers(bundle, engine))
     return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from generation.backend import Backend
 from generation.beam import Hypothesis
 from generation.bundle import Bundle
 from generation.logits_processors import LogitsProcessor
@@ -17,21 +18,29 @@ __all__ = ["Engine", "Generation", "Hypothesis"]
 
 
 class Engine:
-    """Answers requests from a bundle. Owns the two ONNX Runtime sessions; to be called from one thread at a time."""
+    """Answers requests from a bundle. Owns the sessions of both graphs; to be called from one thread at a time."""
 
-    def __init__(self, bundle: Bundle, threads: int = 1, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+        backend: Backend = "auto",
+    ) -> None:
         """Load the graphs.
 
         Args:
             bundle: what to answer from.
             threads: ORT's intra-op threads.
             clock: what deadlines are instants of, in seconds.
+            backend: what runs the graphs.
 
         Raises:
-            BundleError: ORT refuses a graph.
+            BackendError: it cannot be had here.
+            BundleError: a graph cannot be run.
         """
         self.bundle = bundle
-        self._stepper = Stepper(bundle, threads, row_budget=1)
+        self._stepper = Stepper(bundle, threads, row_budget=1, backend=backend)
         self._clock = clock
         self._pace = Pace(bundle.architecture.max_positions)
 

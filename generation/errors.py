@@ -1,6 +1,7 @@
 """Errors of this package.
 
 GenerationError
+├── BackendError      what was asked to run the graphs cannot do so here
 ├── BundleError       a bundle that must not be served: incomplete, altered, or of another schema
 ├── ConstraintError   a constraint that cannot be made: its file, or a tokenizer that it cannot be held to
 ├── OptionsError      generation options that contradict themselves or the model (also a ValueError)
@@ -14,6 +15,10 @@ from __future__ import annotations
 
 class GenerationError(Exception):
     """Base of every error that this package raises."""
+
+
+class BackendError(GenerationError):
+    """The backend that was asked for cannot run this bundle on this machine; the message names why, and the mend."""
 
 
 class BundleError(GenerationError):

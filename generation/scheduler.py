@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from generation.backend import Backend
 from generation.bundle import Bundle
 from generation.inbox import Inbox, Request
 from generation.logits_processors import LogitsProcessor
@@ -33,6 +34,7 @@ class Scheduler:
         row_budget: int = 64,
         observer: SchedulerObserver | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        backend: Backend = "auto",
     ) -> None:
         """Start the thread; return when it has loaded the graphs and is warm.
 
@@ -45,13 +47,16 @@ class Scheduler:
             row_budget: beams that are open at once, over all requests. More wait.
             observer: told of what happens, in the loop's thread.
             clock: what deadlines are instants of, in seconds.
+            backend: what runs the graphs.
 
         Raises:
-            BundleError: ORT refuses a graph.
+            BackendError: it cannot be had here.
+            BundleError: a graph cannot be run.
         """
         self.bundle = bundle
         self._threads = threads
         self._row_budget = row_budget
+        self._backend: Backend = backend
         self._clock = clock
         self._watch = Watch(observer)
         self._pace = Pace(bundle.architecture.max_positions)
@@ -168,7 +173,7 @@ class Scheduler:
 
     def _run(self, built: Future[Loop]) -> None:
         try:
-            stepper = Stepper(self.bundle, self._threads, self._row_budget)
+            stepper = Stepper(self.bundle, self._threads, self._row_budget, self._backend)
             loop = Loop(stepper, self._inbox, self._watch, self._pace, self._clock)
             loop.warm_up()
         except BaseException as error:

@@ -93,7 +93,7 @@ def open_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSessio
         ) from error
 
 
-class EncoderSession:
+class OnnxEncoderSession:
     """The encoder graph: one source in, its cross-attention keys and values out."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
@@ -106,7 +106,7 @@ class EncoderSession:
         return values
 
 
-class DecoderSession:
+class OnnxDecoderSession:
     """The decoder-step graph. It holds no state: what it reads and writes is memory that the caller owns."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:

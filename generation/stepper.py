@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from generation.backend import Backend, open_sessions
 from generation.beam import WHOLE_QUERY_LOGPROB, BeamSearch
 from generation.bundle import Bundle
 from generation.candidates import Candidates, are_few, drop_forbidden, from_logprobs, need_logprobs
@@ -21,7 +22,6 @@ from generation.huge_pages import WORTHWHILE, use_huge_pages
 from generation.lane import END, REJECT, Lane, LaneShape
 from generation.logits_processors import Constraints, LogitsProcessor, Restriction, forbids, from_options, predicate
 from generation.options import GenerationOptions
-from generation.session import DecoderSession, EncoderSession
 from generation.tuning import requests_together
 
 POSITIONS_STEP = 4  # room in a cache is given in multiples of this, so that like options share a lane
@@ -50,21 +50,22 @@ class Progress:
 class Stepper:
     """Owns the two sessions and the lanes."""
 
-    def __init__(self, bundle: Bundle, threads: int, row_budget: int) -> None:
+    def __init__(self, bundle: Bundle, threads: int, row_budget: int, backend: Backend = "auto") -> None:
         """Load the graphs.
 
         Args:
             bundle: what to run.
             threads: ORT's intra-op threads.
             row_budget: beams of all requests together; a lane has room for as many requests as that makes, but one.
+            backend: what runs the graphs.
 
         Raises:
-            BundleError: ORT refuses a graph.
+            BackendError: it cannot be had here.
+            BundleError: a graph cannot be run.
         """
         self.bundle = bundle
         self.row_budget = row_budget
-        self._encoder = EncoderSession(bundle, threads)
-        self._decoder = DecoderSession(bundle, threads)
+        self._encoder, self._decoder = open_sessions(bundle, threads, backend)
         self._lanes: dict[LaneShape, Lane] = {}
         self._residents: dict[Lane, list[Progress]] = {}
         if bundle.graph_bytes >= WORTHWHILE:

@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 
+from generation.backend import DecoderSession
 from generation.bundle import Architecture
 from generation.lane import Lane, LaneShape
-from generation.session import DecoderSession
 
 COUNTS = (1, 2, 4, 8, 16, 32)
 REPEATS = 5

@@ -37,6 +37,7 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
         scheduler: by default the bundle's own engine.
 
     Raises:
+        BackendError: the backend that is wanted cannot run it here.
         BundleError: the bundle must not be served.
         ConfigurationError: rules, terms, constraints or the event sink cannot be used.
     """

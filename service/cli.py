@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from generation.errors import BundleError
+from generation.errors import BackendError, BundleError
 from service.errors import RulesError, ServiceError
 from service.settings import load_settings
 
@@ -58,7 +58,7 @@ def serve(
         )  # fmt: skip
         configure_logging(settings.log_level)
         started = run(create_app(settings), settings)
-    except (BundleError, ServiceError) as error:
+    except (BackendError, BundleError, ServiceError) as error:
         _cannot_start(str(error))
     if not started:
         sys.exit(CANNOT_START)

@@ -15,6 +15,7 @@ from evidence.errors import EvidenceError
 from evidence.render import Renderer
 from evidence.safety import ProhibitedTerms, load_terms
 from feature_store import Store
+from generation.backend import choose_backend
 from generation.bundle import load_bundle
 from generation.errors import OptionsError
 from generation.scheduler import Scheduler
@@ -50,11 +51,13 @@ class Runtime:
             scheduler: by default the bundle's own engine; the runtime closes it.
 
         Raises:
+            BackendError: the backend that is wanted cannot run it here.
             BundleError: the bundle must not be served.
             ConfigurationError: rules, terms, constraints or the event sink cannot be used.
         """
         self.settings = settings
         self.bundle = load_bundle(settings.bundle)
+        self._threads = settings.intra_op_threads or available_cores()
         self.rules = load_rules(settings.rules) if settings.rules else Rules()
         terms = _read_terms(settings)
         self._terms = ProhibitedTerms(terms)
@@ -191,6 +194,7 @@ class Runtime:
             "service_version": metadata.version("onebar"),
             "model_version": self.bundle.model_version,
             "precision": self.bundle.precision,
+            "backend": choose_backend(self.bundle, self._threads, self.settings.backend),
             "embedding_version": EMBEDDING_VERSION,
             "rules_version": self.rules.version,
             "prohibited_terms": len(self._terms),
@@ -217,8 +221,7 @@ class Runtime:
         return self.runner.expected_seconds(source_tokens) + ahead * self._engine.turn_seconds
 
     def _build_scheduler(self) -> Scheduler:
-        threads = self.settings.intra_op_threads or available_cores()
-        scheduler = Scheduler(self.bundle, threads, observer=self._engine)
+        scheduler = Scheduler(self.bundle, self._threads, observer=self._engine, backend=self.settings.backend)
         try:
             scheduler.check_options(self.constraints.options)
         except OptionsError as error:

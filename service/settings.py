@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     intra_op_threads: int = Field(
         default=1, ge=0, le=64, description="Threads of ONNX Runtime; 0 takes the cgroup's cores."
     )
+    backend: Literal["auto", "native", "onnxruntime"] = Field(
+        default="auto", description="What runs the model: the project's own kernels where they can, or ONNX Runtime."
+    )
     explain_enabled: bool = True
     drain_seconds: float = Field(default=1.0, ge=0, description="How long /readyz answers 503 before the port closes.")
     shutdown_seconds: int = Field(default=15, ge=1, description="How long requests in flight may take after that.")

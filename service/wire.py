@@ -243,6 +243,7 @@ class VersionResponse(BaseModel):
     service_version: str
     model_version: str
     precision: str
+    backend: str
     embedding_version: str
     rules_version: str | None
     prohibited_terms: int

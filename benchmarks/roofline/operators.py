@@ -39,13 +39,13 @@ def operator_milliseconds(
     with tempfile.TemporaryDirectory() as scratch:
         alone, together = Path(scratch) / "alone", Path(scratch) / "together"
         with _profiled(alone):
-            engine = Engine(bundle)
+            engine = Engine(bundle, backend="onnxruntime")
             for source in sources:
                 engine.generate(source, options)
             del engine
             gc.collect()  # a profile is written when its session goes
         with _profiled(together):
-            scheduler = Scheduler(bundle)
+            scheduler = Scheduler(bundle, backend="onnxruntime")
             many = [scheduler.submit_future(source, options) for source in list(sources) * QUEUED]
             for future in many:
                 future.result()

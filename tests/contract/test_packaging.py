@@ -23,7 +23,7 @@ def copied() -> set[str]:
 
 def test_the_build_needs_no_registry_but_that_of_its_base_image() -> None:
     assert not re.search(r"^#\s*syntax", DOCKERFILE, re.MULTILINE | re.IGNORECASE)
-    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"python:3.11-slim", "build"}
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"python:3.11", "python:3.11-slim", "build"}
 
 
 def test_the_image_has_the_serving_closure_and_nothing_else() -> None:

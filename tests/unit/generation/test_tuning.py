@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from generation import tuning
+from generation.backend import open_sessions
 from generation.bundle import load_bundle
 from generation.engine import Engine
 from generation.lane import LaneShape
 from generation.scheduler import Scheduler
-from generation.session import DecoderSession
 
 SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2]
 
@@ -21,14 +21,15 @@ def test_the_number_that_takes_least_for_each_is_chosen(
     each = dict(zip((1, 2, 4, 8, 16), microseconds, strict=True))
     monkeypatch.setattr(tuning, "_step_seconds", lambda *given: given[-1] * each[given[-1]] * 1e-6)
     bundle = load_bundle(bundle_path)
-    session = DecoderSession(bundle, 1)
+    _, session = open_sessions(bundle, 1, "auto")
     assert tuning.requests_together(session, bundle.architecture, LaneShape(8, 12, 96), most=20) == best
 
 
 def test_every_number_can_be_measured(bundle_path: Path) -> None:
     bundle = load_bundle(bundle_path)
     shape = LaneShape(num_beams=8, positions=12, source_tokens=96)
-    assert tuning.requests_together(DecoderSession(bundle, 1), bundle.architecture, shape, most=5) in (1, 2, 4)
+    _, session = open_sessions(bundle, 1, "auto")
+    assert tuning.requests_together(session, bundle.architecture, shape, most=5) in (1, 2, 4)
 
 
 @pytest.mark.parametrize("together", [1, 2, 3, 5])

@@ -1,0 +1,86 @@
+"""What runs the two graphs of a bundle: the kernels of `generation.native`, or ONNX Runtime.
+
+    native       int8 bundles, CPUs with AVX-512 VNNI, one thread; compiled when the project is installed
+    onnxruntime  everything else
+
+Both do the same arithmetic on the same weights; floats may differ in their last bits (docs/adr/0024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generation.bundle import Bundle
+from generation.errors import BackendError
+from generation.native.library import load, missing
+from generation.native.sessions import NativeDecoderSession, NativeEncoderSession
+from generation.session import OnnxDecoderSession, OnnxEncoderSession
+
+Backend = Literal["auto", "native", "onnxruntime"]
+
+
+class EncoderSession(Protocol):
+    """The encoder: one source in, its cross-attention keys and values out."""
+
+    def run(self, source_ids: Sequence[int]) -> list[NDArray[np.float32]]:
+        """Encode one source of S tokens; return the cross keys and values [1, heads, S, head_dim] of each layer."""
+
+
+class DecoderSession(Protocol):
+    """The decoder's step. It holds no state: what it reads and writes is memory that the caller owns."""
+
+    vocab_rows: int
+
+    def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
+        """Return a call that runs a step on these arrays, again and again, without passing anything.
+
+        Names are those of the decoder graph (model_export/decoder_graph.py). The arrays must be contiguous, and
+        `present` must be the memory of `past`: the cache is updated in place.
+        """
+
+
+def choose_backend(bundle: Bundle, threads: int, wanted: Backend = "auto") -> Backend:
+    """Return "native" or "onnxruntime". By itself it takes the kernels wherever they can run.
+
+    Args:
+        bundle: what is to be run.
+        threads: that may compute for one step. More than one is ONNX Runtime's to use.
+        wanted: "auto", or the one to take.
+
+    Raises:
+        BackendError: "native" is wanted and cannot be had here.
+    """
+    if wanted == "onnxruntime":
+        return wanted
+    lacking = missing()
+    if bundle.precision != "int8":
+        lacking = f"they run int8 bundles, and this one is {bundle.precision}"
+    elif threads != 1:
+        lacking = f"they run on one thread, and {threads} were asked for"
+    if not lacking:
+        return "native"
+    if wanted == "native":
+        raise BackendError(f"the native kernels cannot be used: {lacking}; choose the backend auto or onnxruntime")
+    return "onnxruntime"
+
+
+def open_sessions(bundle: Bundle, threads: int, backend: Backend) -> tuple[EncoderSession, DecoderSession]:
+    """Load both graphs.
+
+    Args:
+        bundle: what to run.
+        threads: ONNX Runtime's intra-op threads.
+        backend: as `choose_backend` takes it.
+
+    Raises:
+        BackendError: "native" is wanted and cannot be had here.
+        BundleError: a graph cannot be run.
+    """
+    if choose_backend(bundle, threads, backend) == "native":
+        library = load()
+        return NativeEncoderSession(library, bundle), NativeDecoderSession(library, bundle)
+    return OnnxEncoderSession(bundle, threads), OnnxDecoderSession(bundle, threads)

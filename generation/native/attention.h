@@ -1,0 +1,90 @@
+/* Attention of a block of queries over the keys and values of one head. */
+#ifndef ONEBAR_ATTENTION_H
+#define ONEBAR_ATTENTION_H
+
+#include "product.h"
+
+#define MOST_QUERIES 8
+
+INLINE void transpose16(__m512 r[16]) {
+    __m512 t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+        r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+        r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+        r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+    }
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+        r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
+        r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+/* keys [count, stride] of `dim` floats each -> by_dim [dim, room], zeros past count; room is count up to a multiple of 16. */
+static void transpose_keys(const float* keys, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t dim, float* by_dim, ptrdiff_t room) {
+    for (ptrdiff_t first = 0; first < count; first += 16) {
+        for (ptrdiff_t d = 0; d < dim; d += LANES) {
+            const __mmask16 lanes = first_lanes(dim - d);
+            __m512 block[16];
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++)
+                block[i] = first + i < count ? _mm512_maskz_loadu_ps(lanes, keys + (first + i) * stride + d) : _mm512_setzero_ps();
+            transpose16(block);
+            const int rows = dim - d < 16 ? (int)(dim - d) : 16;
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++)
+                if (i < rows) _mm512_storeu_ps(by_dim + (d + i) * room + first, block[i]);
+        }
+    }
+}
+
+/* context [queries, context_stride] = softmax(queries . keys / sqrt(dim)) . values, of one head.
+
+   by_dim: keys as transpose_keys leaves them. weights: memory for MOST_QUERIES * room floats. */
+static void attend(const float* queries, ptrdiff_t query_stride, ptrdiff_t query_count, const float* by_dim, ptrdiff_t room,
+                   const float* values, ptrdiff_t value_stride, ptrdiff_t key_count, ptrdiff_t dim, float* weights, float* context,
+                   ptrdiff_t context_stride) {
+    const float scale = 1.0f / sqrtf((float)dim);
+    for (ptrdiff_t first = 0; first < query_count; first += MOST_QUERIES) {
+        const ptrdiff_t rows = query_count - first < MOST_QUERIES ? query_count - first : MOST_QUERIES;
+        float_product(rows, queries + first * query_stride, query_stride, by_dim, room, dim, room, weights, room);
+        for (ptrdiff_t r = 0; r < rows; r++) softmax_row(weights + r * room, key_count, room, scale);
+        float_product(rows, weights, room, values, value_stride, key_count, dim, context + first * context_stride, context_stride);
+    }
+}
+
+/* Attention of one query over the keys whose numbers are listed, for few keys that lie apart. weights: memory for `count` up to a multiple of 16. */
+static void attend_to_some(const float* query, const float* keys, const float* values, const int32_t* listed, ptrdiff_t count, ptrdiff_t dim,
+                           float* weights, float* context) {
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const float* key = keys + listed[i] * dim;
+        __m512 sum = _mm512_setzero_ps();
+        for (ptrdiff_t d = 0; d < dim; d += LANES) {
+            const __mmask16 lanes = first_lanes(dim - d);
+            sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, query + d), _mm512_maskz_loadu_ps(lanes, key + d), sum);
+        }
+        weights[i] = _mm512_reduce_add_ps(sum);
+    }
+    softmax_row(weights, count, (count + LANES - 1) / LANES * LANES, 1.0f / sqrtf((float)dim));
+    for (ptrdiff_t d = 0; d < dim; d += LANES) {
+        const __mmask16 lanes = first_lanes(dim - d);
+        __m512 sum = _mm512_setzero_ps();
+        for (ptrdiff_t i = 0; i < count; i++)
+            sum = _mm512_fmadd_ps(_mm512_set1_ps(weights[i]), _mm512_maskz_loadu_ps(lanes, values + listed[i] * dim + d), sum);
+        _mm512_mask_storeu_ps(context + d, lanes, sum);
+    }
+}
+
+#endif

@@ -1,0 +1,26 @@
+"""The compiled part of the project: the native kernels. Everything else is in pyproject.toml.
+
+Where they cannot be compiled (another processor, no compiler) the installation goes on without them, and ONNX Runtime
+does their work (docs/adr/0024).
+"""
+
+from __future__ import annotations
+
+import platform
+
+from setuptools import Extension, setup
+
+FOLDER = "generation/native"
+INSTRUCTIONS = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma"]
+
+kernels = Extension(
+    "generation.native._kernels",
+    sources=[f"{FOLDER}/kernels.c"],
+    depends=[f"{FOLDER}/{name}.h" for name in ("attention", "model", "product", "rows", "search")],
+    extra_compile_args=["-O3", "-g0", "-std=gnu11", "-fvisibility=hidden", "-fno-math-errno", *INSTRUCTIONS],
+    libraries=["m"],
+    optional=True,
+)
+x86 = platform.machine().lower() in ("x86_64", "amd64")
+
+setup(ext_modules=[kernels] if x86 else [])

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from generation import backend
+from generation.backend import choose_backend
+from generation.bundle import Bundle, load_bundle
+from generation.engine import Engine
+from generation.errors import BackendError
+from generation.native.library import NEEDED_FLAGS, cpu_flags, missing
+
+SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2]
+
+
+@pytest.fixture
+def bundle(bundle_path: Path) -> Bundle:
+    return load_bundle(bundle_path)
+
+
+@pytest.fixture
+def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "missing", lambda: "")
+
+
+@pytest.mark.usefixtures("with_kernels")
+def test_the_kernels_are_taken_where_they_can_run(bundle: Bundle) -> None:
+    int8, fp32 = replace(bundle, precision="int8"), replace(bundle, precision="fp32")
+    assert choose_backend(int8, threads=1) == "native"
+    assert choose_backend(int8, threads=2) == "onnxruntime"
+    assert choose_backend(fp32, threads=1) == "onnxruntime"
+    assert choose_backend(int8, threads=1, wanted="onnxruntime") == "onnxruntime"
+
+
+@pytest.mark.usefixtures("with_kernels")
+@pytest.mark.parametrize(("precision", "threads", "reason"), [("fp32", 1, "is fp32"), ("int8", 2, "2 were asked for")])
+def test_asking_for_kernels_that_cannot_run_is_refused_with_the_reason(
+    bundle: Bundle, precision: str, threads: int, reason: str
+) -> None:
+    with pytest.raises(BackendError, match=f"{reason}; choose the backend auto or onnxruntime"):
+        choose_backend(replace(bundle, precision=precision), threads, wanted="native")
+
+
+def test_without_kernels_onnx_runtime_does_their_work(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "missing", lambda: "they were not compiled")
+    assert choose_backend(replace(bundle, precision="int8"), threads=1) == "onnxruntime"
+    assert Engine(bundle).generate(SOURCE).hypotheses
+    with pytest.raises(BackendError, match="they were not compiled"):
+        Engine(replace(bundle, precision="int8"), backend="native")
+
+
+def test_what_a_cpu_can_do_is_read_from_linux(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n\nflags\t\t: none\n")
+    assert cpu_flags(tmp_path / "cpuinfo") == {"fpu", "avx2", "avx512f"}
+    assert cpu_flags(tmp_path / "nothing") == frozenset()
+
+
+def test_kernels_are_missing_on_a_cpu_without_their_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generation.native.library._origin", lambda: "somewhere")
+    monkeypatch.setattr("generation.native.library.cpu_flags", lambda: NEEDED_FLAGS - {"avx512_vnni"})
+    assert missing() == "this CPU lacks avx512_vnni"
