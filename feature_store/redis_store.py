@@ -33,11 +33,10 @@ from feature_store.records import (
 from feature_store.redis_transport import Command, Transport, make_transport
 from feature_store.redis_urls import explain, parse_redis_url
 from feature_store.settings import StoreSettings
+from feature_store.turns import see_what_has_arrived
 
 logger = logging.getLogger(__name__)
 
-_LOOKS = 3
-"""Rounds of the event loop from a reply in the socket to the task that waits for it."""
 _PHOTO, _USER, _SHOWN = "photo", "user", "shown"
 _UNREADABLE = {_PHOTO: PHOTO_FIELD_UNREADABLE, _USER: USER_UNREADABLE, _SHOWN: SHOWN_UNREADABLE}
 
@@ -115,11 +114,8 @@ class RedisStore:
             return replies, degraded
         # Waiting does not cancel: a late exchange ends by itself and its connection stays usable.
         done, late = await asyncio.wait(nodes, timeout=wait)
-        # A busy event loop sees that time is up before it sees what has long arrived: let it look.
-        for _ in range(_LOOKS):
-            if not late:
-                break
-            await asyncio.sleep(0)
+        if late:
+            await see_what_has_arrived()
             arrived = {task for task in late if task.done()}
             done, late = done | arrived, late - arrived
         for task in late:
