@@ -27,7 +27,10 @@ class EncoderSession(Protocol):
     """The encoder: one source in, its cross-attention keys and values out."""
 
     def run(self, source_ids: Sequence[int]) -> list[NDArray[np.float32]]:
-        """Encode one source of S tokens; return the cross keys and values [1, heads, S, head_dim] of each layer."""
+        """Encode one source of S tokens; return the cross keys and values [1, heads, S, head_dim] of each layer.
+
+        They may be overwritten by the next call.
+        """
 
 
 class DecoderSession(Protocol):

@@ -59,9 +59,10 @@ static void attend(const float* queries, ptrdiff_t query_stride, ptrdiff_t query
     const float scale = 1.0f / sqrtf((float)dim);
     for (ptrdiff_t first = 0; first < query_count; first += MOST_QUERIES) {
         const ptrdiff_t rows = query_count - first < MOST_QUERIES ? query_count - first : MOST_QUERIES;
-        float_product(rows, queries + first * query_stride, query_stride, by_dim, room, dim, room, weights, room);
-        for (ptrdiff_t r = 0; r < rows; r++) softmax_row(weights + r * room, key_count, room, scale);
-        float_product(rows, weights, room, values, value_stride, key_count, dim, context + first * context_stride, context_stride);
+        float factors[MOST_QUERIES] = {1, 1, 1, 1, 1, 1, 1, 1};
+        float_product(rows, queries + first * query_stride, query_stride, by_dim, room, dim, room, factors, weights, room);
+        for (ptrdiff_t r = 0; r < rows; r++) factors[r] = exp_row(weights + r * room, key_count, room, scale);
+        float_product(rows, weights, room, values, value_stride, key_count, dim, factors, context + first * context_stride, context_stride);
     }
 }
 
@@ -77,13 +78,13 @@ static void attend_to_some(const float* query, const float* keys, const float* v
         }
         weights[i] = _mm512_reduce_add_ps(sum);
     }
-    softmax_row(weights, count, (count + LANES - 1) / LANES * LANES, 1.0f / sqrtf((float)dim));
+    const __m512 factor = _mm512_set1_ps(exp_row(weights, count, (count + LANES - 1) / LANES * LANES, 1.0f / sqrtf((float)dim)));
     for (ptrdiff_t d = 0; d < dim; d += LANES) {
         const __mmask16 lanes = first_lanes(dim - d);
         __m512 sum = _mm512_setzero_ps();
         for (ptrdiff_t i = 0; i < count; i++)
             sum = _mm512_fmadd_ps(_mm512_set1_ps(weights[i]), _mm512_maskz_loadu_ps(lanes, values + listed[i] * dim + d), sum);
-        _mm512_mask_storeu_ps(context + d, lanes, sum);
+        _mm512_mask_storeu_ps(context + d, lanes, _mm512_mul_ps(sum, factor));
     }
 }
 

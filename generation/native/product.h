@@ -103,9 +103,9 @@ static void product(const uint8_t* x, ptrdiff_t stride, ptrdiff_t rows, const Li
     }
 }
 
-/* Up to eight rows of c [rows, n] = a [rows, k] by b [k, n] in floats, by two registers of columns. */
+/* Up to eight rows of c [rows, n] = factor of each row * a [rows, k] by b [k, n] in floats, by two registers of columns. */
 INLINE void float_block(const int rows, const float* a, ptrdiff_t a_stride, const float* b, ptrdiff_t b_stride, ptrdiff_t k, ptrdiff_t n,
-                        float* c, ptrdiff_t c_stride) {
+                        const float* factors, float* c, ptrdiff_t c_stride) {
     for (ptrdiff_t column = 0; column < n; column += 2 * LANES) {
         const __mmask16 lanes0 = first_lanes(n - column);
         const __mmask16 lanes1 = n - column > LANES ? first_lanes(n - column - LANES) : 0;
@@ -124,18 +124,19 @@ INLINE void float_block(const int rows, const float* a, ptrdiff_t a_stride, cons
         }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            _mm512_mask_storeu_ps(c + r * c_stride + column, lanes0, sums[r][0]);
-            _mm512_mask_storeu_ps(c + r * c_stride + column + LANES, lanes1, sums[r][1]);
+            const __m512 factor = _mm512_set1_ps(factors[r]);
+            _mm512_mask_storeu_ps(c + r * c_stride + column, lanes0, _mm512_mul_ps(sums[r][0], factor));
+            _mm512_mask_storeu_ps(c + r * c_stride + column + LANES, lanes1, _mm512_mul_ps(sums[r][1], factor));
         }
     }
 }
 
 static void float_product(ptrdiff_t rows, const float* a, ptrdiff_t a_stride, const float* b, ptrdiff_t b_stride, ptrdiff_t k, ptrdiff_t n,
-                          float* c, ptrdiff_t c_stride) {
+                          const float* factors, float* c, ptrdiff_t c_stride) {
     switch (rows) {
-#define CASE(count)                                                            \
-    case count:                                                                \
-        float_block(count, a, a_stride, b, b_stride, k, n, c, c_stride); \
+#define CASE(count)                                                                 \
+    case count:                                                                     \
+        float_block(count, a, a_stride, b, b_stride, k, n, factors, c, c_stride); \
         break;
         CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
 #undef CASE

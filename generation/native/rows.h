@@ -99,8 +99,10 @@ static void normalize_row(const float* from, float* to, ptrdiff_t n, const float
     }
 }
 
-/* Soft-max of n floats in place, after multiplying them by `scale`; `room` floats, a multiple of 16, are written, zeros past n. */
-static void softmax_row(float* row, ptrdiff_t n, ptrdiff_t room, float scale) {
+/* n floats become exp(scale * (x - largest)), in place; `room` floats, a multiple of 16, are written, zeros past n.
+
+   Returns one over their sum: who multiplies by it has the soft-max. */
+static float exp_row(float* row, ptrdiff_t n, ptrdiff_t room, float scale) {
     const __m512 none = _mm512_set1_ps(-INFINITY);
     __m512 most = none, sum = _mm512_setzero_ps();
     for (ptrdiff_t i = 0; i < n; i += LANES) most = _mm512_max_ps(most, _mm512_mask_loadu_ps(none, first_lanes(n - i), row + i));
@@ -113,8 +115,7 @@ static void softmax_row(float* row, ptrdiff_t n, ptrdiff_t room, float scale) {
         sum = _mm512_add_ps(sum, e);
         _mm512_storeu_ps(row + i, e);
     }
-    const __m512 inverse = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(sum));
-    for (ptrdiff_t i = 0; i < room; i += LANES) _mm512_storeu_ps(row + i, _mm512_mul_ps(_mm512_loadu_ps(row + i), inverse));
+    return 1.0f / _mm512_reduce_add_ps(sum);
 }
 
 #endif

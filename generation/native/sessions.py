@@ -24,14 +24,19 @@ class NativeEncoderSession:
         self._sizes = bundle.architecture
         self._model, self._memory = pack_encoder(library, bundle)
         self._scratch = np.empty(0, np.uint8)
+        longest = bundle.architecture.max_positions * bundle.architecture.d_model
+        self._values = np.empty((2 * bundle.architecture.decoder_layers, longest), np.float32)
 
     def run(self, source_ids: Sequence[int]) -> list[FloatArray]:
-        """Encode one source of S tokens; return the cross keys and values [1, heads, S, head_dim] of each layer."""
+        """Encode one source of S tokens; return the cross keys and values [1, heads, S, head_dim] of each layer.
+
+        They are overwritten by the next call.
+        """
         sizes, length = self._sizes, len(source_ids)
         needed = self._library.onebar_encode_scratch(self._model, length)
         self._scratch = large_enough(self._scratch, needed)
         shape = (1, sizes.attention_heads, length, sizes.head_dim)
-        values = [np.empty(shape, np.float32) for _ in range(2 * sizes.decoder_layers)]
+        values = [memory[: length * sizes.d_model].reshape(shape) for memory in self._values]
         ids = np.array(source_ids, np.int64)
         self._library.onebar_encode(self._model, ids.ctypes.data, length, pointers(values), self._scratch.ctypes.data)
         return values
