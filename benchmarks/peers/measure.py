@@ -134,6 +134,7 @@ def build(
         optimum_contender(models.optimum, options, specials),
         ctranslate2_contender(models.ctranslate2, options, specials, compute_type),
         engine_contender("OneBar fp32", Engine(bundles["fp32"]), options),
+        engine_contender("OneBar int8, ONNX Runtime", Engine(bundles["int8"], backend="onnxruntime"), options),
         engine_contender(ENGINE, Engine(bundles["int8"]), options),
     ]
     if in_flight:
