@@ -153,9 +153,8 @@ static size_t step(const Decoder* model, const Step* s, char* memory) {
     ptrdiff_t* counts = part(&scratch, sizeof(ptrdiff_t) * rows);
     float* by_dim = part(&scratch, sizeof(float) * up_to_lanes(dim) * room);
     float* weights = part(&scratch, sizeof(float) * MOST_QUERIES * (room > listed_room ? room : listed_room));
-    float* logits = part(&scratch, s->logprobs ? 0 : sizeof(float) * rows * vocabulary);
+    float* one_logits = part(&scratch, s->logprobs ? 0 : sizeof(float) * beams * vocabulary);
     if (!memory) return scratch.used;
-    if (s->logprobs) logits = s->logprobs;
 
     for (ptrdiff_t r = 0; r < rows; r++) {
         embed(&model->embedding, s->ids[r], s->positions[r / beams], width, x + r * width);
@@ -205,15 +204,16 @@ static size_t step(const Decoder* model, const Step* s, char* memory) {
         product(hidden, wide, rows, &layer->fc2, layer->fc2.input_step, layer->fc2.input_zero, &back);
         normalize(x, rows, width, &layer->final_norm);
     }
-    const Output to_logits = {.floats = logits, .floats_stride = vocabulary};
-    linear_of_rows(x, rows, &model->head, bytes, &to_logits);
-
+    /* One request's logits after the other's: they stay in the second-level cache until they are searched. */
     for (ptrdiff_t r = 0; r < s->requests; r++) {
+        float* logits = s->logprobs ? s->logprobs + r * beams * vocabulary : one_logits;
+        const Output to_logits = {.floats = logits, .floats_stride = vocabulary};
+        linear_of_rows(x + r * beams * width, beams, &model->head, bytes, &to_logits);
         Best best = {s->candidates, 0, s->sums + r * s->candidates, s->tokens + r * s->candidates, s->chosen_beams + r * s->candidates};
         int failed = 0;
         for (ptrdiff_t b = 0; b < beams; b++) {
             const ptrdiff_t row = r * beams + b;
-            float* of_row = logits + row * vocabulary;
+            float* of_row = logits + b * vocabulary;
             const float total = log_sum_exp(of_row, vocabulary);
             failed |= isnan(total);
             for (int w = 0; w < 2; w++) s->watched_logprobs[2 * row + w] = of_row[model->watched[w]] - total;
