@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from service import wire
 from service.asgi import Envelope
+from service.docs_page import build_docs_router
 from service.errors import RequestRefused
 from service.routes import build_router, json_response, refused
 from service.runner import GenerationScheduler
@@ -53,7 +54,7 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
 
     app = FastAPI(
         title="OneBar", description=_DESCRIPTION, version=runtime.version()["service_version"], lifespan=lifespan,
-        redoc_url=None, redirect_slashes=False,
+        docs_url=None, redoc_url=None, redirect_slashes=False,
         # FastAPI would send spans, metrics and logs to any OpenTelemetry provider that a library sets up in this
         # process, and with FASTAPI_OTEL_AUTO_CONFIGURE=true to one of its own. Nothing leaves unasked.
         telemetry={
@@ -62,6 +63,7 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     )  # fmt: skip
     app.state.runtime = runtime
     app.include_router(build_router(runtime))
+    app.include_router(build_docs_router())
     app.add_middleware(Envelope, count=runtime.count_response)
 
     @app.exception_handler(RequestRefused)

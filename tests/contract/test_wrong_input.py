@@ -221,7 +221,13 @@ async def test_the_other_endpoints_hold_to_their_models(client):
         response = await client.get(path)
         assert response.status_code == 200
         model.model_validate_json(response.content, strict=True, extra="forbid")
-    assert (await client.get("/docs")).status_code == 200
+    page = await client.get("/docs")
+    assert page.status_code == 200
+    assert "://" not in page.text, "the page needs another host"
+    for file, media_type in (("swagger-ui-bundle.js", "text/javascript"), ("swagger-ui.css", "text/css")):
+        response = await client.get(f"/docs/{file}")
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith(media_type)
     metrics = await client.get("/metrics")
     assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'onebar_stage_duration_seconds_bucket{le="0.025",stage="decode"}' in metrics.text
