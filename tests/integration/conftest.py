@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.redis_servers import RedisClusterOfThree, RedisServer
+from tests.integration.redis_servers import RedisClusterOfThree, RedisServer, tls_options
 
 
 def _require(program: str) -> None:
@@ -50,10 +50,9 @@ def secure_redis_server(tmp_path: Path, certificate: tuple[Path, Path]) -> Itera
     """A running Redis that speaks TLS only and wants a password."""
     _require("redis-server")
     path, key = certificate
-    tls = ("--tls-cert-file", str(path), "--tls-key-file", str(key), "--tls-auth-clients", "no")
     server = RedisServer(
         tmp_path,
-        *tls,
+        *tls_options(path, key),
         "--requirepass",
         "s3cret/%",
         scheme="rediss",
@@ -71,6 +70,36 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClu
     _require("redis-server")
     _require("redis-cli")
     cluster = RedisClusterOfThree(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "TLS"])
+def cluster_with_replicas(
+    tmp_path: Path, certificate: tuple[Path, Path], request: pytest.FixtureRequest
+) -> Iterator[RedisClusterOfThree]:
+    """A running Redis Cluster whose masters have a replica each; for one test, which may kill some."""
+    _require("redis-server")
+    _require("redis-cli")
+    cluster = RedisClusterOfThree(tmp_path, with_replicas=True, certificate=certificate if request.param else None)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def secure_redis_cluster(
+    tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]
+) -> Iterator[RedisClusterOfThree]:
+    """A running Redis Cluster that speaks TLS only, within itself, too."""
+    _require("redis-server")
+    _require("redis-cli")
+    cluster = RedisClusterOfThree(tmp_path_factory.mktemp("secure-cluster"), certificate=certificate)
     try:
         cluster.start()
         yield cluster

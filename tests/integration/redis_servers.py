@@ -107,31 +107,65 @@ class RedisServer:
         self.start()
 
 
+def tls_options(certificate: Path, key: Path) -> tuple[str, ...]:
+    """Options of a server that speaks TLS only, with a certificate that is its own authority."""
+    return ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate),
+            "--tls-auth-clients", "no")  # fmt: skip
+
+
 class RedisClusterOfThree:
-    """Three masters, without replicas, that share the slots.
+    """Three masters that share the slots, without replicas or with one each.
 
     Attributes:
         url: of one of them, for `open_store`.
-        servers: the three.
+        servers: the three that begin as masters.
+        replicas: of them; which one is whose, the cluster decides.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.servers: list[RedisServer] = []
-        for index in range(3):
+    def __init__(
+        self, folder: Path, *, with_replicas: bool = False, certificate: tuple[Path, Path] | None = None
+    ) -> None:
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000" if with_replicas else "2000"]
+        options += ["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"]
+        options += ["--cluster-require-full-coverage", "no"]  # as FORMAT.md advises
+        scheme, query = "redis", ""
+        self._cli = ["redis-cli"]
+        if certificate is not None:
+            options += [*tls_options(*certificate), "--tls-cluster", "yes", "--tls-replication", "yes"]
+            scheme, query = "rediss", f"?ssl_ca_certs={certificate[0]}"
+            self._cli += ["--tls", "--cacert", str(certificate[0])]
+        self._all: list[RedisServer] = []
+        for index in range(6 if with_replicas else 3):
             place = folder / str(index)
             place.mkdir()
-            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-            self.servers.append(RedisServer(place, *options))
-        self.url = f"redis+cluster://127.0.0.1:{self.servers[0].port}"
+            self._all.append(RedisServer(place, *options, scheme=scheme, query=query))
+        self.servers, self.replicas = self._all[:3], self._all[3:]
+        self.url = f"{scheme}+cluster://127.0.0.1:{self.servers[0].port}{query}"
 
     def start(self) -> None:
-        """Start them, and wait until each of them calls the cluster whole."""
-        for server in self.servers:
+        """Start them, and wait until each of them calls the cluster whole and each replica has its master's data."""
+        for server in self._all:
             server.start()
-        addresses = [f"127.0.0.1:{server.port}" for server in self.servers]
-        command = ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"]
+        addresses = [f"127.0.0.1:{server.port}" for server in self._all]
+        command = [*self._cli, "--cluster", "create", *addresses, "--cluster-yes"]
+        if self.replicas:
+            command += ["--cluster-replicas", "1"]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
-        wait_until(lambda: all(self._is_whole(server) for server in self.servers), "a whole cluster", 30.0)
+        wait_until(lambda: all(self._is_whole(server) for server in self._all), "a whole cluster", 30.0)
+        wait_until(lambda: all(self._is_in_step(server) for server in self.replicas), "replication", 30.0)
+
+    @staticmethod
+    def _is_in_step(replica: RedisServer) -> bool:
+        with replica.client() as client:
+            return bool(client.info("replication").get("master_link_status") == "up")
+
+    def replica_of(self, master: RedisServer) -> RedisServer:
+        """Return the replica of a master."""
+        for replica in self.replicas:
+            with replica.client() as client:
+                if client.info("replication")["master_port"] == master.port:
+                    return replica
+        raise AssertionError("it has none")
 
     @staticmethod
     def _is_whole(server: RedisServer) -> bool:
@@ -140,14 +174,14 @@ class RedisClusterOfThree:
 
     def server_of(self, key: str) -> RedisServer:
         """Return the master that has a key."""
-        with self.servers[0].client() as client:
+        with next(server for server in self.servers if server.answers()).client() as client:
             slot = client.execute_command("CLUSTER", "KEYSLOT", key)
             for first, last, (_, port, *_), *_ in client.execute_command("CLUSTER", "SLOTS"):
                 if first <= slot <= last:
-                    return next(server for server in self.servers if server.port == port)
+                    return next(server for server in self._all if server.port == port)
         raise AssertionError(f"no master has slot {slot}")
 
     def stop(self) -> None:
-        """End all three."""
-        for server in self.servers:
+        """End all of them."""
+        for server in self._all:
             server.kill()

@@ -45,6 +45,12 @@ def apart(cluster: RedisClusterOfThree) -> tuple[str, str]:
     raise AssertionError("all keys are on one master")
 
 
+@pytest.fixture(params=["redis_cluster", "secure_redis_cluster"], ids=["plain", "TLS"])
+def any_cluster(request: pytest.FixtureRequest) -> RedisClusterOfThree:
+    cluster: RedisClusterOfThree = request.getfixturevalue(request.param)
+    return cluster
+
+
 async def is_whole(store: Store, photo: str, user: str) -> bool:
     found = await store.fetch(photo, user, want_shown=True)
     return found.photo is not None and found.user is not None and found.degraded == ()
@@ -56,10 +62,10 @@ async def eventually_whole(store: Store, photo: str, user: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_keys_of_one_request_may_lie_on_several_masters(redis_cluster: RedisClusterOfThree) -> None:
-    load(redis_cluster.url)
-    store = await open_store(redis_cluster.url, PATIENT)
-    assert len({redis_cluster.server_of(photo_key(photo)).port for photo in PHOTOS}) == 3
+async def test_keys_of_one_request_may_lie_on_several_masters(any_cluster: RedisClusterOfThree) -> None:
+    load(any_cluster.url)
+    store = await open_store(any_cluster.url, PATIENT)
+    assert len({any_cluster.server_of(photo_key(photo)).port for photo in PHOTOS}) == 3
     for photo, user in zip(PHOTOS, USERS, strict=True):
         assert await store.record_shown(user, [f"shown to {user}"])
         found = await store.fetch(photo, user, want_shown=True)
@@ -72,11 +78,11 @@ async def test_keys_of_one_request_may_lie_on_several_masters(redis_cluster: Red
 
 
 @pytest.mark.parametrize("freeze", [False, True], ids=["killed", "frozen"])
-async def test_a_lost_master_costs_its_own_keys_only(redis_cluster: RedisClusterOfThree, freeze: bool) -> None:
-    load(redis_cluster.url)
-    photo, user = apart(redis_cluster)
-    victim = redis_cluster.server_of(user_key(user))
-    store = await open_store(redis_cluster.url, IMPATIENT)
+async def test_a_lost_master_costs_its_own_keys_only(any_cluster: RedisClusterOfThree, freeze: bool) -> None:
+    load(any_cluster.url)
+    photo, user = apart(any_cluster)
+    victim = any_cluster.server_of(user_key(user))
+    store = await open_store(any_cluster.url, IMPATIENT)
     assert await is_whole(store, photo, user)
     if freeze:
         victim.pause()
@@ -97,7 +103,7 @@ async def test_a_lost_master_costs_its_own_keys_only(redis_cluster: RedisCluster
         else:
             victim.start()  # it knows its slots from its file of nodes; its data is gone
     async with asyncio.timeout(30):
-        while not await asyncio.to_thread(is_loaded, redis_cluster):
+        while not await asyncio.to_thread(is_loaded, any_cluster):
             await asyncio.sleep(0.05)
     await eventually_whole(store, photo, user)
     await store.close()
@@ -112,15 +118,15 @@ def is_loaded(cluster: RedisClusterOfThree) -> bool:
     return True
 
 
-async def test_a_slot_that_moves_is_followed(redis_cluster: RedisClusterOfThree) -> None:
-    load(redis_cluster.url)
-    photo, user = apart(redis_cluster)
-    store = await open_store(redis_cluster.url, PATIENT)
+async def test_a_slot_that_moves_is_followed(any_cluster: RedisClusterOfThree) -> None:
+    load(any_cluster.url)
+    photo, user = apart(any_cluster)
+    store = await open_store(any_cluster.url, PATIENT)
     assert await is_whole(store, photo, user)
-    source = redis_cluster.server_of(photo_key(photo))
-    target = next(server for server in redis_cluster.servers if server is not source)
-    move_slot(redis_cluster, photo_key(photo), source, target)
-    assert redis_cluster.server_of(photo_key(photo)) is target
+    source = any_cluster.server_of(photo_key(photo))
+    target = next(server for server in any_cluster.servers if server is not source)
+    move_slot(any_cluster, photo_key(photo), source, target)
+    assert any_cluster.server_of(photo_key(photo)) is target
     for _ in range(3):
         assert await is_whole(store, photo, user)
     await store.close()
@@ -154,6 +160,19 @@ async def test_the_permissions_that_the_format_lists_are_enough(redis_cluster: R
     assert await store.record_shown(user, ["q"])
     assert await store.ping() > 0
     await store.close()
+
+
+async def test_a_cluster_over_tls_whose_authority_is_not_named_is_explained(
+    secure_redis_cluster: RedisClusterOfThree,
+) -> None:
+    url = secure_redis_cluster.url.partition("?")[0]
+    store = await open_store(url, PATIENT)
+    assert (await store.fetch("p", "u")).degraded == ("feature_store_down",)
+    with pytest.raises(StoreUnavailable, match="name its authority in the URL"):
+        await store.ping()
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="name its authority in the URL"):
+        open_writer(url)
 
 
 async def test_a_cluster_that_is_down_at_start_degrades(stopped_redis_server: RedisServer) -> None:
