@@ -77,14 +77,14 @@ class Engine:
         stepper, pace, clock = self._stepper, self._pace, self._clock
         stepper.check(source_ids, options)
         started = clock()
-        if deadline is not None and started + pace.encode_seconds(len(source_ids)) >= deadline:
+        if deadline is not None and started + pace.encoding(len(source_ids)).cautious >= deadline:
             return Generation((), 0.0, 0, True, 0.0, 0.0)
         progress = stepper.begin(source_ids, options, processors)
         encoded = now = clock()
         pace.encoded(len(source_ids), encoded - started)
         search = progress.search
         try:
-            while not progress.over and not (deadline is not None and now + pace.step_seconds(1) >= deadline):
+            while not progress.over and not (deadline is not None and now + pace.stepping(1).cautious >= deadline):
                 before = now
                 stepper.step()
                 now = clock()

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from generation.engine import warm_up_sources
 from generation.errors import RequestFailed, SchedulerStopped
 from generation.inbox import Inbox, Request
+from generation.options import GenerationOptions
 from generation.pace import Pace
 from generation.results import Generation
 from generation.scheduler_stats import Outcome, Watch
@@ -28,7 +29,7 @@ WARM_UP_ROUNDS = 3
 
 
 class Loop:
-    """Moves all requests on, turn by turn. For one thread, but for `waiting` and `active`, which others may look at."""
+    """Moves all requests on, turn by turn. For one thread; `waiting`, `active` and `expected_seconds` are for any."""
 
     def __init__(self, stepper: Stepper, inbox: Inbox, watch: Watch, pace: Pace, clock: Callable[[], float]) -> None:
         """Begin with nothing to do.
@@ -47,6 +48,25 @@ class Loop:
         self._watch = watch
         self._pace = pace
         self._clock = clock
+
+    def expected_seconds(self, source_tokens: float, options: GenerationOptions, ahead: int) -> float:
+        """Return in how many seconds a request would be answered that comes after `ahead` others; seldom exceeded.
+
+        Everybody who is in or ahead has to be encoded, and then n of them share a step. Its own steps are counted in
+        full: those behind it will be there by then.
+        """
+        pace, limit = self._pace, options.max_new_tokens
+        active = tuple(self.active)
+        waiting = len(self._inbox) + len(self.waiting) + ahead
+        others = waiting + len(active)
+        together = min(others + 1, max(1, self.stepper.row_budget // options.num_beams))
+        own_steps = pace.steps_left(1, limit)  # the first is taken with the encoding
+        others_steps = waiting * own_steps + sum(
+            pace.steps_left(r.progress.search.steps, limit) for r in active if r.progress
+        )
+        steps = own_steps + others_steps / together
+        searches = 1 + others / together**2  # that the number of steps depends on; of the others', a share each
+        return (pace.encoding(source_tokens, waiting + 1) + pace.stepping(together, steps, searches)).cautious
 
     def warm_up(self) -> None:
         """Run the longest source and a short one a few times, which also tells how long things take."""
@@ -93,9 +113,9 @@ class Loop:
         """Begin at most one request, then move all on by one step; answer whoever is done or out of time."""
         self._drop_cancelled()
         self._answer_late_waiters()
-        if self.waiting and self.stepper.has_room(self.waiting[0].options):
-            self._begin(self.waiting.popleft())
-        self._answer_due(self._pace.step_seconds(len(self.active)))
+        if self.waiting and self._may_begin(self.waiting[0]):
+            self._begin(self.waiting[0])
+        self._answer_due(self._pace.stepping(len(self.active)).cautious)
         if self.active:
             self._step()
 
@@ -114,22 +134,41 @@ class Loop:
             request
             for request in self.waiting
             if request.deadline is not None
-            and now + self._pace.encode_seconds(len(request.source_ids)) >= request.deadline
+            and now + self._pace.encoding(len(request.source_ids)).cautious >= request.deadline
         ]
         for request in late:
             self.waiting.remove(request)
             nothing = Generation((), 0.0, 0, True, 0.0, 0.0, queue_seconds=now - request.submitted)
             self._resolve(request, nothing, "deadline")
 
+    def _may_begin(self, request: Request) -> bool:
+        """Whether there is room, and whether those who are on their way would still be through in time.
+
+        Whoever would not be so, even if nobody joined, holds nobody up.
+        """
+        if not self.stepper.has_room(request.options):
+            return False
+        pace, now, count = self._pace, self._clock(), len(self.active)
+        encoding = pace.encoding(len(request.source_ids))
+        for other in self.active:
+            if other.deadline is None or other.progress is None:
+                continue
+            steps = pace.steps_left(other.progress.search.steps, other.options.max_new_tokens)
+            left = other.deadline - now
+            if (encoding + pace.stepping(count + 1, steps, 1)).cautious > left >= pace.stepping(count, steps).mean:
+                return False
+        return True
+
     def _begin(self, request: Request) -> None:
         pace, length = self._pace, len(request.source_ids)
         # Who could not take another step after this encoding has nothing to wait for.
-        self._answer_due(pace.encode_seconds(length) + pace.step_seconds(len(self.active) + 1))
+        self._answer_due((pace.encoding(length) + pace.stepping(len(self.active) + 1)).cautious)
         request.began = self._clock()
         self._watch.started(request.began - request.submitted)
         try:
             request.progress = self.stepper.begin(request.source_ids, request.options, request.processors)
         except Exception as error:
+            self.waiting.popleft()
             self._fail(request, error)
             return
         request.encoded = self._clock()
@@ -137,6 +176,7 @@ class Loop:
         pace.encoded(length, seconds)
         self._watch.encoded(length, seconds)
         self.active.append(request)
+        self.waiting.popleft()  # not before: whoever guards the door counts those who wait and those who are active
         if request.progress.over:
             self._answer(request)
 

@@ -133,29 +133,15 @@ class Scheduler:
         """Requests that are being stepped."""
         return len(self._loop.active)
 
-    def expected_wait(self) -> float:
-        """Return in how many seconds a request that is submitted now would be begun."""
-        pace, waiting, active = self._pace, self.waiting, self.active
-        together = max(1, self._row_budget // self.bundle.generation.num_beams)
-        ahead = waiting + active
-        turn = pace.step_seconds(min(ahead, together), cautious=False) if ahead else 0.0
-        encode = pace.encode_seconds(self.bundle.render_budgets.max_source_tokens, cautious=False)
-        # Each turn begins one request and moves all on. Past the row budget, others must first take all their steps.
-        overflow = max(0, ahead + 1 - together)
-        return waiting * (encode + turn) + overflow * pace.steps.mean * turn / together
+    def expected_seconds(self, source_tokens: float, options: GenerationOptions | None = None, ahead: int = 0) -> float:
+        """Return in how many seconds a request that is submitted now would be answered; seldom exceeded.
 
-    def expected_seconds(self, source_tokens: int, options: GenerationOptions | None = None) -> float:
-        """Return in how many seconds a request that is submitted now would be answered.
-
-        Every turn of the loop moves all requests on by one step; those that still wait take an encoding of a turn.
+        Args:
+            source_tokens: of its source.
+            options: None for the bundle's own.
+            ahead: how many will be submitted before it, besides those that have been.
         """
-        pace = self._pace
-        together = max(1, self._row_budget // self.bundle.generation.num_beams)
-        load = min(self.waiting + self.active + 1, together)
-        limit = (options or self.bundle.generation).max_new_tokens
-        steps = min(pace.steps.mean or float(limit), float(limit))
-        own = pace.encode_seconds(source_tokens, cautious=False) + steps * pace.step_seconds(load, cautious=False)
-        return self.expected_wait() + own
+        return self._loop.expected_seconds(source_tokens, options or self.bundle.generation, ahead)
 
     def stats(self) -> SchedulerStats:
         """Return the counters as they stand."""

@@ -20,7 +20,7 @@ class Admission:
     def __init__(
         self,
         capacity: int,
-        expected_seconds: Callable[[int, int], float],
+        expected_seconds: Callable[[float, int], float],
         source_tokens: int,
         reserve_seconds: float = 0.0,
     ) -> None:
@@ -28,8 +28,8 @@ class Admission:
 
         Args:
             capacity: permits.
-            expected_seconds: (source tokens, requests ahead that the engine does not know of yet) -> seconds until a
-                request of that size would be generated.
+            expected_seconds: (source tokens, requests ahead that the engine does not know of yet) -> seconds,
+                seldom exceeded, until a request of that size would be generated.
             source_tokens: the size that is assumed of a request before any has been seen.
             reserve_seconds: kept back of each deadline for what follows the generation.
         """
@@ -41,8 +41,8 @@ class Admission:
         self.approaching = 0
 
     def expected_seconds(self) -> float:
-        """Seconds that a request coming now would take to be generated, behind all that are inside."""
-        return self._expected_seconds(round(self._source_tokens), self.approaching)
+        """Seconds until a request coming now would be generated, behind all that are inside; seldom exceeded."""
+        return self._expected_seconds(self._source_tokens, self.approaching)
 
     def enter(self, deadline: Deadline) -> Permit:
         """Take a permit, a context manager that gives itself back.

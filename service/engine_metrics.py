@@ -1,4 +1,4 @@
-"""What Prometheus, and admission, see of the engine: the observer of its scheduler, called in the engine's thread."""
+"""What Prometheus sees of the engine: the observer of its scheduler, called in the engine's thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ OUTCOMES = ("finished", "deadline", "cancelled", "failed")
 _WAIT_SECONDS = (0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0)
 _STEP_SECONDS = (0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02, 0.05, 0.25)
 _ENCODE_SECONDS = (0.0005, 0.001, 0.0015, 0.002, 0.0025, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02, 0.05, 0.25)
-_SMOOTHING = 0.125
 _ROWS = (1, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
@@ -28,13 +27,6 @@ class EngineMetrics:
             "onebar_engine_requests", "Requests that left the engine, by how.", ("outcome",), registry=registry
         )
         self._ended = {outcome: ended.labels(outcome) for outcome in OUTCOMES}
-        self._mean_encode = 0.0
-        self._mean_step = 0.0
-
-    @property
-    def turn_seconds(self) -> float:
-        """What one more request adds to the queue: a turn of the loop, which begins one and moves all on. A mean."""
-        return self._mean_encode + self._mean_step
 
     def started(self, queue_seconds: float) -> None:
         """A request leaves the queue."""
@@ -43,12 +35,10 @@ class EngineMetrics:
     def encoded(self, source_tokens: int, seconds: float) -> None:
         """An encoder pass was run."""
         self._encode.observe(seconds)
-        self._mean_encode += _SMOOTHING * (seconds - self._mean_encode)
 
     def stepped(self, requests: int, rows: int, seconds: float) -> None:
         """A decoder step was run."""
         self._step.observe(seconds)
-        self._mean_step += _SMOOTHING * (seconds - self._mean_step)
         self._rows.observe(rows)
 
     def ended(self, outcome: str) -> None:

@@ -43,8 +43,8 @@ class GenerationScheduler(Protocol):
     ) -> Future[Generation]:
         """Queue one request; cancelling the future frees its rows before the next step."""
 
-    def expected_seconds(self, source_tokens: int, options: GenerationOptions | None = None) -> float:
-        """Seconds until a request that is submitted now would be done."""
+    def expected_seconds(self, source_tokens: float, options: GenerationOptions | None = None, ahead: int = 0) -> float:
+        """Seconds, seldom exceeded, until a request that is submitted after ``ahead`` others would be done."""
 
     def close(self, drain_seconds: float | None = None) -> None:
         """Stop, after at most this time for what is in."""
@@ -78,9 +78,9 @@ class GenerationRunner:
         """Everything that a generation of these ids depends on."""
         return (*self._fixed, array("i", source_ids).tobytes())
 
-    def expected_seconds(self, source_tokens: int) -> float:
-        """Seconds until a request of this size that is submitted now would be done."""
-        return self._scheduler.expected_seconds(source_tokens, self._options)
+    def expected_seconds(self, source_tokens: float, ahead: int) -> float:
+        """Seconds, seldom exceeded, until a request of this size that is submitted after so many others is done."""
+        return self._scheduler.expected_seconds(source_tokens, self._options, ahead)
 
     def start(self, source_ids: Sequence[int], deadline: float) -> asyncio.Future[Generation]:
         """Begin a generation that is cut at ``deadline`` (``time.perf_counter()`` seconds).

@@ -70,7 +70,7 @@ class Runtime:
         self.cache = _open_cache(settings, self.metrics)
         self.admission = Admission(
             settings.max_queue,
-            self._expected_seconds,
+            self.runner.expected_seconds,
             self.bundle.render_budgets.max_source_tokens,
             settings.response_reserve_ms / 1000,
         )
@@ -216,9 +216,6 @@ class Runtime:
                 "traceparent": traceparent,
             }
             self._events.emit(answer.to_event(self._event_fields, timings_ms, asked))
-
-    def _expected_seconds(self, source_tokens: int, ahead: int) -> float:
-        return self.runner.expected_seconds(source_tokens) + ahead * self._engine.turn_seconds
 
     def _build_scheduler(self) -> Scheduler:
         scheduler = Scheduler(self.bundle, self._threads, observer=self._engine, backend=self.settings.backend)

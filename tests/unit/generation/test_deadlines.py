@@ -6,6 +6,7 @@ The clock is a number that a fake stepper moves on: encoding takes 4 seconds, a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ import pytest
 from generation.beam import WHOLE_QUERY_LOGPROB, BeamSearch
 from generation.bundle import load_bundle
 from generation.engine import Engine
+from generation.inbox import Inbox, Request
+from generation.loop import Loop
 from generation.options import GenerationOptions
+from generation.pace import Pace
 from generation.scheduler import Scheduler
+from generation.scheduler_stats import Watch
 from generation.stepper import Stepper
 
 # The tiny model ends some of this source's hypotheses early, and none at the first step.
@@ -112,6 +117,30 @@ def test_who_waits_too_long_is_answered_without_being_begun(scheduler: Scheduler
     assert answer.deadline_reached
     assert (answer.hypotheses, answer.steps) == ((), 0)
     assert scheduler.stats().encodes == 0
+
+
+def test_nobody_is_begun_at_the_cost_of_those_who_are_on_their_way(bundle_path: Path, clock: Clock) -> None:
+    """Encoding takes 4 and eleven steps 11: beside a newcomer's encoding the first would be done at 19."""
+    bundle = load_bundle(bundle_path)
+
+    def ends(deadline: float) -> tuple[list[float], list[bool]]:
+        inbox = Inbox()
+        loop = Loop(Stepper(bundle, 1, 64), inbox, Watch(None), Pace(len(SOURCE)), clock)
+        loop.warm_up()
+        clock.now = 0.0
+        requests = [Request(SOURCE, PATIENT, limit, (), Future(), 0.0) for limit in (deadline, None)]
+        done: list[float] = []
+        for request in requests:
+            request.future.add_done_callback(lambda _: done.append(clock.now))
+            inbox.put(request)
+        while not all(request.future.done() for request in requests):
+            loop.take_in()
+            loop.turn()
+        return done, [request.future.result().deadline_reached for request in requests]
+
+    assert ends(100.0) == ([19.0, 20.0], [False, False])  # there is time for both
+    assert ends(16.0) == ([15.0, 30.0], [False, False])  # the second waits
+    assert ends(10.0)[1] == [True, False]  # the first cannot be whole anyhow, and holds nobody up
 
 
 def search(width: int, **options: object) -> BeamSearch:

@@ -74,7 +74,7 @@ async def test_a_feed_page_of_sixteen_is_answered_in_one_call_and_stepped_togeth
         monkeypatch.setattr(runtime.runner, "_processors", (gate,))
         page = client.post("/recommend/batch", json={"requests": [body(number) for number in range(16)]})
         answered = asyncio.create_task(page)
-        await until(lambda: runtime.runner.waiting == 15)
+        await until(lambda: runtime.runner.waiting == 16)  # the one that is being encoded among them
         gate.opened.set()
         results = (await answered).json()["results"]
         metrics = (await client.get("/metrics")).text
