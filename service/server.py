@@ -81,6 +81,8 @@ def run(app: FastAPI, settings: Settings) -> bool:
     )
     runtime: Runtime = app.state.runtime
     server = DrainingServer(config, runtime)
+    # What keeps the application from starting is raised below, for one sentence; uvicorn would log its traceback, too.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: runtime.start_error is None)
     try:
         server.run()
     except SystemExit:  # uvicorn's way to say that the application or the port could not be opened

@@ -57,6 +57,18 @@ def test_rules_and_terms_that_cannot_be_used(bundle_path, tmp_path):
     assert "line 1" in refused("--bundle", str(bundle_path), "--prohibited-terms", str(terms))
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--store", "redis:/x", "a store URL with no scheme"), ("--evidence", "none.jsonl", "none.jsonl cannot be read")],
+)
+def test_a_store_that_cannot_be_used_is_said_in_one_sentence(bundle_path, option, value, said):
+    command = [sys.executable, "-m", "cli.main", "serve", "--bundle", str(bundle_path), option, value]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 2
+    assert f"OneBar cannot start: {said}" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
 def test_settings_that_are_wrong(monkeypatch):
     monkeypatch.setenv("ONEBAR_MAX_QUEUE", "many")
     assert "ONEBAR_MAX_QUEUE" in refused()
