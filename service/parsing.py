@@ -89,7 +89,8 @@ def _message(detail: ErrorDetails) -> str:
         case "string_too_long":
             return f"It has {len(value)} characters and may have {context['max_length']}; shorten it."
         case "string_too_short":
-            return "It is empty; give a value or leave the field out."
+            may_be_left_out = detail["loc"] != ("photo_id",)
+            return f"It is empty; give a value{' or leave the field out' if may_be_left_out else ''}."
         case "too_long":
             return f"It has {context['actual_length']} items and may have {context['max_length']}; send fewer."
         case "too_short":

@@ -212,6 +212,14 @@ async def test_answers_hold_to_their_model_and_have_nothing_else(client, content
     assert set(answer["timings_ms"]) == set(wire.STAGES)
 
 
+@pytest.mark.parametrize(("field", "may_be_left_out"), [("photo_id", False), ("user_id", True)])
+async def test_an_empty_field_is_to_be_left_out_only_where_it_may_be(client, field, may_be_left_out):
+    response = await client.post("/recommend", content=body(**{field: ""}), headers=JSON)
+    (fault,) = response.json()["errors"]
+    assert fault["field"] == field
+    assert ("leave the field out" in fault["message"]) == may_be_left_out
+
+
 async def test_the_other_endpoints_hold_to_their_models(client):
     for path, model in (
         ("/healthz", wire.HealthResponse),
