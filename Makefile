@@ -55,7 +55,7 @@ redis:
 	@bash tests/integration/ensure_redis.sh
 
 # An environment that serves, and the same with everything that the other jobs need.
-$(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/native/*.[ch])
+$(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/*/*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
 		{ echo "OneBar needs Python 3.11 or 3.12; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,7 +1,7 @@
-"""The compiled part of the project: the native kernels. Everything else is in pyproject.toml.
+"""The compiled parts of the project. Everything else is in pyproject.toml.
 
-Where they cannot be compiled (another processor, no compiler) the installation goes on without them, and ONNX Runtime
-does their work (docs/adr/0024).
+Where they cannot be compiled (another processor, no compiler) the installation goes on without them: ONNX Runtime does
+the work of the kernels (docs/adr/0024), Python that of the trie (docs/adr/0030).
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ kernels = Extension(
     libraries=["m"],
     optional=True,
 )
+trie_steps = Extension(
+    "generation.constraints._trie_steps",
+    sources=["generation/constraints/trie_steps.c"],
+    extra_compile_args=["-O3", "-g0", "-std=gnu11"],
+    optional=True,
+)
 x86 = platform.machine().lower() in ("x86_64", "amd64")
 
-setup(ext_modules=[kernels] if x86 else [])
+setup(ext_modules=[trie_steps, kernels] if x86 else [trie_steps])

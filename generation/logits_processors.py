@@ -55,11 +55,18 @@ class Filtered:
 
 Restriction = Banned | Allowed | Filtered | None
 
+# States of the open beams, log-probabilities [B, vocab_size], sums of the open beams, how many are wanted -> their best
+# continuations that are allowed, as `Candidates` in candidates.py; of equal ones the lower beam's and token first.
+Rank = Callable[[Sequence[Any], NDArray[np.float32], Sequence[float], int], tuple[list[float], list[int], list[int]]]
+
 
 class LogitsProcessor(Protocol):
     """A constraint on requests: an automaton over tokens, of which every beam has a state.
 
     It keeps nothing of a request itself, so one object serves many. A state may be anything, and is never changed.
+
+    One that is quicker at finding the best continuations than at saying what may continue has an attribute `rank`, a
+    `Rank`, besides. It is asked where no other binds the request.
     """
 
     def begin(self) -> Any:
@@ -148,6 +155,24 @@ class Constraints:
     def __init__(self, processors: Sequence[LogitsProcessor]) -> None:
         """Begin with one beam that has no tokens."""
         self._known: list[tuple[LogitsProcessor, Sequence[Any]]] = [(p, (p.begin(),)) for p in processors]
+
+    @property
+    def ranks(self) -> bool:
+        """Whether `rank` finds continuations, without anything having to say what is restricted."""
+        return len(self._known) == 1 and self._rank_of(self._known[0][0]) is not None
+
+    @staticmethod
+    def _rank_of(processor: LogitsProcessor) -> Rank | None:
+        return getattr(processor, "rank", None)
+
+    def rank(
+        self, logprobs: NDArray[np.float32], sums: Sequence[float], wanted: int
+    ) -> tuple[list[float], list[int], list[int]]:
+        """Return the best continuations that are allowed. Only where it `ranks`."""
+        ((processor, states),) = self._known
+        rank = self._rank_of(processor)
+        assert rank is not None
+        return rank(list(states), logprobs, sums, wanted)
 
     def __bool__(self) -> bool:
         """Whether anything can still be forbidden."""

@@ -108,7 +108,7 @@ class Stepper:
         progress = Progress(options, search, constraints, lane, slot, restricted=restricted)
         self._residents[lane].append(progress)
         try:
-            logprobs = need_logprobs(restricted, options.num_beams)
+            logprobs = constraints.ranks or need_logprobs(restricted, options.num_beams)
             lane.first_step(slot, specials.decoder_start, logprobs=logprobs)
             progress.reject_probability = math.exp(float(lane.specials[slot, 0, REJECT]))
             self._advance(progress)
@@ -173,7 +173,7 @@ class Stepper:
         for progress in residents:
             search = progress.search
             self._restrict(progress)
-            logprobs = logprobs or need_logprobs(progress.restricted, beams)
+            logprobs = logprobs or progress.constraints.ranks or need_logprobs(progress.restricted, beams)
             missing = beams - len(search.tokens)
             tokens.append(search.tokens + [0] * missing)
             parents.append(search.beam_indices + [0] * missing)
@@ -206,7 +206,8 @@ class Stepper:
         if constraints:
             try:
                 constraints.follow(search.beam_indices, search.tokens)
-                progress.restricted = constraints.restrictions()
+                if not constraints.ranks:
+                    progress.restricted = constraints.restrictions()
             except Exception as error:
                 progress.error = error
 
@@ -218,7 +219,10 @@ class Stepper:
         """Return the log-probability of the end of each open beam, minus infinity where it is forbidden."""
         lane, eos = progress.lane, self.bundle.special_tokens.eos
         ends: list[float] = lane.specials[progress.slot, : len(progress.search.tokens), END].tolist()
-        for beam, restriction in enumerate(progress.restricted):
+        restricted = progress.restricted
+        if progress.constraints.ranks and max(ends) >= WHOLE_QUERY_LOGPROB:
+            restricted = progress.constraints.restrictions()
+        for beam, restriction in enumerate(restricted):
             if ends[beam] >= WHOLE_QUERY_LOGPROB and forbids(restriction, eos):
                 ends[beam] = -math.inf
         return ends
@@ -229,6 +233,8 @@ class Stepper:
         wanted = search.wanted
         if math.isnan(lane.sums[slot, 0]):
             raise RequestFailed("the model's output is not a number")
+        if progress.constraints.ranks:
+            return progress.constraints.rank(lane.logprobs_of(slot), search.sums, wanted)
         if restricted and are_few(restricted):
             return from_logprobs(lane.logprobs_of(slot), search.sums, restricted, wanted)
         sums, beams, tokens = lane.candidates(slot)

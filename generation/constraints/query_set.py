@@ -8,9 +8,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from generation.constraints.trie import ROOT, Trie
-from generation.logits_processors import Allowed
+from generation.logits_processors import Allowed, Rank
+
+try:
+    from generation.constraints import _trie_steps
+except ImportError:  # not compiled here: what follows in Python does the same, more slowly
+    compiled = False
+else:
+    compiled = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,8 @@ class QuerySet:
     def __init__(self, trie: Trie, report: QuerySetReport) -> None:
         """Serve a trie of queries, [REJECT] among them; `load_query_set` makes it from a file."""
         self.report = report
-        self._token_of_node = trie.tokens
+        self.rank: Rank | None = partial(_trie_steps.best, trie.tokens, trie.first_child) if compiled else None
+        self._trie = trie
         # Single elements: many times cheaper to take from a memoryview than from an array.
         self._tokens = trie.tokens.data
         self._first_child = trie.first_child.data
@@ -52,6 +61,8 @@ class QuerySet:
 
     def follow(self, states: Sequence[int], beam_indices: Sequence[int], tokens: Sequence[int]) -> list[int]:
         """See `LogitsProcessor`."""
+        if self.rank is not None:
+            return _trie_steps.follow(self._trie.tokens, self._trie.first_child, list(states), beam_indices, tokens)
         first_child, token_of = self._first_child, self._tokens
         nodes = []
         for beam, token in zip(beam_indices, tokens, strict=True):
@@ -63,5 +74,5 @@ class QuerySet:
 
     def restrict(self, states: Sequence[int]) -> list[Allowed]:
         """Return for each open beam which tokens may follow it; see `LogitsProcessor`."""
-        first_child, token_of = self._first_child, self._token_of_node
+        first_child, token_of = self._first_child, self._trie.tokens
         return [Allowed(token_of[first_child[node] : first_child[node + 1]]) for node in states]
