@@ -38,9 +38,6 @@ class Scheduler:
     ) -> None:
         """Start the thread; return when it has loaded the graphs and is warm.
 
-        The graphs are loaded in the thread that runs them: ORT sets how denormal numbers are treated for the thread
-        that makes its first session.
-
         Args:
             bundle: what to answer from.
             threads: ORT's intra-op threads.

@@ -69,7 +69,6 @@ def session_options(threads: int, *, widen_int8: bool | None = None) -> ort.Sess
     # A plan of buffers is kept for every shape ever seen, and shapes are many here.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     # The graphs are written as they run fastest; what the extended level would fuse besides is slower (docs/adr/0011).
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     if not multiplies_int8_exactly() if widen_int8 is None else widen_int8:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,11 @@ def test_warm_up_runs_the_longest_source(engine: Engine, monkeypatch: pytest.Mon
     monkeypatch.setattr(engine, "generate", lambda source: lengths.append(len(source)))
     engine.warm_up()
     assert lengths == [96, 8]
+
+
+def test_the_callers_arithmetic_is_left_alone(bundle_path: Path) -> None:
+    script = (
+        "import sys; from generation.bundle import load_bundle; from generation.engine import Engine\n"
+        "Engine(load_bundle(sys.argv[1]), backend='onnxruntime').warm_up(); assert float(sys.argv[2]) / 4 > 0.0"
+    )
+    subprocess.run([sys.executable, "-c", script, str(bundle_path), "2.3e-308"], check=True)  # denormal numbers
