@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from feature_store import Store, StoreSettings, open_store
 from feature_store.keys import photo_key, user_key
@@ -31,9 +32,20 @@ def load(cluster: RedisClusterOfThree) -> None:
     writer.write([photo_write({"photo_id": photo, "summary": f"about {photo}"}, RowOptions(0)) for photo in PHOTOS])
     writer.write([user_write({"user_id": "u", "queries": ["camera"]}, RowOptions(0))])
     writer.close()
-    for server in cluster.servers:
-        with server.client() as client:
-            assert client.wait(1, 5000) == 1
+    until = time.monotonic() + 30
+    while not all(replica_is_in_step(server) for server in cluster.servers):
+        assert time.monotonic() < until, "the replicas lag behind"
+        time.sleep(0.02)
+
+
+def replica_is_in_step(server: RedisServer) -> bool:
+    """Whether a node is a replica, or a master whose replica has everything that it has."""
+    with server.client() as client:
+        state = client.info("replication")
+    replica = state.get("slave0", {})
+    return state["role"] != "master" or (
+        replica.get("state") == "online" and replica.get("offset") == state["master_repl_offset"]
+    )
 
 
 def apart_from_user(cluster: RedisClusterOfThree) -> tuple[RedisServer, str]:
