@@ -16,6 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from generation.bundle import Bundle
+from generation.cpu import cpu_flags
 from generation.errors import BundleError
 
 FloatArray = NDArray[np.float32]
@@ -46,12 +47,7 @@ def multiplies_int8_exactly(cpuinfo: Path = Path("/proc/cpuinfo"), architecture:
     """
     if (architecture or platform.machine()).lower() not in ("x86_64", "amd64"):
         return True
-    try:
-        lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return False
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    return not _INT8_DOT_PRODUCT_FLAGS.isdisjoint(flags)
+    return not _INT8_DOT_PRODUCT_FLAGS.isdisjoint(cpu_flags(cpuinfo))
 
 
 def session_options(threads: int, *, widen_int8: bool | None = None) -> ort.SessionOptions:

@@ -9,7 +9,8 @@ import ctypes
 from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_size_t, c_ssize_t, c_void_p
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
+
+from generation.cpu import cpu_flags
 
 # What kernels.c is compiled for; names are those of /proc/cpuinfo.
 NEEDED_FLAGS = frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"))
@@ -113,12 +114,3 @@ def load() -> ctypes.CDLL:
 def _origin() -> str | None:
     spec = find_spec("generation.native._kernels")
     return spec.origin if spec else None
-
-
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Return what the first CPU can do, by Linux's names; nothing where it cannot be told."""
-    try:
-        lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())

@@ -8,9 +8,10 @@ import pytest
 from generation import backend
 from generation.backend import choose_backend
 from generation.bundle import Bundle, load_bundle
+from generation.cpu import cpu_flags
 from generation.engine import Engine
 from generation.errors import BackendError
-from generation.native.library import NEEDED_FLAGS, cpu_flags, missing
+from generation.native.library import NEEDED_FLAGS, missing
 
 SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2]
 
