@@ -58,6 +58,7 @@ class Runtime:
         self.settings = settings
         self.bundle = load_bundle(settings.bundle)
         self._threads = settings.intra_op_threads or available_cores()
+        self._backend = choose_backend(self.bundle, self._threads, settings.backend)
         self.rules = load_rules(settings.rules) if settings.rules else Rules()
         terms = _read_terms(settings)
         self._terms = ProhibitedTerms(terms)
@@ -194,7 +195,7 @@ class Runtime:
             "service_version": metadata.version("onebar"),
             "model_version": self.bundle.model_version,
             "precision": self.bundle.precision,
-            "backend": choose_backend(self.bundle, self._threads, self.settings.backend),
+            "backend": self._backend,
             "embedding_version": EMBEDDING_VERSION,
             "rules_version": self.rules.version,
             "prohibited_terms": len(self._terms),
@@ -218,7 +219,7 @@ class Runtime:
             self._events.emit(answer.to_event(self._event_fields, timings_ms, asked))
 
     def _build_scheduler(self) -> Scheduler:
-        scheduler = Scheduler(self.bundle, self._threads, observer=self._engine, backend=self.settings.backend)
+        scheduler = Scheduler(self.bundle, self._threads, observer=self._engine, backend=self._backend)
         try:
             scheduler.check_options(self.constraints.options)
         except OptionsError as error:
