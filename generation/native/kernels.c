@@ -45,7 +45,7 @@ static void normalize(float* x, ptrdiff_t rows, ptrdiff_t width, const Norm* nor
 }
 
 static Rounding rounding(float step, int zero) {
-    Rounding how = {1.0f / step, (float)zero};
+    Rounding how = {1.0f / step, zero};
     return how;
 }
 
@@ -232,6 +232,7 @@ static size_t step(const Decoder* model, const Step* s, char* memory) {
 
 /* What Python calls. Scratch sizes are in bytes and for the dimensions given. */
 
+EXPORTED const size_t onebar_panel = PANEL; /* what arrays of outputs are filled up to a multiple of */
 EXPORTED const size_t onebar_sizes[] = {sizeof(Encoder), sizeof(Decoder), sizeof(Step)}; /* held against library.py's */
 
 EXPORTED void onebar_pack(const int8_t* weight, ptrdiff_t inputs, ptrdiff_t outputs, int8_t* packed, int32_t* column_sums) {

@@ -16,14 +16,13 @@ from generation.errors import BundleError
 from generation.native.constants import Constants, read_constants
 from generation.native.library import Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, Linear, Norm
 
-PANEL = 32  # outputs that are packed together, product.h
-
 
 class Packer:
     """Makes the structures of one graph, and keeps the memory that they point to."""
 
     def __init__(self, library: ctypes.CDLL, constants: Constants) -> None:
         self._library = library
+        self._panel = ctypes.c_size_t.in_dll(library, "onebar_panel").value
         self._constants = constants
         self.memory: list[Any] = []
 
@@ -60,7 +59,7 @@ class Packer:
 
     def _linear(self, weight: NDArray[np.int8], scale: str, bias: str, range_of: str) -> Linear:
         inputs, outputs = weight.shape
-        room = -(-outputs // PANEL) * PANEL
+        room = -(-outputs // self._panel) * self._panel
         packed, sums = np.empty((room, inputs), np.int8), np.empty(room, np.int32)
         self._library.onebar_pack(weight.ctypes.data, inputs, outputs, packed.ctypes.data, sums.ctypes.data)
         linear = Linear(inputs, outputs, self.keep(packed), self.keep(sums))

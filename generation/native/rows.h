@@ -50,13 +50,13 @@ INLINE __m512 gelu16(__m512 x) {
 /* How floats are met by unsigned bytes: byte = round(x * inverse) + zero, saturated. */
 typedef struct {
     float inverse;
-    float zero;
+    int zero;
 } Rounding;
 
 INLINE void store_bytes(uint8_t* to, __m512 x, Rounding how, __mmask16 lanes) {
     /* Rounded before the zero point is added, as ONNX's QuantizeLinear does. */
     __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(how.inverse)));
-    whole = _mm512_max_epi32(_mm512_add_epi32(whole, _mm512_set1_epi32((int)how.zero)), _mm512_setzero_si512());
+    whole = _mm512_max_epi32(_mm512_add_epi32(whole, _mm512_set1_epi32(how.zero)), _mm512_setzero_si512());
     _mm_mask_storeu_epi8(to, lanes, _mm512_cvtusepi32_epi8(whole));
 }
 
