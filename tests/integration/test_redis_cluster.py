@@ -11,17 +11,9 @@ from feature_store import Store, StoreSettings, StoreUnavailable, open_store
 from feature_store.keys import photo_key, user_key
 from feature_store.publish import open_writer
 from feature_store.rows import RowOptions, photo_write, user_write
-from tests.integration.redis_servers import RedisClusterOfThree, RedisServer
+from tests.integration.redis_servers import IMPATIENT, RedisClusterOfThree, RedisServer
 
 PATIENT = StoreSettings(timeout_seconds=5, socket_timeout_seconds=5, connect_timeout_seconds=5)
-IMPATIENT = StoreSettings(
-    timeout_seconds=0.4,
-    socket_timeout_seconds=0.4,
-    connect_timeout_seconds=2,
-    failure_threshold=3,
-    probe_interval_seconds=0.01,
-    probe_interval_max_seconds=0.02,
-)
 PHOTOS = [f"p{n}" for n in range(30)]
 USERS = [f"u{n}" for n in range(30)]
 

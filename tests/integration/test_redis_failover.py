@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
-from feature_store import Store, StoreSettings, open_store
+from feature_store import Store, open_store
 from feature_store.keys import photo_key, user_key
 from feature_store.publish import open_writer
 from feature_store.rows import RowOptions, photo_write, user_write
 from tests.fixtures.serving import bundle_path, running, scripted_app, settings_for, spoken
-from tests.integration.redis_servers import RedisClusterOfThree, RedisServer
+from tests.integration.redis_servers import IMPATIENT, RedisClusterOfThree, RedisServer
 
 __all__ = ["bundle_path"]
 
-SETTINGS = StoreSettings(
-    timeout_seconds=0.4,
-    socket_timeout_seconds=0.4,
-    connect_timeout_seconds=2,
-    failure_threshold=3,
-    probe_interval_seconds=0.01,
-    probe_interval_max_seconds=0.05,
-)
+SETTINGS = replace(IMPATIENT, probe_interval_max_seconds=0.05)
 PHOTOS = [f"p{n}" for n in range(30)]
 OUTAGE = {"feature_store_down", "feature_store_timeout"}
 

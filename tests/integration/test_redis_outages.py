@@ -12,16 +12,9 @@ from feature_store import Fetched, Store, StoreSettings, StoreUnavailable, open_
 from feature_store.publish import open_writer
 from feature_store.rows import RowOptions, photo_write
 from tests.integration.counting_proxy import CountingProxy
-from tests.integration.redis_servers import RedisServer
+from tests.integration.redis_servers import IMPATIENT, RedisServer
 
-SETTINGS = StoreSettings(
-    timeout_seconds=0.4,
-    socket_timeout_seconds=0.4,
-    connect_timeout_seconds=2,
-    failure_threshold=3,
-    probe_interval_seconds=0.01,
-    probe_interval_max_seconds=0.02,
-)
+SETTINGS = IMPATIENT
 NEVER_PROBES = StoreSettings(
     timeout_seconds=0.1,
     socket_timeout_seconds=10,
