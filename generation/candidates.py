@@ -23,9 +23,7 @@ SPARE_FACTOR = 3  # candidates that the graph hands out for each beam
 Candidates = tuple[list[float], list[int], list[int]]
 
 _FEW = 64  # values that are sorted sooner than the largest are picked out of them
-_MANY = (
-    1000  # allowed tokens, of all beams, from which on ranking them costs more than looking at the graph's candidates
-)
+_MANY = 1000  # allowed tokens of all beams: ranking so many costs more than a look at the graph's candidates
 
 
 def need_logprobs(restrictions: Sequence[Restriction], num_beams: int) -> bool:
