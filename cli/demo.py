@@ -39,16 +39,17 @@ def demo(host: str, port: int) -> None:
             store={"url": "memory://", "evidence": EVIDENCE},
             events={"sink": "none"},
             default_deadline_ms=DEADLINE_MS,
+            docs_public=True,
+            drain_seconds=0,
             host=host,
             port=port,
         )
         configure_logging(settings.log_level)
         _say_what_to_try(f"http://{host}:{port}")
-        started = run(create_app(settings), settings)
+        status = run(create_app(settings), settings)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
-    if not started:
-        sys.exit(2)
+    sys.exit(status)
 
 
 def _say_what_to_try(url: str) -> None:
