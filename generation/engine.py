@@ -79,6 +79,7 @@ def generate_alone(stepper: Stepper, pace: Pace, clock: Callable[[], float], req
     source_tokens = len(request.source_ids)
     began = clock()
     if request.is_due(began + pace.encoding(source_tokens).cautious):
+        pace.encoding_ruled_out(source_tokens, request.seconds_left(began))
         return Generation.not_begun()
     progress = stepper.begin(request)
     encoded = now = clock()
@@ -89,6 +90,8 @@ def generate_alone(stepper: Stepper, pace: Pace, clock: Callable[[], float], req
             stepper.step()
             now = clock()
             pace.stepped(1, now - before)
+        if not progress.over:
+            pace.step_ruled_out(request.seconds_left(now))
     finally:
         stepper.end(progress)
     if progress.error is not None:

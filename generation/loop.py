@@ -99,9 +99,12 @@ class Loop:
         self._answer_late_waiting()
         if self._waiting and self._may_begin(self._waiting[0]):
             self._begin(self._waiting[0])
-        self._answer_due(self._pace.stepping(len(self._active)).cautious)
+        cut_short = self._answer_due(self._pace.stepping(len(self._active)).cautious)
         if self._active:
             self._step()
+        elif cut_short:
+            now = self._clock()
+            self._pace.step_ruled_out(max(entry.request.seconds_left(now) for entry in cut_short))
         self._backlog.progressed_at = self._clock()
 
     def _drop_cancelled(self) -> None:
@@ -120,6 +123,9 @@ class Loop:
             for entry in self._waiting
             if entry.request.is_due(now + self._pace.encoding(len(entry.request.source_ids)).cautious)
         ]
+        if late and not self._active:
+            request = max((entry.request for entry in late), key=lambda request: request.seconds_left(now))
+            self._pace.encoding_ruled_out(len(request.source_ids), request.seconds_left(now))
         for entry in late:
             self._waiting.remove(entry)
             self._resolve(entry, Generation.not_begun(now - entry.submitted), "deadline")
@@ -165,11 +171,17 @@ class Loop:
         if entry.progress.over:
             self._answer(entry)
 
-    def _answer_due(self, seconds: float) -> None:
-        """Answer active requests whose deadline comes within the next `seconds`, which are about to be spent."""
+    def _answer_due(self, seconds: float) -> list[Entry]:
+        """Answer active requests whose deadline comes within the next `seconds`, which are about to be spent.
+
+        Returns:
+            The requests that were answered.
+        """
         horizon = self._clock() + seconds
-        for entry in [entry for entry in self._active if entry.request.is_due(horizon)]:
+        due = [entry for entry in self._active if entry.request.is_due(horizon)]
+        for entry in due:
             self._answer(entry)
+        return due
 
     def _step(self) -> None:
         before, count, rows = self._clock(), len(self._active), self.stepper.rows

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 GAIN = 0.125  # weight of the newest measurement, as in TCP's estimate of round-trip times
 FADE = 1 - 1 / 256  # factor on the weight of old points of a Line, for each new point
 DEVIATIONS = 2.0
+STALE_AFTER = 4  # decisions against work, without a measurement in between, that make a forecast stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,47 @@ class Line:
 
 
 @dataclass(slots=True)
+class Freshness:
+    """Whether a forecast still rests on recent measurements.
+
+    A forecast that rules work out also prevents the measurement that would correct it. Without this, one long stall
+    would rule out all later work for good (docs/adr/0054).
+
+    Attributes:
+        fastest: shortest duration ever measured, in seconds.
+        ruled_out: times since the last measurement that the forecast ruled work out. Work with less time left than
+            `fastest` does not count: it was impossible by any forecast.
+    """
+
+    fastest: float = math.inf
+    ruled_out: int = 0
+
+    @property
+    def stale(self) -> bool:
+        """Whether the forecast should be replaced by `fastest`, so that the next work is done and measured."""
+        return self.ruled_out >= STALE_AFTER
+
+    def measured(self, seconds: float) -> None:
+        """Note a measurement."""
+        self.fastest = min(self.fastest, seconds)
+        self.ruled_out = 0
+
+    def rule_out(self, seconds_left: float) -> None:
+        """Note that work was not done because the forecast was longer than the time left."""
+        if seconds_left > self.fastest:
+            self.ruled_out += 1
+
+
+@dataclass(slots=True)
 class Pace:
     """Measured durations of encoder passes (with the first step) and of steps, and the usual number of steps.
 
     The time of an encoder pass is taken to grow linearly with the source, from half of the longest source's time to
     all of it. The time of a step is a `Line` over the number of requests, which is learnt slowly, times a factor for
     how busy the machine is, which is learnt quickly and is the same for every number of requests (docs/adr/0022).
+
+    A forecast that has ruled out work STALE_AFTER times without a measurement in between is stale: until the next
+    measurement, which replaces it, the fastest duration ever measured is forecast (docs/adr/0054).
 
     Attributes:
         longest_source: tokens of the longest source that the model reads.
@@ -108,17 +144,34 @@ class Pace:
     _encode: Estimate = field(default_factory=Estimate)
     _step: Line = field(default_factory=Line)
     _busy: Estimate = field(default_factory=Estimate)
+    _encode_freshness: Freshness = field(default_factory=Freshness)
+    _step_freshness: Freshness = field(default_factory=Freshness)
 
     def encoded(self, source_tokens: int, seconds: float) -> None:
         """Add the duration of one encoder pass."""
-        self._encode.add(seconds / self._share(source_tokens))
+        whole = seconds / self._share(source_tokens)
+        if self._encode_freshness.stale:
+            self._encode = Estimate()
+        self._encode_freshness.measured(whole)
+        self._encode.add(whole)
+
+    def encoding_ruled_out(self, source_tokens: int, seconds_left: float) -> None:
+        """Note that a source was not encoded because of the forecast, although nothing else was to be done."""
+        self._encode_freshness.rule_out(seconds_left / self._share(source_tokens))
 
     def stepped(self, requests: int, seconds: float) -> None:
         """Add the duration of one step."""
+        if self._step_freshness.stale:
+            self._busy = Estimate()
+        self._step_freshness.measured(seconds)
         self._step.add(requests, seconds)
         usual = self._step.at(requests)
         if usual:
             self._busy.add(seconds / usual)
+
+    def step_ruled_out(self, seconds_left: float) -> None:
+        """Note that all active requests were cut short before a step because of the forecast."""
+        self._step_freshness.rule_out(seconds_left)
 
     def ended(self, steps: int) -> None:
         """Add the number of steps of one search that was not cut short."""
@@ -127,6 +180,8 @@ class Pace:
     def encoding(self, source_tokens: float, count: int = 1) -> Forecast:
         """Return how long `count` encoder passes over sources of this length will take."""
         share = self._share(source_tokens)
+        if self._encode_freshness.stale:
+            return Forecast(count * share * self._encode_freshness.fastest, 0.0)
         return Forecast(count * share * self._encode.mean, count * (share * self._encode.deviation) ** 2)
 
     def stepping(self, requests: int, steps: float = 1.0, searches: float = 0.0) -> Forecast:
@@ -139,6 +194,8 @@ class Pace:
         """
         one = self._step.at(requests)
         step, deviation = one * self._busy.mean, one * self._busy.deviation
+        if self._step_freshness.stale:
+            step, deviation = self._step_freshness.fastest, 0.0
         return Forecast(steps * step, steps * deviation**2 + searches * (step * self.steps.deviation) ** 2)
 
     def steps_left(self, taken: int, limit: int) -> float:
