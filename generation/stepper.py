@@ -47,6 +47,7 @@ class Stepper:
         self.bundle = bundle
         self.row_budget = row_budget
         self._encoder, self._decoder = open_sessions(bundle, threads, backend)
+        self._vocab_size = bundle.architecture.vocab_size
         self._lanes: dict[LaneShape, Lane] = {}
         self._residents: dict[Lane, list[Progress]] = {}
         if bundle.graph_bytes >= WORTHWHILE:
@@ -140,8 +141,7 @@ class Stepper:
         logprobs = False
         for progress in residents:
             search = progress.search
-            self._restrict(progress)
-            logprobs = logprobs or progress.constraints.ranks or need_logprobs(progress.restricted, beams)
+            logprobs |= self._restrict(progress)
             missing = beams - len(search.tokens)
             tokens.append(search.tokens + [0] * missing)
             parents.append(search.beam_indices + [0] * missing)
@@ -168,20 +168,35 @@ class Stepper:
             except Exception as own:
                 progress.error = own
 
-    def _restrict(self, progress: Progress) -> None:
+    def _restrict(self, progress: Progress) -> bool:
+        """Update the restrictions of a request; return whether it needs the log-probabilities of the next step."""
         constraints, search = progress.constraints, progress.search
         progress.restricted = ()
-        if constraints:
-            try:
-                constraints.follow(search.beam_indices, search.tokens)
-                if not constraints.ranks:
-                    progress.restricted = constraints.restrictions()
-            except Exception as error:
-                progress.error = error
+        if not constraints:
+            return False
+        try:
+            constraints.follow(search.beam_indices, search.tokens)
+            if constraints.ranks:
+                return True
+            progress.restricted = constraints.restrictions()
+            return need_logprobs(progress.restricted, progress.request.options.num_beams)
+        except Exception as error:
+            progress.error = error
+            return False
 
     def _advance(self, progress: Progress) -> None:
+        """Continue the search of a request after a step.
+
+        Raises:
+            RequestFailed: the model's output is not a number, or a constraint chose a token that does not exist.
+            Exception: what a constraint raised.
+        """
         search = progress.search
-        search.advance(*self._candidates(progress), () if search.has_ended else self._ends(progress))
+        sums, beams, tokens = self._candidates(progress)
+        # The decoder reads the embedding of each token from memory without a check.
+        if progress.constraints and tokens and not 0 <= min(tokens) <= max(tokens) < self._vocab_size:
+            raise RequestFailed(f"a constraint chose tokens outside of the vocabulary: {tokens}")
+        search.advance(sums, beams, tokens, () if search.has_ended else self._ends(progress))
 
     def _ends(self, progress: Progress) -> list[float]:
         """Return the log-probability of the end of each open beam, minus infinity where it is forbidden."""

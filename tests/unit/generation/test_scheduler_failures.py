@@ -15,7 +15,7 @@ from generation.bundle import load_bundle
 from generation.engine import Engine
 from generation.errors import RequestFailed, SchedulerStopped
 from generation.lane import Lane
-from generation.logits_processors import Filtered, Restriction
+from generation.logits_processors import Allowed, Banned, Filtered, Restriction
 from generation.options import GenerationOptions
 from generation.request import GenerationRequest
 from generation.scheduler import Scheduler
@@ -60,6 +60,21 @@ class FailsToRank(Harmless):
         poison()
 
 
+class BansNothingReadable(Failing):
+    def restrict(self, states: Sequence[int]) -> Sequence[Restriction]:
+        return [Banned(None) if states[0] == self._length else None] * len(states)  # type: ignore[arg-type]
+
+
+class AllowsTokensBeforeTheFirst(Harmless):
+    def restrict(self, states: Sequence[None]) -> Sequence[Restriction]:
+        return [Allowed(np.array([-2, -1, 7]))] * len(states)
+
+
+class RanksTokensBehindTheLast(Harmless):
+    def rank(self, states: Sequence[Any], logprobs: NDArray[np.float32], sums: Sequence[float], wanted: int) -> Any:
+        return [-1.0], [0], [logprobs.shape[1]]
+
+
 class LosesABeam(Harmless):
     def restrict(self, states: Sequence[None]) -> Sequence[Restriction]:
         return [None] * (len(states) - 1)
@@ -75,16 +90,38 @@ class LosesABeam(Harmless):
         (FailsToFollow, "poison"),
         (FailsWhenCandidatesAreTested, "poison"),
         (FailsToRank, "poison"),
+        (lambda: BansNothingReadable(0), "NoneType"),
+        (lambda: BansNothingReadable(3), "NoneType"),
+        (AllowsTokensBeforeTheFirst, "outside of the vocabulary"),
+        (RanksTokensBehindTheLast, "outside of the vocabulary"),
         (LosesABeam, "restricted 0 of 1 beams"),
         (lambda: None, "begin"),
     ],
-    ids=["first step", "second step", "later step", "begin", "follow", "predicate", "rank", "lost beam", "None"],
+    ids=[
+        "first step",
+        "second step",
+        "later step",
+        "begin",
+        "follow",
+        "predicate",
+        "rank",
+        "unreadable ban",
+        "unreadable ban later",
+        "negative token",
+        "unknown token",
+        "lost beam",
+        "None",
+    ],
 )
 def test_a_constraint_that_raises_fails_its_request_alone(
     scheduler: Scheduler, make: Callable[[], Any], said: str
 ) -> None:
     # A constraint that ranks is asked only if it is the request's only one.
-    poisoned_options = GenerationOptions(max_new_tokens=10, min_new_tokens=0) if make is FailsToRank else OPTIONS
+    poisoned_options = (
+        GenerationOptions(max_new_tokens=10, min_new_tokens=0)
+        if make in (FailsToRank, RanksTokensBehindTheLast)
+        else OPTIONS
+    )
     healthy_request = GenerationRequest(SOURCE, OPTIONS)
     healthy = [scheduler.submit_future(healthy_request) for _ in range(2)]
     poisoned = scheduler.submit_future(GenerationRequest(SOURCE, poisoned_options, processors=(make(),)))
