@@ -58,6 +58,7 @@ class Serving:
         if sink:
             events = EventLog(sink, parts.settings.events.queue_size, metrics.event_dropped)
             events.start()
+        runner.observe(metrics.engine)
         return cls._build(parts, runner, store, metrics, cache, shown, events)
 
     @classmethod
