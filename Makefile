@@ -13,7 +13,7 @@ help:  ## List the jobs
 run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store)
 	$(BIN)/onebar demo --port $(PORT)
 
-test: $(VENV)/.dev redis  ## Run all tests
+test: $(VENV)/.dev redis promtool  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 lint: $(VENV)/.dev  ## Style, types and import rules
@@ -54,6 +54,9 @@ demo-model: $(VENV)/.dev  ## Make the shipped demo anew: world, training, bundle
 redis:
 	@bash tests/integration/ensure_redis.sh
 
+promtool: $(VENV)/.dev
+	@bash tests/integration/ensure_promtool.sh $(BIN)
+
 # An environment that serves, and the same with everything that the other jobs need.
 $(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/*/*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
@@ -66,4 +69,4 @@ $(VENV)/.dev: $(VENV)/.serve
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help run test lint closure format loadtest bench demo-model redis
+.PHONY: help run test lint closure format loadtest bench demo-model redis promtool
