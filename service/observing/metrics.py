@@ -14,6 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from feature_store import DEGRADATIONS as STORE_DEGRADATIONS
 from service.observing.engine_metrics import EngineMetrics
+from service.observing.event_metrics import EventMetrics
 from service.outcomes import CACHE_LOOKUPS, DEGRADATIONS, POLICY_RULES, REASONS, STAGES, CacheLookup
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -37,6 +38,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self.engine = EngineMetrics(self.registry)
+        self.events = EventMetrics(self.registry)
         self._http = self._counter("http_requests", "HTTP requests by path and status.", ("path", "status"))
         self._stages = self._stage_histograms()
         self._answers = self._counter(
@@ -54,7 +56,6 @@ class Metrics:
         self._lookups = {lookup: lookups.labels(lookup) for lookup in CACHE_LOOKUPS}
         self._generation_errors = self._counter("generation_errors", "Requests in which the engine raised.", ())
         self._cancelled = self._counter("cancelled_requests", "Requests whose client left before the answer.", ())
-        self._events_dropped = self._counter("events_dropped", "Events lost, by cause.", ("cause",))
         self._shown_lost = self._counter("shown_queries_lost", "Shown queries that were not recorded.", ())
         self.steps = Histogram(
             "onebar_generation_steps", "Decoder steps of a generation.", registry=self.registry,
@@ -66,8 +67,6 @@ class Metrics:
             self._degraded.labels(cause)
         for cause in STORE_DEGRADATIONS:
             self._store_errors.labels(cause)
-        for cause in ("queue_full", "sink_failed"):
-            self._events_dropped.labels(cause)
         for reason in REASONS:
             self._answers.labels("abstain", reason)
         self._answers.labels("recommend", "")
@@ -129,10 +128,6 @@ class Metrics:
     def cancelled(self) -> None:
         """Count one client that left."""
         self._cancelled.inc()
-
-    def event_dropped(self, cause: str, count: int = 1) -> None:
-        """Count events that will never reach the sink."""
-        self._events_dropped.labels(cause).inc(count)
 
     def shown_lost(self) -> None:
         """Count one answer whose queries were not recorded as shown."""
