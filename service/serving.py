@@ -18,6 +18,7 @@ from service.answering.result_cache import ResultCache
 from service.answering.runner import GenerationRunner
 from service.answering.shown import ShownRecorder
 from service.observing.events import EventLog
+from service.observing.logs import bind_request
 from service.observing.metrics import Metrics
 from service.parts import Parts
 
@@ -100,6 +101,7 @@ class Serving:
         Raises:
             RequestRefused: no answer can be given.
         """
+        bind_request(traceparent=traceparent)
         settings = self.parts.settings
         deadline = Deadline.after(arrived_at, request.deadline_ms or settings.default_deadline_ms)
         answer = await self.pipeline.answer(request, deadline)
