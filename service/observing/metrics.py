@@ -26,6 +26,8 @@ BUCKETS_MS = (
 BUCKETS_SECONDS = tuple(ms / 1000 for ms in BUCKETS_MS)
 
 REFUSALS = ("queue_full", "expected_wait", "not_ready", "draining")
+STATUSES = ("200", "429", "500", "503")
+"""Statuses of answers and failures; their series exist from the start."""
 PATHS = ("/recommend", "/recommend/batch", "/healthz", "/readyz", "/metrics", "/version", "other")
 
 
@@ -61,6 +63,9 @@ class Metrics:
             "onebar_generation_steps", "Decoder steps of a generation.", registry=self.registry,
             buckets=(0, 1, 2, 4, 6, 8, 10, 12, 16, 24, 32),
         )  # fmt: skip
+        for path in ("/recommend", "/recommend/batch"):
+            for status in STATUSES:  # a series that begins with its first error would hide that error from rate()
+                self._http.labels(path, status)
         for cause in REFUSALS:
             self._refused.labels(cause)
         for cause in DEGRADATIONS:
