@@ -83,11 +83,14 @@ REPEATED = {
 
 
 def families(seed: int = 0) -> dict[str, str]:
-    """Return the unit of each family; `grown` makes a text of it. Three more are drawn by the seed."""
+    """Return the unit of each family; `grown` makes a text of it. Some are drawn by the seed."""
     draw = random.Random(seed)
-    whole = range(0x20, 0x2FFFF)
+    whole = range(0x20, 0x30000)
     return REPEATED | {
         "nested brackets": "(" * 512 + ")" * 512,
+        "begging within begging": "follow " * 64 + "me " * 64,
+        "rounds of costly units": "follow " * 8 + "me " * 8 + "".join(draw.choices(list(REPEATED.values()), k=4096)),
+        "rounds of random characters": "follow " * 8 + "me " * 8 + "".join(map(chr, draw.choices(whole, k=4096))),
         "random from all units": "".join(draw.choices(list(REPEATED.values()), k=4096)),
         "random characters": "".join(map(chr, draw.choices(whole, k=4096))),
         "random punctuation": "".join(draw.choices("()[]{}@#:;.,-_!? a1", k=4096)),

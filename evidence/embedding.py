@@ -19,6 +19,8 @@ DIMENSION = 256
 PERSONAL_THRESHOLD = 0.2
 """Cosine over which a past query counts as tied to the trigger."""
 PERSONAL_LIMIT = 4
+MAX_EMBEDDED_CHARACTERS = 2048
+"""Characters of one text that are embedded: a whole text and a whole summary, as cleaning leaves them."""
 
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
 _CJK_START = "\u2e80"
@@ -28,17 +30,18 @@ _STOP_WORDS = frozenset(
 )
 _STOP_WEIGHT = 0.15
 _GRAM_WEIGHT = 0.4
+_SIGN_BIT = np.uint32(1 << 31)
 
 Matrix = NDArray[np.float32]
 
 
 def _features(text: str) -> dict[str, float]:
+    """Return the words and n-grams of a text with their weights, of its first `MAX_EMBEDDED_CHARACTERS`."""
     features: dict[str, float] = {}
-    for word in _WORD.findall(text.casefold()):
+    for word in _WORD.findall(text[:MAX_EMBEDDED_CHARACTERS].casefold()):
         if word[0] >= _CJK_START:  # scripts without spaces: characters and pairs of them carry the words
-            grams = [word[i : i + 2] for i in range(len(word) - 1)] or [word]
-            for gram in grams:
-                features[gram] = 1.0
+            pairs = [word[i : i + 2] for i in range(len(word) - 1)] or [word]
+            features.update(dict.fromkeys(pairs, 1.0))
             continue
         weight = _STOP_WEIGHT if word in _STOP_WORDS else 1.0
         if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
@@ -46,8 +49,8 @@ def _features(text: str) -> dict[str, float]:
         features[word] = weight
         if len(word) > 3 and weight == 1.0:
             padded = f"<{word}>"
-            for i in range(len(padded) - 2):
-                features["~" + padded[i : i + 3]] = _GRAM_WEIGHT
+            grams = ["~" + padded[i : i + 3] for i in range(len(padded) - 2)]
+            features.update(dict.fromkeys(grams, _GRAM_WEIGHT))
     return features
 
 
@@ -55,9 +58,10 @@ def embed(texts: Sequence[str]) -> Matrix:
     """Return float32 [n, DIMENSION], each row of length 1, or all zeros where a text has no word."""
     vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
     for row, text in zip(vectors, texts, strict=True):
-        for feature, weight in _features(text).items():
-            code = crc32(feature.encode("utf-8", "ignore"))
-            row[code % DIMENSION] += weight if code & 0x80000000 else -weight
+        features = _features(text)
+        codes = np.array([crc32(feature.encode("utf-8", "ignore")) for feature in features], np.uint32)
+        weights = np.array(list(features.values()), np.float32)
+        np.add.at(row, codes % DIMENSION, np.where(codes & _SIGN_BIT, weights, -weights))
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     np.divide(vectors, norms, out=vectors, where=norms > 0)
     return vectors

@@ -18,9 +18,15 @@ _EDGE = " \t\n,.;:!?~|/\\-_=+*^`'\"…·。，、！？；：~•>»→()[]{}<�
 _LEADING = _EDGE.translate(dict.fromkeys(map(ord, "([【《")))
 _TRAILING = _EDGE.translate(dict.fromkeys(map(ord, ")]】》+")))
 
+_DROPPED = (Kind.INVISIBLE, Kind.BLANK)
+
 PIECE = 64
 """Characters normalised at a time. One character becomes up to 18, and a run of combining marks is sorted in quadratic
 time: a small piece bounds both."""
+
+MAX_OTHER_CHARACTERS = 64
+"""Different characters beyond U+FFFF (emoji, rare ideographs, rare scripts) in one text. They are looked up one by
+one. A text with more of them is not written by hand, and loses them all."""
 
 
 def fold(raw: str, limit: int) -> str:
@@ -57,12 +63,15 @@ def _normalized(text: str, limit: int) -> str:
 def _visible(text: str) -> str:
     """Drop what cannot be seen, and put the rest into NFKC as a whole."""
     text = BLANK.sub(" ", INVISIBLE.sub("", text))
-    others = [(character, kind_of(character)) for character in set("".join(OTHER_PLANES.findall(text)))]
-    replaced = {ord(character): " " for character, kind in others if kind is Kind.BLANK}
-    replaced |= {ord(character): "" for character, kind in others if kind is Kind.INVISIBLE}
+    others = set("".join(OTHER_PLANES.findall(text)))
+    if len(others) > MAX_OTHER_CHARACTERS:
+        text = OTHER_PLANES.sub(" ", text)
+        others = set()
+    kinds = {character: kind_of(character) for character in others}
+    replaced = {ord(c): "" if kind is Kind.INVISIBLE else " " for c, kind in kinds.items() if kind in _DROPPED}
     if replaced:
         text = text.translate(replaced)
-    if TOO_MANY_MARKS.search(text) or any(kind is Kind.MARK for _, kind in others):
+    if TOO_MANY_MARKS.search(text) or Kind.MARK in kinds.values():
         text = _without_long_mark_runs(text)
     return unicodedata.normalize("NFKC", text)
 
