@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 
 from evidence.cleaning import MAX_CHARACTERS, MAX_QUERY_CHARACTERS, clean_query, clean_text, strip_summary_prefix
 from evidence.schema import Evidence, RawText
@@ -13,12 +13,15 @@ MAX_TITLES_CHARACTERS = 2 * MAX_CHARACTERS
 MAX_LIST_QUERIES = 64
 """Queries of one list that are read: what the wire allows."""
 
-MAX_LIST_CHARACTERS = 2048
-"""Characters of one list that are read, before cleaning: 64 queries of 32 characters.
+MAX_RENDERED_CHARACTERS = 1024
+"""Characters of one list that are read where it is rendered in order: anchors, histories.
 
-Lists are rendered in order until a budget is spent. At 15 characters in the longest token, the whole of a source of
-112 tokens takes fewer, so what is left unread cannot reach a model.
+By default 20 and 30 tokens of them are, and a whole source has 112. With a tokenizer whose tokens have nine characters
+or fewer on average, what is left unread cannot reach a model.
 """
+
+MAX_CANDIDATE_CHARACTERS = 2048
+"""Characters of one list that are read where the best are chosen of it: past queries. 64 queries of 32 characters."""
 
 
 def select_text(raw: RawText) -> str:
@@ -37,27 +40,20 @@ def select_text(raw: RawText) -> str:
     return ""
 
 
-def bounded_queries(queries: Iterable[str]) -> Iterator[str]:
-    """Yield the first queries of a list, as many as one list may cost (`MAX_LIST_QUERIES`, `MAX_LIST_CHARACTERS`).
-
-    Each counts with the characters that cleaning reads of it. The first one always comes.
-    """
-    characters = 0
-    for _, query in zip(range(MAX_LIST_QUERIES), queries, strict=False):
-        characters += min(len(query), MAX_QUERY_CHARACTERS)
-        if characters > MAX_LIST_CHARACTERS:
-            return
-        yield query
-
-
-def clean_queries(queries: Iterable[str]) -> tuple[str, ...]:
+def clean_queries(queries: Sequence[str], max_characters: int = MAX_CANDIDATE_CHARACTERS) -> tuple[str, ...]:
     """Return the queries cleaned, without empty ones and repetitions (by case-folded form), order kept.
 
-    Only the first ones are read (`bounded_queries`).
+    Args:
+        queries: the first `MAX_LIST_QUERIES` are read, and of each what `clean_query` reads.
+        max_characters: the query with which they have more, before cleaning or after it, ends the list.
     """
     kept: dict[str, str] = {}
-    for query in bounded_queries(queries):
+    unread = max_characters
+    for query in queries[:MAX_LIST_QUERIES]:
         cleaned = clean_query(query)
+        unread -= max(min(len(query), MAX_QUERY_CHARACTERS), len(cleaned))
+        if unread < 0:
+            break
         if cleaned:
             kept.setdefault(cleaned.casefold(), cleaned)
     return tuple(kept.values())
@@ -66,15 +62,15 @@ def clean_queries(queries: Iterable[str]) -> tuple[str, ...]:
 def build_evidence(
     raw: RawText,
     summary: str | None = None,
-    anchors: Iterable[str] = (),
-    histories: Iterable[str] = (),
-    personal: Iterable[str] = (),
+    anchors: Sequence[str] = (),
+    histories: Sequence[str] = (),
+    personal: Sequence[str] = (),
 ) -> Evidence:
     """Clean every field of a trigger and return its evidence; any field may be missing."""
     return Evidence(
         text=select_text(raw),
         summary=strip_summary_prefix(summary),
-        anchors=clean_queries(anchors),
-        histories=clean_queries(histories),
+        anchors=clean_queries(anchors, MAX_RENDERED_CHARACTERS),
+        histories=clean_queries(histories, MAX_RENDERED_CHARACTERS),
         personal=clean_queries(personal),
     )

@@ -17,11 +17,13 @@ from evidence.folding import fold, squeeze
 from evidence.patterns import SUMMARY_LABEL, SUMMARY_OPENING, TEXT_RULES, Rule
 
 MAX_CHARACTERS = 1024
-"""Characters of a caption, title or summary that are read, and the most that are returned.
+"""Characters of a caption, title or summary that are read. Of 60,000 real captions and titles, 13 are longer."""
 
-A model reads 20 tokens of a text and 24 of a summary by default. The longest token of the demo's vocabulary has 15
-characters, so at most 360 clean ones are used; the rest leaves room for hashtags and mentions before them, and for
-larger budgets. Of 60,000 real captions and titles, 13 are longer.
+MAX_CLEAN_CHARACTERS = 512
+"""Characters of a caption, title or summary that are kept.
+
+A model reads 20 tokens of a text and 24 of a summary by default, and the longest token of the demo's vocabulary has 15
+characters: at most 360. What is read and not kept leaves room for hashtags and mentions before the words.
 """
 
 MAX_QUERY_CHARACTERS = 256
@@ -63,14 +65,14 @@ def _settle(raw: str, clean: Callable[[str], str]) -> str:
 
 
 def _text_round(text: str) -> str:
-    return _without_placeholder(squeeze(_without(TEXT_RULES, fold(text, MAX_CHARACTERS))))
+    return _finish(_without(TEXT_RULES, fold(text, MAX_CHARACTERS)))
 
 
 def _summary_round(text: str) -> str:
     text = _without(TEXT_RULES, fold(text, MAX_CHARACTERS))
     if opening := SUMMARY_OPENING.match(text):
         text = text[opening.end() :]
-    return _without_placeholder(squeeze(_without((SUMMARY_LABEL,), text)))
+    return _finish(_without((SUMMARY_LABEL,), text))
 
 
 def _query_round(text: str) -> str:
@@ -88,5 +90,6 @@ def _without(rules: Sequence[Rule], text: str) -> str:
     return text
 
 
-def _without_placeholder(text: str) -> str:
+def _finish(text: str) -> str:
+    text = squeeze(text[:MAX_CLEAN_CHARACTERS])
     return "" if text.casefold() in _PLACEHOLDERS else text

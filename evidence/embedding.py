@@ -14,13 +14,15 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.cleaning import MAX_CLEAN_CHARACTERS
+
 EMBEDDING_VERSION = "hashed-ngrams-1"
 DIMENSION = 256
 PERSONAL_THRESHOLD = 0.2
 """Cosine over which a past query counts as tied to the trigger."""
 PERSONAL_LIMIT = 4
-MAX_EMBEDDED_CHARACTERS = 2048
-"""Characters of one text that are embedded: a whole text and a whole summary, as cleaning leaves them."""
+MAX_EMBEDDED_CHARACTERS = 2 * MAX_CLEAN_CHARACTERS + 1
+"""Characters of one text that are embedded: the longest text and the longest summary, a space between them."""
 
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
 _CJK_START = "\u2e80"
@@ -56,12 +58,19 @@ def _features(text: str) -> dict[str, float]:
 
 def embed(texts: Sequence[str]) -> Matrix:
     """Return float32 [n, DIMENSION], each row of length 1, or all zeros where a text has no word."""
-    vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
-    for row, text in zip(vectors, texts, strict=True):
+    codes: list[int] = []
+    weights: list[float] = []
+    sizes: list[int] = []
+    for text in texts:
         features = _features(text)
-        codes = np.array([crc32(feature.encode("utf-8", "ignore")) for feature in features], np.uint32)
-        weights = np.array(list(features.values()), np.float32)
-        np.add.at(row, codes % DIMENSION, np.where(codes & _SIGN_BIT, weights, -weights))
+        codes += [crc32(feature.encode("utf-8", "ignore")) for feature in features]
+        weights += features.values()
+        sizes.append(len(features))
+    code = np.array(codes, np.uint32)  # [features of all texts]
+    weight = np.array(weights, np.float32)
+    row = np.repeat(np.arange(len(texts)), sizes)
+    vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
+    np.add.at(vectors, (row, code % DIMENSION), np.where(code & _SIGN_BIT, weight, -weight))
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     np.divide(vectors, norms, out=vectors, where=norms > 0)
     return vectors
