@@ -15,9 +15,10 @@ from unicodedata import combining
 # So: symbols other than these are emoji and dingbats.
 _KEPT_SYMBOLS = frozenset("°℃℉№")
 _JOINED_MARKS = frozenset(map(chr, (*range(0xFE00, 0xFE10), 0x20E3)))  # variation selectors, the keycap
-_TEXT_CATEGORIES = frozenset(
+TEXT_CATEGORIES = frozenset(
     {"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Zs"}
 )
+"""Characters of these categories are text, without a further look."""
 _BLANK_CATEGORIES = frozenset({"Cc", "Cs", "Co", "Cn", "So", "Sk", "Zl", "Zp"})
 
 
@@ -36,7 +37,7 @@ class Kind(Enum):
 def kind_of(character: str) -> Kind:
     """Return what folding does with a character."""
     category = category_of(character)
-    if category in _TEXT_CATEGORIES:
+    if category in TEXT_CATEGORIES:
         return Kind.TEXT
     if category == "Cf" or character in _JOINED_MARKS:
         return Kind.INVISIBLE

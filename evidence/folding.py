@@ -8,8 +8,18 @@ when a text is settled.
 from __future__ import annotations
 
 import unicodedata
+from unicodedata import category
 
-from evidence.characters import BLANK, INVISIBLE, MAX_MARKS, OTHER_PLANES, TOO_MANY_MARKS, Kind, kind_of
+from evidence.characters import (
+    BLANK,
+    INVISIBLE,
+    MAX_MARKS,
+    OTHER_PLANES,
+    TEXT_CATEGORIES,
+    TOO_MANY_MARKS,
+    Kind,
+    kind_of,
+)
 from evidence.patterns import EMPTY_BRACKETS, REPEATED_PUNCTUATION
 
 _OPENING = frozenset("([{（【「《<")
@@ -17,8 +27,6 @@ _CLOSING = frozenset(")]}）】」》>")
 _EDGE = " \t\n,.;:!?~|/\\-_=+*^`'\"…·。，、！？；：~•>»→()[]{}<【】「」《》"
 _LEADING = _EDGE.translate(dict.fromkeys(map(ord, "([【《")))
 _TRAILING = _EDGE.translate(dict.fromkeys(map(ord, ")]】》+")))
-
-_DROPPED = (Kind.INVISIBLE, Kind.BLANK)
 
 PIECE = 64
 """Characters normalised at a time. One character becomes up to 18, and a run of combining marks is sorted in quadratic
@@ -67,9 +75,9 @@ def _visible(text: str) -> str:
     if len(others) > MAX_OTHER_CHARACTERS:
         text = OTHER_PLANES.sub(" ", text)
         others = set()
-    kinds = {character: kind_of(character) for character in others}
-    replaced = {ord(c): "" if kind is Kind.INVISIBLE else " " for c, kind in kinds.items() if kind in _DROPPED}
-    if replaced:
+    kinds = {character: kind_of(character) for character in others if category(character) not in TEXT_CATEGORIES}
+    if kinds:
+        replaced = {ord(c): "" if kind is Kind.INVISIBLE else " " for c, kind in kinds.items() if kind is not Kind.MARK}
         text = text.translate(replaced)
     if TOO_MANY_MARKS.search(text) or Kind.MARK in kinds.values():
         text = _without_long_mark_runs(text)
