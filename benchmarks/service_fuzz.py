@@ -165,6 +165,8 @@ def judge(findings: Findings, service: LiveService, requests: int) -> list[str]:
     settled = [mb for sent, mb in findings.resident_mb if sent >= requests // 10]
     if settled and max(settled) > FLAT * settled[0]:
         faults.append(f"memory grew from {settled[0]} to {max(settled)} MB after the first tenth")
+    if service.process.poll() is not None:
+        faults.append(f"the process ended with status {service.process.returncode}")
     bad = [line for line in service.log_lines() if line.get("level") in ("error", "critical", "raw")]
     return faults + [f"log: {json.dumps(line)[:2000]}" for line in bad]
 

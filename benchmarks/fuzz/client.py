@@ -18,6 +18,7 @@ STATUSES = frozenset({200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431
 """What may be answered; 503 is accepted with the body of the connection limit alone."""
 
 ERROR_FIELDS = {"error", "message", "errors", "request_id"}
+_SLOW_READING_SECONDS = 5.0
 _SLOW_READ_BYTES = 2048
 _SLOW_READ_SECONDS = 0.05
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -181,10 +182,9 @@ async def _until_closed(connection: _Connection) -> None:
 
 
 async def _read_slowly(transport: asyncio.Transport, connection: _Connection) -> None:
-    """Let a little through at a time; the server may give up at its limit."""
-    for _ in range(int(ANSWER_SECONDS / _SLOW_READ_SECONDS)):
-        if connection.end or transport.is_closing():
-            return
+    """Let a little through at a time, and leave in the end; the server may give up at its limit."""
+    until = asyncio.get_running_loop().time() + _SLOW_READING_SECONDS
+    while asyncio.get_running_loop().time() < until and not connection.end and not transport.is_closing():
         before = len(connection.rest)
         transport.resume_reading()
         await asyncio.sleep(0)
@@ -204,8 +204,9 @@ def _verdict(connection: _Connection) -> Verdict:
 
 
 def _faults_of(response: Response) -> list[str]:
-    if not response.body:
-        return [] if response.status in STATUSES else [f"status {response.status}"]
+    if not response.body:  # of HEAD
+        refused = response.status == 503 and response.closes
+        return [] if refused or response.status in STATUSES else [f"status {response.status}"]
     try:
         document = json.loads(response.body)
     except ValueError:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.fuzz.bodies import Bodies, encoded
+from benchmarks.fuzz.bodies import FAMILIES, Bodies, encoded, expensive_body
 from benchmarks.fuzz.heads import FAULTY_ENDS, METHODS, NOT_HTTP, ODD_HEADERS, TARGETS, VERSIONS
 
 Ending = Literal["read", "read_slowly", "half_close", "reset"]
@@ -82,7 +82,7 @@ class Sessions:
         return self._one(draw, "not JSON", body, lines)
 
     def expensive(self, draw: random.Random) -> Session:
-        return self._one(draw, "expensive", self._bodies.expensive(draw))
+        return self._one(draw, "expensive", expensive_body(draw.choice(FAMILIES)))
 
     def batch(self, draw: random.Random) -> Session:
         return self._one(draw, "batch", self._bodies.batch(draw), target=b"/recommend/batch")
