@@ -17,7 +17,7 @@ from demo.oracle import WIDTH, Reader, bound, ceiling, read_targets
 from demo.world.truth import Truth, read_truth
 from evidence.assemble import select_text
 from evidence.schema import RawText
-from offline.tables import read_table
+from offline.logs.tables import read_table
 
 Figures = dict[str, dict[str, float | int]]
 _TEXTS = ("caption", "photo_title", "title", "item_title", "summary")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from offline.tables import read_table
+from offline.logs.tables import read_table
 
 PHOTOS = "photos.jsonl.gz"
 USERS = "users.jsonl.gz"

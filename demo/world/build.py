@@ -21,7 +21,7 @@ from demo.world.users import make_users, user_id
 from demo.world.videos import make_trends, make_videos, photo_id
 from demo.world.vocabulary import departments
 from demo.world.wording import GROUP_OF_FORM, GROUPS, IS_PERSONAL, SPECIFIC, Triggers, Wording, make_type_habits
-from offline.tables import write_table
+from offline.logs.tables import write_table
 
 _BROWSING_PER_USER_DAY = 0.7
 _WARM_UP_ROUNDS = 3

@@ -17,7 +17,7 @@ from demo.world.registry import QueryRegistry
 from demo.world.spec import DAY_MS, EPOCH_MS
 from demo.world.users import user_id
 from demo.world.videos import photo_id
-from offline.tables import write_table
+from offline.logs.tables import write_table
 
 SOURCES = ("bar", "post_video", "search_box", "reformulation")
 _ENGAGED_EXACT, _ENGAGED_OTHER, _ORDERS, _CLICKS_MEAN, _CLICKS_OTHER = 0.5, 0.25, 0.06, 1.1, 0.04

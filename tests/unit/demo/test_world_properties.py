@@ -12,7 +12,8 @@ import pytest
 from demo.oracle import Reader, bound, ceiling
 from demo.report import report, title_neighbours
 from demo.world.spec import WorldSpec
-from offline.tables import TABLES, read_table
+from offline.logs.schema import TABLES
+from offline.logs.tables import read_table
 
 LAST = 5
 

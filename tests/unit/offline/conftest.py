@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from offline.tables import TABLES, write_table
+from offline.logs.schema import TABLES
+from offline.logs.tables import write_table
 
 DAY_MS = 86_400_000
 START_MS = 1_700_006_400_000  # a midnight, UTC
