@@ -1,4 +1,4 @@
-"""`onebar export`: a checkpoint into a bundle; `onebar record`: what was measured of it into its manifest."""
+"""`onebar export` makes a bundle from a checkpoint; `onebar record` writes its evaluation into the manifest."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from generation.bundle import FILES, PRECISIONS
 from generation.errors import GenerationError
 from model_export.checkpoint import load_checkpoint
 from model_export.errors import ExportError
-from model_export.evaluated import record_evaluation
 from model_export.export import export_bundle
 from model_export.inputs import rendered_sources
 from model_export.manifest import record
+from model_export.record_evaluation import record_evaluation
 from model_export.verify import check_parity, measure_parity
 
 
@@ -51,18 +51,19 @@ def export(
     parity_inputs: Path | None,
     parity_count: int,
 ) -> None:
-    """Turn CHECKPOINT, a folder that `onebar train` wrote, into BUNDLE, the folder that `onebar serve` reads.
+    r"""Turn CHECKPOINT, a folder that `onebar train` wrote, into BUNDLE, the folder that `onebar serve` reads.
 
     Two ONNX graphs are written, with the tokenizer and a manifest of hashes. With --parity-inputs, the answers of the
-    graphs are compared with those of transformers and of optimum, and the outcome is written into the manifest; fp32
-    graphs that do not answer token for token as transformers does are an error.
+    graphs are compared with those of transformers and of optimum, and the result is written into the manifest. It is an
+    error when the fp32 graphs do not give the same tokens as transformers.
 
-    int8 bundles quantise the decoder's activations by constants, measured on hypotheses for real sources.
+    int8 bundles quantise the activations of the decoder by constants, measured on hypotheses for real sources.
 
     \b
     Example:
-      onebar export build/checkpoint build/bundle --calibration-inputs build/examples_train.parquet \
-          --parity-inputs build/examples_test.parquet
+      onebar export build/checkpoint build/bundle \
+          --calibration-inputs build/examples/examples_train.parquet \
+          --parity-inputs build/examples/examples_test.parquet
     """
     command = f"onebar export {checkpoint.name} {bundle.name} --precision {precision}"
     if calibration_inputs:
@@ -81,7 +82,7 @@ def export(
             return
         sources = rendered_sources(parity_inputs, renderer, parity_count)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer that optimum exports with has much to say
+            warnings.simplefilter("ignore")  # optimum exports with a tracer that warns often
             report = measure_parity(source, made, sources)
         record(bundle, "parity", report)
         _show(report)
@@ -105,7 +106,7 @@ def _show(report: dict[str, Any]) -> None:
 @click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def record_command(bundle: Path, report: Path) -> None:
-    """Write what `onebar evaluate` measured (REPORT, its JSON) into the manifest of BUNDLE.
+    r"""Write what `onebar evaluate` measured (REPORT, its JSON) into the manifest of BUNDLE.
 
     The model version stays as it is.
 

@@ -10,7 +10,7 @@ import pytest
 
 from generation.bundle import load_bundle
 from model_export.errors import ExportError
-from model_export.evaluated import record_evaluation
+from model_export.record_evaluation import record_evaluation
 from tests.fixtures.tiny_bundle import build_tiny_bundle
 
 

@@ -1,4 +1,4 @@
-"""What `onebar evaluate` measured, into the manifest of the bundle that it was measured on."""
+"""Writes the figures of `onebar evaluate` into the manifest of the bundle that they were measured on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def record_evaluation(bundle: str | Path, report: Mapping[str, Any]) -> None:
 
     Raises:
         BundleError: the bundle is incomplete or altered.
-        ExportError: the report is about other models, or is no such report.
+        ExportError: the report is about other models, or is not a report of `onebar evaluate`.
     """
     version = load_bundle(bundle).model_version
     try:
