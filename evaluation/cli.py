@@ -1,4 +1,4 @@
-"""`onebar evaluate`: a bundle beside its baselines on the held-out day."""
+"""`onebar evaluate`: bundles and baselines on the held-out day."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("bundles", nargs=-1, type=_FOLDER)
 @click.option("--examples", "folder", required=True, type=_FOLDER, help="Folder made by `onebar offline examples`.")
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), help="So many clicks, and so many videos for [REJECT], at most.")
-@click.option("--seed", default=0, show_default=True, help="Which ones a limit draws.")
-@click.option("--labels", type=_FILE, help="Parquet of photo_id, unsafe, category: what [REJECT] is measured against.")
+@click.option("--limit", type=click.IntRange(min=1), help="The most clicks, and the most videos for [REJECT].")
+@click.option("--seed", default=0, show_default=True, help="Of the random draw of --limit.")
+@click.option("--labels", type=_FILE, help="Parquet of photo_id, unsafe, category, to measure [REJECT] with.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write OUT.json and OUT.md.")
 @click.option("--threads", default=1, show_default=True, help="Intra-op threads of the engine.")
 def evaluate(
@@ -42,9 +42,9 @@ def evaluate(
     out: Path | None,
     threads: int,
 ) -> None:
-    """Measure BUNDLES (none, one, or several side by side) and the baselines on held-out clicks.
+    r"""Measure BUNDLES (none, one, or several side by side) and the baselines on held-out clicks.
 
-    Labels are joined once into unsafe_test.parquet of the examples folder; later runs find them there.
+    Labels are joined once, into unsafe_test.parquet of the examples folder; later runs read that file.
 
     \b
     onebar evaluate build/bundle --examples build/examples --limit 5000 --out build/evaluation
@@ -123,7 +123,7 @@ def _baselines(training: list[TitledQuery]) -> list[System]:
 def _abstention(
     predictors: dict[str, BundlePredictor], folder: Path, labels: Path | None, limit: int | None, seed: int
 ) -> dict[str, Any]:
-    """Reports by bundle; none without labels."""
+    """Return a report for each bundle; none without labels."""
     labelled = folder / "unsafe_test.parquet"
     if labels is not None:
         write_labelled(folder / "shown_test.parquet", labels, labelled)
@@ -138,5 +138,5 @@ def _abstention(
 
 
 def _name(path: Path, bundles: tuple[Path, ...]) -> str:
-    """The folder's own name where that tells the bundles apart, its whole path otherwise."""
+    """Return the name of the folder if it is unique among the bundles, its path otherwise."""
     return path.name if sum(other.name == path.name for other in bundles) == 1 else str(path)

@@ -46,7 +46,7 @@ def test_queries_come_without_repeats_and_at_most_eight(bundle: Path, examples: 
     assert 0.0 <= answer.reject_probability <= 1.0
 
 
-def test_the_title_alone_can_be_asked_for(bundle: Path, examples: Callable[..., list[Example]]) -> None:
+def test_a_bundle_can_be_given_the_title_alone(bundle: Path, examples: Callable[..., list[Example]]) -> None:
     predictor = BundlePredictor(bundle)
     held_out = examples({"caption": "red running shoes"}, {"caption": "red running shoes", "histories": ["cheap tent"]})
     plain, rich = predictor.predict(held_out)
@@ -82,7 +82,7 @@ def test_baselines_are_measured_without_a_bundle(folder: Path) -> None:
     assert "3 clicks" in result.output
 
 
-def test_two_bundles_of_one_name_are_told_apart(bundle: Path, folder: Path, tmp_path: Path) -> None:
+def test_two_bundles_of_one_name_are_shown_by_their_paths(bundle: Path, folder: Path, tmp_path: Path) -> None:
     twin = tmp_path / "other" / "bundle"
     twin.parent.mkdir()
     twin.symlink_to(bundle)
@@ -93,7 +93,7 @@ def test_two_bundles_of_one_name_are_told_apart(bundle: Path, folder: Path, tmp_
     assert differences[f"{bundle} - {twin}"]["hr"]["mean"] == 0.0
 
 
-def test_a_mistake_is_told_in_one_sentence(tmp_path: Path, bundle: Path, folder: Path) -> None:
+def test_an_error_is_one_sentence(tmp_path: Path, bundle: Path, folder: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     missing = CliRunner().invoke(evaluate, ["--examples", str(empty)])
