@@ -13,7 +13,7 @@ import click
 
 # subcommand -> (module, attribute, the extra that brings what it imports, help line)
 COMMANDS: dict[str, tuple[str, str, str, str]] = {
-    "demo": ("cli.demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
+    "demo": ("cli.serve_demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
     "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
     "recommend": ("service.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),

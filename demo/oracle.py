@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from demo.world.fields import PARTS
 from demo.world.truth import Truth, read_truth
 from demo.world.wording import IS_PERSONAL, Triggers
+from evidence.rows import TEXT_FIELDS
 
 WIDTH = 8
-TITLE_FIELDS = ("caption", "photo_title", "title", "item_title")
 _NEGLIGIBLE, _RARE = 1e-5, 1e-3
 
 
@@ -134,7 +134,7 @@ def title_mask(truth: Truth) -> NDArray[np.int32]:
     """int32[V], the parts that the canonical title (first text there is) names."""
     out = np.zeros(len(truth.created_day), dtype=np.int32)
     empty = np.ones(len(out), dtype=np.bool_)
-    for name in TITLE_FIELDS:
+    for name in TEXT_FIELDS:
         here = truth.present[name] & empty
         out[here] = truth.masks[name][here]
         empty &= ~here

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demo.oracle import WIDTH, Reader, bound, ceiling, read_targets
+from demo.world.fields import FIELDS
 from demo.world.truth import Truth, read_truth
 from evidence.assemble import select_text
-from evidence.schema import RawText
+from evidence.rows import TEXT_FIELDS, raw_text_of_row
 from offline.logs.tables import read_table
 
 Figures = dict[str, dict[str, float | int]]
-_TEXTS = ("caption", "photo_title", "title", "item_title", "summary")
 _READERS = {
     "title": Reader(),
     "title + summary": Reader(summary=True),
@@ -99,9 +99,8 @@ def title_neighbours(world_dir: Path | str, day: int, sample: int) -> float:
 
 def _titles(world_dir: Path | str) -> list[str]:
     """The canonical title of each video, in the order of the truth."""
-    columns = ("caption", "photo_title", "title", "item_title")
-    videos = read_table(world_dir, "videos", columns)
-    return [select_text(RawText(*row)) for row in zip(*(videos[c].to_pylist() for c in columns), strict=True)]
+    videos = read_table(world_dir, "videos", TEXT_FIELDS)
+    return [select_text(raw_text_of_row(row)) for row in videos.to_pylist()]
 
 
 def _tfidf(texts: list[str], idf: NDArray[np.float32] | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -123,7 +122,7 @@ def _videos(world_dir: Path | str, truth: Truth) -> dict[str, float | int]:
     term = pq.read_table(Path(world_dir) / "truth" / "videos.parquet", columns=["unsafe_term"])
     unsafe = term["unsafe_term"].to_numpy() >= 0
     out: dict[str, float | int] = {"videos, number": videos.num_rows}
-    for name in _TEXTS:
+    for name in FIELDS:
         out[f"{name} missing"] = float(np.mean(~truth.present[name]))
     launched = truth.wording.catalogue.product_launch_day[truth.triggers.product]
     inside = truth.created_day >= 0

@@ -12,10 +12,11 @@ from demo.world.safety import TERMS, disguise
 from demo.world.spec import Rates, WorldSpec
 from demo.world.videos import Videos
 from demo.world.vocabulary import ASPECTS, phrases
+from evidence.rows import TEXT_FIELDS
 
 PARTS = ("noun", "brand", "model", "feat", "feat2", "kind", "use", "aspect")
 """What a text may name; bit k of a mask stands for PARTS[k]."""
-FIELDS = ("caption", "photo_title", "title", "item_title", "summary")
+FIELDS = (*TEXT_FIELDS, "summary")
 _NAMED = {
     "caption": (0.54, 0.16, 0.05, 0.22, 0.05, 0.08, 0.15, 0.50),
     "photo_title": (0.60, 0.18, 0.06, 0.22, 0.05, 0.08, 0.10, 0.40),

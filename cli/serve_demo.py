@@ -1,4 +1,4 @@
-"""`onebar demo`: the shipped bundle and evidence, served from memory."""
+"""`onebar demo`: serves the shipped bundle and evidence from memory. demo/cli.py has the simulator commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"
 EVIDENCE = (DEMO / "evidence" / "photos.jsonl.gz", DEMO / "evidence" / "users.jsonl.gz")
-# A laptop without int8 instructions needs longer than a production budget; an empty first answer would teach nothing.
+# A laptop without int8 instructions is slower than production; with its deadline the first answer could be empty.
 DEADLINE_MS = 100
 
 
