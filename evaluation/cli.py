@@ -42,7 +42,7 @@ def evaluate(
     out: Path | None,
     threads: int,
 ) -> None:
-    r"""Measure BUNDLES (none, one, or several side by side) and the baselines on held-out clicks.
+    """Measure BUNDLES (none, one, or several side by side) and the baselines on held-out clicks.
 
     Labels are joined once, into unsafe_test.parquet of the examples folder; later runs read that file.
 

@@ -51,7 +51,7 @@ def export(
     parity_inputs: Path | None,
     parity_count: int,
 ) -> None:
-    r"""Turn CHECKPOINT, a folder that `onebar train` wrote, into BUNDLE, the folder that `onebar serve` reads.
+    """Turn CHECKPOINT, a folder that `onebar train` wrote, into BUNDLE, the folder that `onebar serve` reads.
 
     Two ONNX graphs are written, with the tokenizer and a manifest of hashes. With --parity-inputs, the answers of the
     graphs are compared with those of transformers and of optimum, and the result is written into the manifest. It is an
@@ -61,8 +61,8 @@ def export(
 
     \b
     Example:
-      onebar export build/checkpoint build/bundle \
-          --calibration-inputs build/examples/examples_train.parquet \
+      onebar export build/checkpoint build/bundle \\
+          --calibration-inputs build/examples/examples_train.parquet \\
           --parity-inputs build/examples/examples_test.parquet
     """
     command = f"onebar export {checkpoint.name} {bundle.name} --precision {precision}"
@@ -106,7 +106,7 @@ def _show(report: dict[str, Any]) -> None:
 @click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def record_command(bundle: Path, report: Path) -> None:
-    r"""Write what `onebar evaluate` measured (REPORT, its JSON) into the manifest of BUNDLE.
+    """Write what `onebar evaluate` measured (REPORT, its JSON) into the manifest of BUNDLE.
 
     The model version stays as it is.
 

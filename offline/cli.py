@@ -34,7 +34,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def offline() -> None:
-    r"""Make evidence, user histories and training examples from log tables (docs/data_formats.md).
+    """Make evidence, user histories and training examples from log tables (docs/data_formats.md).
 
     \b
     onebar offline examples logs build/examples
@@ -48,7 +48,7 @@ def offline() -> None:
 @_OUT_FILE
 @_shared
 def evidence(logs: Path, out: Path, as_of_day: int | None, no_embeddings: bool) -> None:
-    r"""Write one evidence row for each video of LOGS to OUT (.parquet or .jsonl.gz).
+    """Write one evidence row for each video of LOGS to OUT (.parquet or .jsonl.gz).
 
     \b
     onebar offline evidence logs build/evidence.parquet
@@ -65,7 +65,7 @@ def evidence(logs: Path, out: Path, as_of_day: int | None, no_embeddings: bool) 
 @_OUT_FILE
 @_shared
 def users(logs: Path, out: Path, as_of_day: int | None, no_embeddings: bool) -> None:
-    r"""Write the past queries of each user of LOGS to OUT (.parquet or .jsonl.gz).
+    """Write the past queries of each user of LOGS to OUT (.parquet or .jsonl.gz).
 
     \b
     onebar offline users logs build/users.parquet
@@ -91,7 +91,7 @@ def users(logs: Path, out: Path, as_of_day: int | None, no_embeddings: bool) -> 
 )
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Which impressions become [REJECT] examples.")
 def examples(logs: Path, out: Path, terms: Path | None, first_day: int, reject_rate: float, seed: int) -> None:
-    r"""Write training, validation and test examples of LOGS into the folder OUT.
+    """Write training, validation and test examples of LOGS into the folder OUT.
 
     The last day is the test, the day before it the validation. Every example has the evidence of its own day.
 

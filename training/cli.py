@@ -34,7 +34,7 @@ class TrainGroup(click.Group):
 
 @click.group(cls=TrainGroup)
 def train() -> None:
-    r"""Train the tokenizer and the generator.
+    """Train the tokenizer and the generator.
 
     \b
     onebar train tokenizer logs build/tokenizer.json
@@ -87,7 +87,7 @@ def _report(progress: Progress, out: Path) -> None:
 @click.option("--size", default=8192, show_default=True, help="Entries, special tokens and bytes included.")
 @click.option("--lowercase/--keep-case", default=True, show_default=True, help="Fold case, in evidence and queries.")
 def tokenizer(logs: Path, out: Path, size: int, lowercase: bool) -> None:
-    r"""Learn a byte-level BPE tokenizer from the texts and queries of the training days of LOGS.
+    """Learn a byte-level BPE tokenizer from the texts and queries of the training days of LOGS.
 
     \b
     Example:  onebar train tokenizer logs build/tokenizer.json
@@ -114,10 +114,10 @@ def pretrain(
     resume: bool,
     logs: Path | None,
 ) -> None:
-    r"""Stage 0: denoise the text of the logs, so that the model learns to copy.
+    """Stage 0: denoise the text of the logs, so that the model learns to copy.
 
     \b
-    Example:  onebar train pretrain build/examples build/pretrained \
+    Example:  onebar train pretrain build/examples build/pretrained \\
                   --tokenizer build/tokenizer.json --logs logs --set optim.max_minutes=12
     """
     from training import pretrain as stage
@@ -148,7 +148,7 @@ def sft(
     cache: Path | None,
     resume: bool,
 ) -> None:
-    r"""Stage I: learn clicked queries, and [REJECT] for videos that are known to be unsafe.
+    """Stage I: learn clicked queries, and [REJECT] for videos that are known to be unsafe.
 
     \b
     Example:  onebar train sft build/examples build/checkpoint --init-from build/pretrained
