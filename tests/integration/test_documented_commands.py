@@ -93,6 +93,7 @@ class Workspace:
             "HOME": str(folder),
             "LC_ALL": "C.UTF-8",
             "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
         }
 
     def take(self, step: str) -> str:
