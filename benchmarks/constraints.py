@@ -33,6 +33,7 @@ from generation.constraints.query_file import load_query_set
 from generation.constraints.query_set import QuerySet
 from generation.engine import Engine
 from generation.logits_processors import LogitsProcessor
+from generation.request import GenerationRequest
 
 QUERIES, TERMS = 1_000_000, 100_000
 
@@ -80,7 +81,7 @@ def step_costs(
     for place, source in enumerate(tqdm(sources, desc="sources")):
         names = list(contenders)
         for name in names[place % len(names) :] + names[: place % len(names)]:
-            answer = engine.generate(source, processors=contenders[name])
+            answer = engine.generate(GenerationRequest(source, bundle.generation, processors=contenders[name]))
             steps[name].append(answer.decode_seconds / max(1, answer.steps - 1))  # the first belongs to encoding
     baseline = np.array(next(iter(steps.values())))
     return {

@@ -35,6 +35,7 @@ from transformers import logging
 from generation.bundle import PRECISIONS
 from generation.engine import Engine
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
 from model_export.checkpoint import load_checkpoint
 from model_export.export import export_bundle
 from model_export.parity import reference_answers
@@ -111,7 +112,7 @@ def measure(contenders: dict[str, Contender], sources: list[list[int]], warm_up:
 
 def parts(engine: Engine, sources: list[list[int]]) -> dict[str, Any]:
     """Return the percentiles of encoding with the first step, and of one later step with the host's work for it."""
-    answers = [engine.generate(source, OPTIONS) for source in sources]
+    answers = [engine.generate(GenerationRequest(source, OPTIONS)) for source in sources]
     return {
         "encode_and_first_step_ms": milliseconds([answer.encode_seconds for answer in answers]),
         "step_ms": milliseconds([answer.decode_seconds / (answer.steps - 1) for answer in answers]),
@@ -132,7 +133,7 @@ def main(checkpoint: Path | None, requests: int, warm_up: int, peer: bool, outpu
         source_model = load_checkpoint(checkpoint or random_checkpoint(Path(scratch) / "checkpoint"))
         engines = {name: Engine(export_bundle(source_model, Path(scratch) / name, name)) for name in PRECISIONS}
         contenders: dict[str, Contender] = {
-            f"engine {name}": lambda source, engine=engine: engine.generate(source, OPTIONS)
+            f"engine {name}": lambda source, engine=engine: engine.generate(GenerationRequest(source, OPTIONS))
             for name, engine in engines.items()
         }
         if peer:

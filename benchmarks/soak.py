@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from generation.bundle import Bundle, load_bundle
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
 from generation.results import Generation
 from generation.scheduler import Scheduler
 
@@ -64,7 +65,7 @@ def soak(bundle: Bundle, requests: int, seed: int = 0) -> list[tuple[int, float]
                 source = [0, *generator.integers(7, sizes.vocab_size, length).tolist(), 2]
                 options = OPTIONS[int(generator.choice(len(OPTIONS), p=ODDS))]
                 deadline = time.perf_counter() + 1e-3 if generator.random() < LATE else None
-                future = scheduler.submit_future(source, options, deadline)
+                future = scheduler.submit_future(GenerationRequest(source, options, deadline))
                 if generator.random() < CANCELLED:
                     future.cancel()
                 flying.add(future)

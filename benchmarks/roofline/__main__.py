@@ -32,6 +32,7 @@ from benchmarks.roofline.operators import RUN, operator_milliseconds
 from generation.bundle import Bundle, load_bundle
 from generation.engine import Engine
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
 from model_export.checkpoint import load_checkpoint
 from model_export.export import export_bundle
 
@@ -50,7 +51,7 @@ def measure_bundle(
     options = GenerationOptions(num_beams=BEAMS, min_new_tokens=STEPS - 1, max_new_tokens=STEPS)
     tokens = min(SOURCE_TOKENS, bundle.architecture.max_positions)
     sources = random_sources(requests, tokens, bundle.architecture.vocab_size, bundle.special_tokens)
-    answers = [engine.generate(source, options) for source in [*sources[:5], *sources]][5:]
+    answers = [engine.generate(GenerationRequest(source, options)) for source in [*sources[:5], *sources]][5:]
     parts = {
         "encode": (bundle.encoder_path, tokens, [answer.encode_seconds for answer in answers]),
         "step": (bundle.decoder_path, BEAMS, [answer.decode_seconds / answer.steps for answer in answers]),

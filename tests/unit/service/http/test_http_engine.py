@@ -15,7 +15,7 @@ from generation.engine import Generation
 from generation.scheduler import Scheduler
 from service.answering.runner import GenerationRunner
 from service.http.app import create_app
-from tests.fixtures.serving import running, scripted_app, settings_for, until
+from tests.fixtures.serving import metrics_of, running, scripted_app, settings_for, until
 
 CAPTIONS = ("red running shoes", "camera", "winter coat for women, cheap and long", "tent", "garden tools set review")
 
@@ -77,13 +77,29 @@ async def test_a_feed_page_of_sixteen_is_answered_in_one_call_and_stepped_togeth
         await until(lambda: instance.runner.waiting == 16)  # the one that is being encoded among them
         gate.opened.set()
         results = (await answered).json()["results"]
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     assert [result["status"] for result in results] == [200] * 16
     assert all(not result["response"]["degraded"] for result in results)
-    samples = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
-    assert float(samples['onebar_engine_requests_total{outcome="finished"}']) >= 16
+    samples = samples_of(metrics)
+    assert samples['onebar_engine_requests_total{outcome="finished"}'] == 16
     # There were steps of more rows than the eight that one request has.
-    assert float(samples['onebar_engine_step_rows_bucket{le="8.0"}']) < float(samples["onebar_engine_step_rows_count"])
+    assert samples['onebar_engine_step_rows_bucket{le="8.0"}'] < samples["onebar_engine_step_rows_count"]
+
+
+def samples_of(metrics: str) -> dict[str, float]:
+    lines = (line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in lines}
+
+
+async def test_engine_metrics_count_real_requests_and_not_the_rehearsal(app):
+    names = ['onebar_engine_requests_total{outcome="finished"}', "onebar_engine_encode_seconds_count"]
+    async with running(app) as client:
+        before = samples_of(await metrics_of(app))
+        await ask(client, 0)
+        after = samples_of(await metrics_of(app))
+    assert [before[name] for name in names] == [0.0, 0.0]
+    assert [after[name] for name in names] == [1.0, 1.0]
+    assert app.state.instance.runner._scheduler.stats().encodes > 1  # there was a rehearsal
 
 
 @pytest.mark.parametrize("deadline_ms", [1, 2, 4, 8])
@@ -144,6 +160,20 @@ async def test_what_cannot_be_done_in_time_is_refused_at_the_door(bundle_path):
         assert refused.json()["retry_after_ms"] == 800
         assert refused.headers["server-timing"].startswith("total;dur=")
         assert len(engine.seen) == seen
-        assert 'onebar_refused_requests_total{cause="expected_wait"} 1.0' in (await client.get("/metrics")).text
+        assert 'onebar_refused_requests_total{cause="expected_wait"} 1.0' in await metrics_of(app)
         engine.release()
         assert (await inside).status_code == 200
+
+
+async def test_an_engine_that_hangs_in_a_step_is_not_ready_until_the_step_ends(bundle_path, monkeypatch):
+    app = create_app(settings_for(bundle_path, engine_stall_seconds=0.5, decoding={"min_new_tokens": 5}))
+    instance, gate = app.state.instance, Gate()
+    async with running(app) as client:
+        monkeypatch.setattr(instance.runner, "_processors", (gate,))
+        assert (await client.get("/readyz")).status_code == 200
+        answered = asyncio.create_task(client.post("/recommend", json=body(0)))
+        await until(lambda: instance.runner.stalled_seconds > 0.5)
+        assert (await client.get("/readyz")).status_code == 503
+        gate.opened.set()
+        assert (await answered).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
