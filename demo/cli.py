@@ -98,11 +98,6 @@ def demo_evidence(directory: Path, evidence: Path, users: Path, out: Path, video
       onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
     """
     from demo.selection import select
-    from offline.errors import OfflineError
 
-    try:
-        counts = select(directory, evidence, users, out, videos, viewers)
-    except OfflineError as error:
-        raise click.ClickException(str(error)) from error
-    for name, count in counts.items():
+    for name, count in select(directory, evidence, users, out, videos, viewers).items():
         click.echo(f"{name:>20} {count:>7,}")

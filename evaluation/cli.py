@@ -11,13 +11,10 @@ import click
 
 from evaluation.abstention import abstention_report, read_labelled, write_labelled
 from evaluation.baselines import CopyEvidence, MostPopular, TitleNeighbours
-from evaluation.errors import EvaluationError
 from evaluation.inputs import TitledQuery, read_examples, read_titled_queries
 from evaluation.predict import BundlePredictor
 from evaluation.reports import to_markdown, to_text
 from evaluation.systems import System, run_system, slices, summarize, summarize_difference, summarize_slices
-from evidence.errors import EvidenceError
-from generation.errors import GenerationError
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -51,10 +48,7 @@ def evaluate(
     onebar evaluate build/fp32 build/int8 --examples build/examples
     onebar evaluate --examples build/examples        the baselines alone
     """
-    try:
-        report = _evaluate(bundles, folder, split, limit, seed, labels, threads)
-    except (EvaluationError, EvidenceError, GenerationError) as error:
-        raise click.ClickException(str(error)) from error
+    report = _evaluate(bundles, folder, split, limit, seed, labels, threads)
     click.echo(to_text(report))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

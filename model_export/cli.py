@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import click
 
-from evidence.errors import EvidenceError
 from evidence.render import Renderer
 from generation.bundle import FILES, PRECISIONS
-from generation.errors import GenerationError
 from model_export.checkpoint import load_checkpoint
-from model_export.errors import ExportError
 from model_export.export import export_bundle
 from model_export.inputs import rendered_sources
 from model_export.manifest import record
-from model_export.record_evaluation import record_evaluation
+from model_export.record_evaluation import read_report, record_evaluation
 from model_export.verify import check_parity, measure_parity
 
 
@@ -70,25 +66,22 @@ def export(
         command += f" --calibration-inputs {calibration_inputs.name} --calibration-count {calibration_count}"
     if parity_inputs:
         command += f" --parity-inputs {parity_inputs.name} --parity-count {parity_count}"
-    try:
-        source = load_checkpoint(checkpoint)
-        renderer = Renderer(source.tokenizer, source.render_budgets)
-        table = calibration_inputs or parity_inputs
-        calibration = rendered_sources(table, renderer, calibration_count) if table and precision == "int8" else []
-        made = export_bundle(source, bundle, precision, command, calibration)
-        size = sum((bundle / name).stat().st_size for name in FILES)
-        click.echo(f"{bundle}: model {made.model_version}, {precision}, {size / 1e6:.1f} MB")
-        if parity_inputs is None:
-            return
-        sources = rendered_sources(parity_inputs, renderer, parity_count)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # optimum exports with a tracer that warns often
-            report = measure_parity(source, made, sources)
-        record(bundle, "parity", report)
-        _show(report)
-        check_parity(report)
-    except (ExportError, GenerationError, EvidenceError) as error:
-        raise click.ClickException(str(error)) from error
+    source = load_checkpoint(checkpoint)
+    renderer = Renderer(source.tokenizer, source.render_budgets)
+    table = calibration_inputs or parity_inputs
+    calibration = rendered_sources(table, renderer, calibration_count) if table and precision == "int8" else []
+    made = export_bundle(source, bundle, precision, command, calibration)
+    size = sum((bundle / name).stat().st_size for name in FILES)
+    click.echo(f"{bundle}: model {made.model_version}, {precision}, {size / 1e6:.1f} MB")
+    if parity_inputs is None:
+        return
+    sources = rendered_sources(parity_inputs, renderer, parity_count)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # optimum exports with a tracer that warns often
+        report = measure_parity(source, made, sources)
+    record(bundle, "parity", report)
+    _show(report)
+    check_parity(report)
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -114,8 +107,5 @@ def record_command(bundle: Path, report: Path) -> None:
     onebar evaluate build/bundle --examples build/examples --out build/evaluation
     onebar record build/bundle build/evaluation.json
     """
-    try:
-        record_evaluation(bundle, json.loads(report.read_text(encoding="utf-8")))
-    except (ExportError, GenerationError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+    record_evaluation(bundle, read_report(report))
     click.echo(f"recorded in {bundle / 'manifest.json'}")

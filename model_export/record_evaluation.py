@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,21 @@ from model_export.manifest import record
 
 _VIEWS = ("as_served", "decontaminated")
 _REJECTION = ("threshold", "videos", "unsafe", "precision", "recall")
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read the JSON of `onebar evaluate --out`.
+
+    Raises:
+        ExportError: the file is not a JSON object.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ExportError(f"{path} is not JSON ({error}); make it with `onebar evaluate --out FILE`") from error
+    if not isinstance(report, dict):
+        raise ExportError(f"{path} is not a JSON object; make it with `onebar evaluate --out FILE`")
+    return report
 
 
 def record_evaluation(bundle: str | Path, report: Mapping[str, Any]) -> None:

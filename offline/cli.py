@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from evidence.errors import EvidenceError
-from offline.errors import OfflineError
 from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
 from offline.evidence.examples import ExampleSettings, write_examples
 from offline.evidence.examples_report import describe
@@ -55,8 +53,8 @@ def evidence(logs: Path, out: Path, as_of_day: int | None, no_embeddings: bool) 
     onebar evidence load build/evidence.parquet --store redis://localhost:6379/0
     """
     embedded = _embed(logs)
-    table = _run(evidence_table, embedded, _day(embedded, as_of_day))
-    _run(write_rows, without_embeddings(table) if no_embeddings else table, out)
+    table = evidence_table(embedded, _day(embedded, as_of_day))
+    write_rows(without_embeddings(table) if no_embeddings else table, out)
     click.echo(f"{table.num_rows:,} videos written to {out}")
 
 
@@ -72,8 +70,8 @@ def users(logs: Path, out: Path, as_of_day: int | None, no_embeddings: bool) -> 
     onebar evidence load build/users.parquet --store redis://localhost:6379/0
     """
     embedded = _embed(logs)
-    table = _run(user_table, embedded, _day(embedded, as_of_day))
-    _run(write_rows, without_embeddings(table) if no_embeddings else table, out)
+    table = user_table(embedded, _day(embedded, as_of_day))
+    write_rows(without_embeddings(table) if no_embeddings else table, out)
     click.echo(f"{table.num_rows:,} users written to {out}")
 
 
@@ -101,16 +99,16 @@ def examples(logs: Path, out: Path, terms: Path | None, first_day: int, reject_r
     """
     begun = time.perf_counter()
     embedded = _embed(logs)
-    labels = label_videos(embedded.logs, _run(read_terms, logs, terms))
+    labels = label_videos(embedded.logs, read_terms(logs, terms))
     settings = ExampleSettings(first_day, reject_rate, seed)
-    _run(write_examples, embedded, labels, settings, out, show_progress=True)
+    write_examples(embedded, labels, settings, out, show_progress=True)
     report = describe(out, embedded, labels, settings, time.perf_counter() - begun)
     (out / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
     click.echo(report.to_text())
 
 
 def _embed(folder: Path) -> EmbeddedLogs:
-    embedded: EmbeddedLogs = _run(embed_logs, folder, show_progress=True)
+    embedded = embed_logs(folder, show_progress=True)
     for table, rows in embedded.logs.unknown.items():
         if rows:
             click.echo(f"{rows:,} {table} left out: their video, user or impression is in no table", err=True)
@@ -119,11 +117,3 @@ def _embed(folder: Path) -> EmbeddedLogs:
 
 def _day(embedded: EmbeddedLogs, as_of_day: int | None) -> int:
     return embedded.logs.last_day + 1 if as_of_day is None else as_of_day
-
-
-def _run(job: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Run a job; its errors become one sentence on the terminal instead of a traceback."""
-    try:
-        return job(*args, **options)
-    except (OfflineError, EvidenceError) as error:
-        raise click.ClickException(str(error)) from error

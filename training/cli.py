@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from training.config import CONFIG_FOLDER, PretrainConfig, SftConfig, load_config
-from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from training.loop import Progress
@@ -21,18 +20,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class TrainGroup(click.Group):
-    """Turns this package's errors into one line on the terminal."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand."""
-        try:
-            return super().invoke(ctx)
-        except TrainingError as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=TrainGroup)
+@click.group()
 def train() -> None:
     """Train the tokenizer and the generator.
 

@@ -53,6 +53,9 @@ SUBSTITUTIONS = (
     ("onebar export ", "onebar export --parity-count 4 ", "fewer sources"),
 )
 
+# Settings of the servers that have no option on every command line.
+SERVER_SETTINGS = {"ONEBAR_ADMIN_PORT": "0", "ONEBAR_DRAIN_SECONDS": "0"}
+
 _MODEL = {"encoder_layers": 1, "decoder_layers": 1, "d_model": 32, "ffn_dim": 64, "attention_heads": 2}
 _OPTIM = {"batch_size": 16, "max_steps": 4, "warmup_steps": 1}
 CONFIGS = {
@@ -94,6 +97,7 @@ class Workspace:
             "LC_ALL": "C.UTF-8",
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
+            **SERVER_SETTINGS,
         }
 
     def take(self, step: str) -> str:

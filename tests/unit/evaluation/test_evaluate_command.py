@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from evaluation.cli import evaluate
+from cli.main import main
 from evaluation.inputs import Example
 from evaluation.predict import BundlePredictor
 from evidence.schema import Evidence
@@ -56,7 +56,7 @@ def test_a_bundle_can_be_given_the_title_alone(bundle: Path, examples: Callable[
 
 def test_a_report_is_printed_and_written(bundle: Path, folder: Path) -> None:
     options = ["--examples", str(folder), "--labels", str(folder / "labels.parquet"), "--out", str(folder / "report")]
-    result = CliRunner().invoke(evaluate, [str(bundle), *options])
+    result = CliRunner().invoke(main, ["evaluate", str(bundle), *options])
     assert result.exit_code == 0, result.output
     for part in ("HR@8", "title neighbours", "Decontaminated", "[REJECT] of bundle"):
         assert part in result.output
@@ -77,7 +77,7 @@ def test_a_report_is_printed_and_written(bundle: Path, folder: Path) -> None:
 
 
 def test_baselines_are_measured_without_a_bundle(folder: Path) -> None:
-    result = CliRunner().invoke(evaluate, ["--examples", str(folder), "--limit", "3"])
+    result = CliRunner().invoke(main, ["evaluate", "--examples", str(folder), "--limit", "3"])
     assert result.exit_code == 0, result.output
     assert "3 clicks" in result.output
 
@@ -87,7 +87,7 @@ def test_two_bundles_of_one_name_are_shown_by_their_paths(bundle: Path, folder: 
     twin.parent.mkdir()
     twin.symlink_to(bundle)
     options = ["--examples", str(folder), "--out", str(folder / "report")]
-    result = CliRunner().invoke(evaluate, [str(bundle), str(twin), *options])
+    result = CliRunner().invoke(main, ["evaluate", str(bundle), str(twin), *options])
     assert result.exit_code == 0, result.output
     differences = json.loads((folder / "report.json").read_text())["differences"]
     assert differences[f"{bundle} - {twin}"]["hr"]["mean"] == 0.0
@@ -96,9 +96,9 @@ def test_two_bundles_of_one_name_are_shown_by_their_paths(bundle: Path, folder: 
 def test_an_error_is_one_sentence(tmp_path: Path, bundle: Path, folder: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    missing = CliRunner().invoke(evaluate, ["--examples", str(empty)])
+    missing = CliRunner().invoke(main, ["evaluate", "--examples", str(empty)])
     assert missing.exit_code == 1
     assert "make the examples with" in missing.output
-    broken = CliRunner().invoke(evaluate, [str(empty), "--examples", str(folder)])
+    broken = CliRunner().invoke(main, ["evaluate", str(empty), "--examples", str(folder)])
     assert broken.exit_code == 1
     assert broken.output.startswith("Error: ")

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from cli.main import main
 from evidence.embedding import DIMENSION, EMBEDDING_VERSION
-from offline.cli import offline
 from offline.errors import SettingsError
 from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
 from offline.evidence.store_rows import evidence_table, user_table, without_embeddings, write_rows
@@ -76,7 +76,7 @@ def test_vectors_can_be_left_out(embedded: EmbeddedLogs) -> None:
 def test_the_commands_run(busy_dataset: Path, tmp_path: Path) -> None:
     runner = CliRunner()
     for command, out in (("evidence", "e.parquet"), ("users", "u.jsonl.gz"), ("examples", "examples")):
-        result = runner.invoke(offline, [command, str(busy_dataset), str(tmp_path / out)])
+        result = runner.invoke(main, ["offline", command, str(busy_dataset), str(tmp_path / out)])
         assert result.exit_code == 0, result.output
     assert pq.read_table(tmp_path / "e.parquet").num_rows == 40
     report = json.loads((tmp_path / "examples" / "report.json").read_text())
@@ -86,7 +86,7 @@ def test_the_commands_run(busy_dataset: Path, tmp_path: Path) -> None:
 
 def test_an_error_is_one_sentence(busy_dataset: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        offline, ["evidence", str(busy_dataset), str(tmp_path / "e.parquet"), "--as-of-day", "40"]
+        main, ["offline", "evidence", str(busy_dataset), str(tmp_path / "e.parquet"), "--as-of-day", "40"]
     )
     assert result.exit_code == 1
     assert "days 0 to 5" in result.output
