@@ -1,4 +1,4 @@
-"""The shipped demo is the part of a world that the last day's traffic is about."""
+"""The shipped demo is the most active part of the last day of a world."""
 
 from __future__ import annotations
 

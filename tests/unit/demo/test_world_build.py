@@ -1,4 +1,4 @@
-"""A world is a function of its arguments, and its truth can be read back."""
+"""The same arguments give the same world, and its latent variables can be read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`onebar evaluate`, on a tiny random bundle: what it says is not the point, that it says it is."""
+"""`onebar evaluate` runs and reports; the bundle is tiny and random, so the figures are not checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, examples_file: Callable[..., Path]) -> Path:
-    """Examples as `onebar offline examples` leaves them, and labels beside them."""
+    """A folder of examples as of `onebar offline examples`, and a file of labels."""
     rows = [
         {"photo_id": f"p{n}", "caption": f"running shoes {n}", "target": "running shoes", "histories": ["shoes price"]}
         for n in range(6)

@@ -91,7 +91,7 @@ def test_incomplete_checkpoints_are_refused_with_a_sentence(tokenizer: Tokenizer
 
 
 def foreign_checkpoint(folder: Path, positions: int = 128) -> Path:
-    """A BART as it comes from elsewhere: its own ids, no [SEP], no [REJECT], a forced first token."""
+    """A BART of another project: its own ids, no [SEP], no [REJECT], a forced first token."""
     tokenizer = train_tokenizer(["camping chair"] * 3, 300)
     text = tokenizer.to_str()
     for token, other in (("[SEP]", "[unused1]"), ("[REJECT]", "[unused2]")):

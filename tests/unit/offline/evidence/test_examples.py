@@ -87,7 +87,7 @@ def test_rejects_are_impressions_of_videos_that_rules_or_reviews_call_unsafe(exa
 
 
 def test_a_review_counts_only_when_it_came_before_the_next_split(examples: dict[str, pa.Table]) -> None:
-    """p6 was found unsafe on day 5, the test day: training and validation could not know."""
+    """The review of p6 came on day 5, the test day, too late for training and validation."""
     for split in ("train", "valid"):
         assert "p6" not in photos(examples[split], kind="reject")
 

@@ -1,4 +1,4 @@
-"""What training reads is what serving finds: an example's evidence equals the evidence in the store of that day."""
+"""The evidence of an example equals the evidence that serving finds in the store of that day."""
 
 from __future__ import annotations
 
