@@ -221,11 +221,13 @@ def knows_its_videos(workspace: Workspace, logs: Path) -> None:
     wait_until(lambda: workspace.recommend(photo_id)["reason"] != "no_evidence", f"evidence of {photo_id}")
 
 
+@pytest.mark.slow
 def test_the_way_from_logs_to_a_service_runs(workspace: Workspace, tmp_path: Path) -> None:
     run_blocks(OWN_LOGS, workspace)
     knows_its_videos(workspace, tmp_path / "logs")
 
 
+@pytest.mark.slow
 def test_the_readme_runs(workspace: Workspace, tmp_path: Path) -> None:
     [simulate] = [step for block in blocks(OWN_LOGS) for step in steps(block) if step.startswith("onebar world ")]
     workspace.take(simulate)  # the README begins where there are logs
