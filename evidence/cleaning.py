@@ -29,7 +29,7 @@ characters: at most 360. What is read and not kept leaves room for hashtags and 
 MAX_QUERY_CHARACTERS = 256
 """Characters of a query that are read: what the wire allows. The longest of 90,000 real queries has 209."""
 
-MAX_ROUNDS = 4
+MAX_ROUNDS = 3
 """Rounds of cleaning, the one that finds nothing left to change among them."""
 
 _PLACEHOLDERS = frozenset({"unknown", "null", "none", "nan", "n/a", "undefined", "未知", "无", "-"})
