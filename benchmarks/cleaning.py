@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +24,9 @@ from tqdm import tqdm
 
 from benchmarks.hostile import families, grown
 from evidence import cleaning
-from loadtest.report import machine
+from loadtest.machine import begin_result, finish_result
 from loadtest.samples import percentile
 
-ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = ("clean_text", "strip_summary_prefix", "clean_query")
 PERCENTS = (50.0, 99.0, 99.9, 100.0)
 
@@ -97,6 +94,7 @@ def print_families(now: dict[str, Any], before: dict[str, Any] | None) -> None:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the JSON result.")
 def main(characters: int, repeats: int, captions: Path | None, against: Path | None, output: Path | None) -> None:
     """Measure, print, and write."""
+    started = begin_result("cleaning")
     lines = captions.read_text(encoding="utf-8").splitlines() if captions else []
     other = load_module(against) if against else None
     gc.disable()  # a collection would be charged to the text that happens to start it
@@ -111,9 +109,7 @@ def main(characters: int, repeats: int, captions: Path | None, against: Path | N
             click.echo(f"{len(lines)} captions, {label}, {name}: {figures} ms")
     if output:
         result = {
-            "benchmark": "cleaning",
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine(ROOT),
+            **started,
             "unit": "ms of CPU",
             "characters": characters,
             "repeats": repeats,
@@ -123,8 +119,7 @@ def main(characters: int, repeats: int, captions: Path | None, against: Path | N
             "real": real,
             "real_before": real_before,
         }
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        finish_result(result, output)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from service.answering.policy import Candidate, Policy, Trigger
 from service.answering.request import RecommendRequest
 from service.answering.result_cache import ResultCache
 from service.answering.runner import GenerationRunner, refusal
+from service.observing.logs import bind_request
 from service.observing.metrics import Metrics
 from service.outcomes import Degradation
 from service.settings import Settings
@@ -68,6 +69,7 @@ class Pipeline:
         """
         with self.admission.enter(deadline) as permit:
             answer = Answer(request.request_id or uuid.uuid4().hex, request.photo_id, request.user_id)
+            bind_request(request_id=answer.request_id)
             await self._run(request, deadline, answer, permit)
         answer.seconds["total"] = deadline.elapsed()
         return answer
