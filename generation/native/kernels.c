@@ -4,7 +4,7 @@
    exact sums; floats may differ in their last bits. Every row is computed by itself, so that no request's answer depends
    on which others are in the step. One thread; nothing is allocated: scratch memory is the caller's. */
 #include "attention.h"
-#include "model.h"
+#include "kernels.h"
 #include "product.h"
 #include "rows.h"
 #include "search.h"
@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define EPSILON 1e-5f
-#define EXPORTED __attribute__((visibility("default")))
 
 /* Hands out parts of the scratch memory; with `at` NULL it only counts. */
 typedef struct {
@@ -62,7 +61,7 @@ static Range round_all(const float* x, ptrdiff_t count, uint8_t* bytes) {
     Range range = {(high - low) / 255.0f, 0};
     if (range.step == 0.0f) range.step = 1.0f;
     const float zero = nearbyintf(-low / range.step);
-    range.zero = zero < 0.0f ? 0 : zero > 255.0f ? 255 : (int)zero;
+    range.zero = zero > 0.0f ? zero < 255.0f ? (int)zero : 255 : 0; /* 0 where it is not a number */
     round_row(x, bytes, count, rounding(range.step, range.zero));
     return range;
 }
@@ -72,7 +71,7 @@ static void linear_of_floats(const float* x, ptrdiff_t rows, const Linear* linea
     product(bytes, linear->inputs, rows, linear, range.step, range.zero, out);
 }
 
-static size_t encode(const Encoder* model, const int64_t* ids, ptrdiff_t length, float* const* cross, char* memory) {
+size_t onebar_encode(const Encoder* model, const int64_t* ids, ptrdiff_t length, float* const* cross, char* memory) {
     const ptrdiff_t width = model->width, wide = model->feed_forward, heads = model->heads, dim = width / heads;
     const ptrdiff_t fused = 3 * width, room = up_to_lanes(length), cross_width = 2 * model->decoder_layers * width;
     Scratch scratch = {memory, 0};
@@ -139,7 +138,7 @@ static ptrdiff_t source_length(const int32_t* mask, ptrdiff_t room) {
     return length;
 }
 
-static size_t step(const Decoder* model, const Step* s, char* memory) {
+size_t onebar_step(const Decoder* model, const Step* s, char* memory) {
     const ptrdiff_t width = model->width, wide = model->feed_forward, heads = model->heads, dim = width / heads;
     const ptrdiff_t beams = s->beams, rows = s->requests * beams, keys = s->keys, fused = 3 * width, vocabulary = model->head.outputs;
     const ptrdiff_t room = up_to_lanes(s->source), listed_room = up_to_lanes(keys);
@@ -230,12 +229,7 @@ static size_t step(const Decoder* model, const Step* s, char* memory) {
     return scratch.used;
 }
 
-/* What Python calls. Scratch sizes are in bytes and for the dimensions given. */
-
-EXPORTED const size_t onebar_panel = PANEL; /* what arrays of outputs are filled up to a multiple of */
-EXPORTED const size_t onebar_sizes[] = {sizeof(Encoder), sizeof(Decoder), sizeof(Step)}; /* held against library.py's */
-
-EXPORTED void onebar_pack(const int8_t* weight, ptrdiff_t inputs, ptrdiff_t outputs, int8_t* packed, int32_t* column_sums) {
+void onebar_pack(const int8_t* weight, ptrdiff_t inputs, ptrdiff_t outputs, int8_t* packed, int32_t* column_sums) {
     for (ptrdiff_t n = 0; n < (outputs + PANEL - 1) / PANEL * PANEL; n++) {
         int32_t sum = 0;
         int8_t* column = packed + n / PANEL * PANEL * inputs + n % PANEL * GROUP;
@@ -247,13 +241,3 @@ EXPORTED void onebar_pack(const int8_t* weight, ptrdiff_t inputs, ptrdiff_t outp
         column_sums[n] = sum;
     }
 }
-
-EXPORTED size_t onebar_encode_scratch(const Encoder* model, ptrdiff_t length) { return encode(model, NULL, length, NULL, NULL); }
-
-EXPORTED void onebar_encode(const Encoder* model, const int64_t* ids, ptrdiff_t length, float* const* cross, char* scratch) {
-    encode(model, ids, length, cross, scratch);
-}
-
-EXPORTED size_t onebar_step_scratch(const Decoder* model, const Step* s) { return step(model, s, NULL); }
-
-EXPORTED void onebar_step(const Decoder* model, const Step* s, char* scratch) { step(model, s, scratch); }

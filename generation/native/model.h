@@ -1,4 +1,5 @@
-/* The model as the kernels see it. `generation/native/model.py` fills these in, field by field: keep both alike. */
+/* The model as the kernels see it. library.py has the same structures, and compares its layout with this one when it
+   loads the kernels; model.py fills them in. */
 #ifndef ONEBAR_MODEL_H
 #define ONEBAR_MODEL_H
 
@@ -34,6 +35,7 @@ typedef struct {
 
 /* Token and position embeddings of one stack; the table is int8 with one scale for each token. */
 typedef struct {
+    ptrdiff_t tokens, places; /* rows of `table`, and of `positions` */
     const int8_t* table;
     const float* scale;
     const float* positions;

@@ -5,11 +5,9 @@
 #ifndef ONEBAR_PRODUCT_H
 #define ONEBAR_PRODUCT_H
 
-#include "model.h"
+#include "kernels.h"
 #include "rows.h"
 
-#define PANEL 32
-#define GROUP 4
 #define MOST_ROWS 8 /* 16 registers of sums: enough to hide the latency of the instruction, and eight beams at once */
 
 /* What becomes of the sums. The first that applies: bytes, floats added to a residual, floats. */

@@ -2,6 +2,7 @@
 #ifndef ONEBAR_SEARCH_H
 #define ONEBAR_SEARCH_H
 
+#include "best.h"
 #include "rows.h"
 
 /* log(sum(exp(row))) of n floats. Not a number where one of them is none. */
@@ -21,26 +22,6 @@ static float log_sum_exp(const float* row, ptrdiff_t n) {
             sum1 = _mm512_add_ps(sum1, exp16(_mm512_sub_ps(_mm512_mask_loadu_ps(none, first_lanes(n - i - LANES), row + i + LANES), shift)));
     }
     return top + logf(_mm512_reduce_add_ps(_mm512_add_ps(sum0, sum1)));
-}
-
-/* The best continuations found so far, by falling sum; of equal ones the first found stays ahead. */
-typedef struct {
-    ptrdiff_t room, count;
-    float* sums;
-    int64_t* tokens;
-    int64_t* beams;
-} Best;
-
-static void take(Best* best, float sum, int64_t token, int64_t beam) {
-    ptrdiff_t place = best->count < best->room ? best->count++ : best->room - 1;
-    for (; place > 0 && best->sums[place - 1] < sum; place--) {
-        best->sums[place] = best->sums[place - 1];
-        best->tokens[place] = best->tokens[place - 1];
-        best->beams[place] = best->beams[place - 1];
-    }
-    best->sums[place] = sum;
-    best->tokens[place] = token;
-    best->beams[place] = beam;
 }
 
 /* Take from a beam's logits [n] what is better than the worst that is held. */
