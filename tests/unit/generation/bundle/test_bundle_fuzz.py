@@ -13,7 +13,7 @@ import pytest
 
 from generation.native.library import missing
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 FAULTS = 200
 
 

@@ -14,7 +14,7 @@ from generation.bundle import load_bundle
 from generation.bundle.graph_file import parse_graph
 from generation.errors import BundleError
 
-DEMO = Path(__file__).resolve().parents[3] / "demo" / "bundle"
+DEMO = Path(__file__).resolve().parents[4] / "demo" / "bundle"
 GRAPHS = ("encoder.onnx", "decoder.onnx")
 
 
