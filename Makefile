@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 
 help:  ## List the jobs
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store)
 	$(BIN)/onebar demo --port $(PORT)
@@ -30,6 +30,17 @@ closure:  ## Install only what serving needs into a clean environment and import
 
 format: $(VENV)/.dev  ## Format the source
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+C_FILES := $(wildcard generation/*/*.[ch])
+
+lint-native: $(VENV)/.dev  ## Style of the C files
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+
+format-native: $(VENV)/.dev  ## Format the C files
+	$(BIN)/clang-format -i $(C_FILES)
+
+sanitize: $(VENV)/.dev  ## Test the compiled parts under AddressSanitizer and UBSan, warnings as errors
+	BIN=$(BIN) bash tests/sanitize.sh
 
 loadtest: $(VENV)/.dev redis  ## A minute of load on the demo; fails when p99 is over 30 ms at 20 requests a second
 	$(BIN)/python -m loadtest.run $(ARGS)
@@ -55,7 +66,7 @@ redis:
 	@bash tests/integration/ensure_redis.sh
 
 # An environment that serves, and the same with everything that the other jobs need.
-$(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/*/*.[ch])
+$(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/*/*.[ch] generation/native/*.txt)
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
 		{ echo "OneBar needs Python 3.11 or 3.12; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -66,4 +77,4 @@ $(VENV)/.dev: $(VENV)/.serve
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help run test lint closure format loadtest bench demo-model redis
+.PHONY: help run test lint lint-native closure format format-native sanitize loadtest bench demo-model redis

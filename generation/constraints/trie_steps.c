@@ -1,5 +1,6 @@
 /* What a search needs of a trie at every step, for query_set.py: the node that a token leads to, and the best of the
-   tokens that may follow. Arguments and results are Python lists: making arrays of them would cost more than the work. */
+   tokens that may follow. Arguments and results are Python lists: making arrays of them would cost more than the work.
+ */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -64,7 +65,7 @@ static Py_ssize_t child_of(const Trie* trie, Py_ssize_t node, Py_ssize_t token) 
         else
             high = middle;
     }
-    return low < end && trie->tokens[low] == token ? low : trie->nodes - 1; /* a leaf, behind which is nothing */
+    return low < end && trie->tokens[low] == token ? low : trie->nodes - 1; /* a leaf: no token follows it */
 }
 
 static PyObject* follow(PyObject* self, PyObject* const* args, Py_ssize_t given) {
@@ -111,12 +112,14 @@ static PyObject* best(PyObject* self, PyObject* const* args, Py_ssize_t given) {
     float kept_sums[MOST_WANTED];
     int64_t kept_tokens[MOST_WANTED], kept_beams[MOST_WANTED];
     Best kept = {PyLong_AsSsize_t(args[5]), 0, kept_sums, kept_tokens, kept_beams};
-    if (logprobs.ndim != 2 || logprobs.itemsize != sizeof(float) || logprobs.strides[1] != sizeof(float) || logprobs.shape[0] < count ||
-        !PyList_Check(args[4]) || PyList_GET_SIZE(args[4]) != count || kept.room < 1 || kept.room > MOST_WANTED) {
-        if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "log-probabilities [beams, tokens] and a sum for each beam are needed");
+    if (logprobs.ndim != 2 || logprobs.itemsize != sizeof(float) || logprobs.strides[1] != sizeof(float) ||
+        logprobs.shape[0] < count || !PyList_Check(args[4]) || PyList_GET_SIZE(args[4]) != count || kept.room < 1 ||
+        kept.room > MOST_WANTED) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "log-probabilities [beams, tokens] and a sum for each beam are needed");
         goto done;
     }
-    float bar = -INFINITY; /* what a sum must be over to be kept */
+    float bar = -INFINITY; /* only sums above this are kept */
     for (Py_ssize_t i = 0; i < count; i++) __builtin_prefetch(trie.first_child + nodes[i]);
     for (Py_ssize_t i = 0; i < count; i++) __builtin_prefetch(trie.tokens + trie.first_child[nodes[i]]);
     for (Py_ssize_t beam = 0; beam < count; beam++) {

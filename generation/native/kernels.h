@@ -10,7 +10,8 @@
 /* Inputs are multiplied in groups of so many; their number is a multiple of it. */
 #define GROUP 4
 
-/* Pack weights [inputs, outputs] as product.h needs them, and sum each column. Both results have room for whole panels. */
+/* Pack weights [inputs, outputs] as product.h needs them, and sum each column. Both results have room for whole panels.
+ */
 void onebar_pack(const int8_t* weight, ptrdiff_t inputs, ptrdiff_t outputs, int8_t* packed, int32_t* column_sums);
 
 /* Encode a source; return the bytes of scratch memory that were used. With scratch NULL, only count them.

@@ -2,21 +2,24 @@
 
    Arguments are buffers: numpy arrays, and the ctypes structures of library.py, which mirror model.h. Their sizes and
    all ids are checked here, so that no argument makes a kernel read or write out of bounds of what it was given. The
-   addresses inside the structures are set by model.py and sessions.py and are trusted. The GIL is released while a kernel
-   computes. */
+   addresses inside the structures are set by model.py and sessions.py and are trusted. The GIL is released while a
+   kernel computes. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include "kernels.h"
 
-#define MOST_CROSS 256 /* arrays: twice the most decoder layers (generation/bundle/architecture.py), and room to spare */
+#define MOST_CROSS \
+    256 /* arrays: twice the most decoder layers (generation/bundle/architecture.py), and room to spare */
 
 /* A buffer of an argument; `view.obj` is NULL where none is held. */
 typedef struct {
     Py_buffer view;
 } Argument;
 
-static int open_argument(PyObject* object, int flags, Argument* argument) { return PyObject_GetBuffer(object, &argument->view, flags) == 0; }
+static int open_argument(PyObject* object, int flags, Argument* argument) {
+    return PyObject_GetBuffer(object, &argument->view, flags) == 0;
+}
 
 static void close_argument(Argument* argument) {
     if (argument->view.obj) PyBuffer_Release(&argument->view);
@@ -117,10 +120,13 @@ static PyObject* encode(PyObject* self, PyObject* const* args, Py_ssize_t given)
     }
     for (ptrdiff_t i = 0; i < arrays; i++) {
         const size_t bytes = sizeof(float) * (size_t)(length * model->width);
-        if (!open_sized(PyList_GET_ITEM(args[2], i), PyBUF_WRITABLE, bytes, "a cross-attention array", &cross[i])) goto done;
+        if (!open_sized(PyList_GET_ITEM(args[2], i), PyBUF_WRITABLE, bytes, "a cross-attention array", &cross[i]))
+            goto done;
         addresses[i] = cross[i].view.buf;
     }
-    if (!open_sized(args[3], PyBUF_WRITABLE, onebar_encode(model, NULL, length, NULL, NULL), "scratch memory", &scratch)) goto done;
+    if (!open_sized(args[3], PyBUF_WRITABLE, onebar_encode(model, NULL, length, NULL, NULL), "scratch memory",
+                    &scratch))
+        goto done;
     Py_BEGIN_ALLOW_THREADS;
     onebar_encode(model, ids.view.buf, length, addresses, scratch.view.buf);
     Py_END_ALLOW_THREADS;
@@ -141,7 +147,8 @@ static int step_is_sound(const Decoder* model, const Step* step) {
     }
     const ptrdiff_t room = step->keys / step->beams;
     return in_range(step->ids, step->requests * step->beams, model->embedding.tokens, "token id") &&
-           in_range(step->positions, step->requests, room < model->embedding.places ? room : model->embedding.places, "position");
+           in_range(step->positions, step->requests, room < model->embedding.places ? room : model->embedding.places,
+                    "position");
 }
 
 static PyObject* step_scratch(PyObject* self, PyObject* const* args, Py_ssize_t given) {
@@ -237,7 +244,8 @@ static PyMethodDef functions[] = {
     FUNCTION(encode, "encode(encoder, ids, cross, scratch): encode a source into the cross-attention arrays."),
     FUNCTION(step_scratch, "step_scratch(decoder, step): bytes of scratch memory for a step."),
     FUNCTION(step, "step(decoder, step, scratch): take a step."),
-    {"layout", layout, METH_NOARGS, "layout(): (structure, field, offset, size) of every field; field '' is the whole."},
+    {"layout", layout, METH_NOARGS,
+     "layout(): (structure, field, offset, size) of every field; field '' is the whole."},
     {NULL, NULL, 0, NULL},
 };
 
