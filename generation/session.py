@@ -101,6 +101,7 @@ class OnnxEncoderSession:
     """The encoder graph: one source in, its cross-attention keys and values out."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
+        """Load the encoder. Raises BundleError where its files were changed since they were checked."""
         self._session, self._memory = _open(bundle, bundle.encoder_path, threads)
         self._sizes = bundle.architecture
         self._outputs = cross_names(bundle.architecture.decoder_layers)
@@ -115,6 +116,7 @@ class OnnxDecoderSession:
     """The decoder-step graph. It has no state: it reads and writes memory that the caller owns."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
+        """Load the decoder. Raises BundleError where its files were changed since they were checked."""
         self._session, self._memory = _open(bundle, bundle.decoder_path, threads)
         self._sizes = bundle.architecture
         # The vocabulary, filled up to whole blocks of the search in the graph.

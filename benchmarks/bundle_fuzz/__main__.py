@@ -8,8 +8,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,19 +20,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import click
 
-from benchmarks.bundle_fuzz.trial import BACKENDS, Outcome, as_dict, try_one
+from benchmarks.bundle_fuzz.trial import BACKENDS, Outcome, try_one
 
 DEMO = Path(__file__).resolve().parents[2] / "demo" / "bundle"
 
 
-def try_many(bundle: Path, seed: int, indices: Sequence[int], workers: int, backends: Sequence[str]) -> list[Outcome]:
-    """Try the faults of these numbers, in several processes."""
+def try_many(
+    bundle: Path, seed: int, indices: Sequence[int], workers: int, backends: Sequence[str]
+) -> Iterator[Outcome]:
+    """Try the faults of these numbers, in several processes, and yield their outcomes in order."""
     with tempfile.TemporaryDirectory(prefix="bundle-fuzz-") as scratch:
         one = partial(try_one, bundle, Path(scratch), seed, backends=backends)
         if workers == 1:
-            return [one(index) for index in indices]
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            return list(pool.map(one, indices, chunksize=20))
+            yield from map(one, indices)
+        else:
+            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+                yield from pool.map(one, indices, chunksize=20)
 
 
 @click.command()
@@ -53,16 +58,18 @@ def main(
     """Put faults into copies of a bundle: each must be refused with one sentence, or run with right results."""
     began = time.monotonic()
     indices = range(mutations) if only is None else [only]
-    outcomes = try_many(bundle, seed, indices, workers, backends)
-    if output:
-        output.write_text("".join(json.dumps(as_dict(outcome)) + "\n" for outcome in outcomes), encoding="utf-8")
-    counts = Counter(outcome.result for outcome in outcomes)
-    click.echo(f"{len(outcomes)} faults in {time.monotonic() - began:.0f} s: " + ", ".join(
-        f"{count} {result}" for result, count in counts.most_common()
-    ))  # fmt: skip
-    unsound = [outcome for outcome in outcomes if not outcome.sound]
-    for outcome in unsound if only is None else outcomes:
-        click.echo(f"{outcome.index} {outcome.mutation} ({outcome.change}): {outcome.result}, {outcome.detail}")
+    counts: Counter[str] = Counter()
+    unsound = 0
+    with output.open("w", encoding="utf-8") if output else nullcontext() as lines:
+        for outcome in try_many(bundle, seed, indices, workers, backends):
+            counts[outcome.result] += 1
+            unsound += not outcome.sound
+            if lines:
+                lines.write(json.dumps(asdict(outcome)) + "\n")
+            if not outcome.sound or only is not None:
+                click.echo(f"{outcome.index} {outcome.mutation} ({outcome.change}): {outcome.result}, {outcome.detail}")
+    told = ", ".join(f"{count} {result}" for result, count in counts.most_common())
+    click.echo(f"{counts.total()} faults in {time.monotonic() - began:.0f} s: {told}")
     sys.exit(1 if unsound else 0)
 
 

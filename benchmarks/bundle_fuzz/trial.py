@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -135,8 +135,3 @@ def _wrong(bundle: Bundle, hypotheses: Sequence[object]) -> str:
             return f"a sum of log-probabilities of {score}"
         bundle.decode(ids)
     return ""
-
-
-def as_dict(outcome: Outcome) -> dict[str, object]:
-    """Return an outcome as JSON values."""
-    return asdict(outcome)

@@ -21,6 +21,7 @@ class Packer:
     """Makes the structures of one graph, and keeps alive the memory that they point to."""
 
     def __init__(self, library: ModuleType, constants: Constants) -> None:
+        """Take the kernels, whose order the weights get, and the constants of the graph by name."""
         self._library = library
         self._panel: int = library.PANEL
         self._constants = constants

@@ -23,6 +23,7 @@ class NativeEncoderSession:
     """One source in, its cross-attention keys and values out."""
 
     def __init__(self, library: ModuleType, bundle: Bundle) -> None:
+        """Pack the weights of the encoder. Raises BundleError where its files were changed since they were checked."""
         self._library = library
         self._sizes = bundle.architecture
         self._model, self._memory = pack_encoder(library, bundle)
@@ -51,6 +52,7 @@ class NativeDecoderSession:
     """A step of the decoder. It has no state: it reads and writes memory that the caller owns."""
 
     def __init__(self, library: ModuleType, bundle: Bundle) -> None:
+        """Pack the weights of the decoder. Raises BundleError where its files were changed since they were checked."""
         self._library = library
         self._sizes = bundle.architecture
         self._model, self._memory = pack_decoder(library, bundle)

@@ -25,6 +25,6 @@ def test_no_fault_crashes_hangs_or_runs_with_wrong_results() -> None:
     command = [sys.executable, "-m", "benchmarks.bundle_fuzz", "--mutations", str(FAULTS), "--seed", "1", *chosen]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith(f"{FAULTS} faults in ")
+    assert f"{FAULTS} faults in " in done.stdout
     assert " refused" in done.stdout
     assert " ran" in done.stdout
