@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from evidence.safety import ProhibitedTerms, load_terms
+from evidence.safety import ProhibitedTerms
+from evidence.term_list import load_terms
 from offline.embedder import TEXT_FIELDS
 from offline.logs import BoolArray, Logs
 from offline.ranked import IntArray

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evidence.safety import ProhibitedTerms
+from evidence.whole_texts import WholeTexts
 from service.answering.normalize import query_key
 from service.answering.rules import Rules
 from service.outcomes import Reason
@@ -68,7 +69,7 @@ class Policy:
         self._terms = terms
         self._reject_threshold = reject_threshold
         self._blocked_categories = frozenset(rules.blocked_categories)
-        self._blocked_keys = frozenset(map(query_key, rules.blocked_queries))
+        self._blocked = WholeTexts(rules.blocked_queries)
         self._pinned_by_photo: dict[str, list[str]] = defaultdict(list)
         self._pinned_by_category: dict[str, list[str]] = defaultdict(list)
         for pinned in rules.pinned_queries:
@@ -143,7 +144,7 @@ class Policy:
         if key in seen:
             return "duplicate"
         seen.add(key)
-        if key in self._blocked_keys:
+        if query in self._blocked:
             return "blocked_query"
         return "prohibited_term" if self._terms.find(query) else None
 

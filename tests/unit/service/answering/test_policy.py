@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import service.answering
-from evidence.safety import ProhibitedTerms, load_terms
+from evidence.safety import ProhibitedTerms
+from evidence.term_list import load_terms
 from service.answering.normalize import query_key
 from service.answering.policy import PINNED_SCORE, Candidate, Policy, Trigger
 from service.answering.rules import Rules
