@@ -14,7 +14,7 @@ _DOUBLED = re.compile(r"[^aeiou]{0,3}[aeiou][bdgklmnprtvz]")
 
 
 def inflected(word: str, inflections: Inflections) -> tuple[str, ...]:
-    """Return the inflected spellings of a word of lower-case ASCII letters, at most five, without the word itself.
+    """Return the inflected spellings of a word of lower-case ASCII letters, at most four, without the word itself.
 
     A word of less than three letters, or that seems to be a plural already, has no plural of its own.
 

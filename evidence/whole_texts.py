@@ -29,7 +29,7 @@ class WholeTexts:
         return any(self._has(text, reading) for reading in (PLAIN, LOOK_ALIKE, LEET))
 
     def _has(self, text: str, reading: Reading) -> bool:
-        if not self._readings or (reading == LEET and not may_be_disguised(text, LEET)):
+        if not self._readings or (reading != PLAIN and not may_be_disguised(text, reading)):
             return False
         spelling, scripts = _spelling_of(text, reading)
         return bool(self._readings.get(spelling, 0) >> reading & 1) and counts(reading, scripts)
