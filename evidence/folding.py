@@ -33,7 +33,7 @@ PLAIN, LOOK_ALIKE, LEET = 0, 1, 2
 READINGS = (PLAIN, LOOK_ALIKE, LEET)
 
 Kind = int
-"""What a folded letter was in the text. A word ends and starts where the kind changes; see `starts_word`."""
+"""What a folded letter was in the text. A word ends and starts where the kind changes; see `evidence.runs`."""
 BREAK, LETTER, DIGIT, MARK, SIGN = 0, 1, 2, 3, 4
 
 
@@ -185,7 +185,7 @@ def _looked_at(character: str) -> list[Atom]:
 
 
 def _leet(character: str) -> list[Atom]:
-    atoms = _LETTERS[LOOK_ALIKE][character]
+    atoms = TABLES[LOOK_ALIKE][character]
     if character in "@$!|+£":
         return [Atom(LEET_LETTERS[character], MARK, SYMBOL)]
     return [
@@ -208,13 +208,14 @@ class _Table(dict[str, tuple[Atom, ...]]):
         return atoms
 
 
-_LETTERS = tuple(_Table(reading) for reading in READINGS)
+TABLES = tuple(_Table(reading) for reading in READINGS)
+"""The atoms of each character, by reading."""
 
 
 def letters_and_signs(text: str, reading: Reading) -> tuple[str, int]:
     """Return the folded letters and the signs of mathematics and currency of a text, and the scripts of the letters."""
     pieces, all_scripts = [], 0
-    table = _LETTERS[reading]
+    table = TABLES[reading]
     for character in text:
         for letter, _, scripts in table[character]:
             all_scripts |= scripts
@@ -223,9 +224,6 @@ def letters_and_signs(text: str, reading: Reading) -> tuple[str, int]:
 
 
 _LEET_TABLE = str.maketrans(LEET_LETTERS | {"l": "i"})
-_ASCII_RUNS = re.compile(r"([a-z]+)|([0-9]+)")
-_ASCII_LEET_RUNS = re.compile(r"([a-z]+)|([0-9]+)|([@$!|+]+)")
-_ASCII_KINDS = (_BREAK, Atom("", LETTER, LATIN), Atom("", DIGIT, 0), Atom("", MARK, SYMBOL))
 
 
 def leet_form(letters: str) -> str:
@@ -237,102 +235,20 @@ _SAME: dict[Reading, set[str]] = {LOOK_ALIKE: set(), LEET: set()}
 
 
 def may_be_disguised(text: str, reading: Reading) -> bool:
-    """Whether the text has a look-alike (LOOK_ALIKE) or a symbol for a letter (LEET), in time next to nothing."""
+    """Whether the text has a look-alike (LOOK_ALIKE) or a symbol for a letter (LEET).
+
+    Costs next to nothing where all characters were seen before.
+    """
     same = _SAME[reading]
     if same.issuperset(text):
         return False
     for character in set(text) - same:
-        atoms = _LETTERS[reading][character]
-        if reading == LEET:
-            differs = any(atom.scripts & SYMBOL for atom in atoms)
-        else:
-            differs = atoms != _LETTERS[PLAIN][character]
-        if differs:
+        atoms = TABLES[reading][character]
+        if reading == LOOK_ALIKE and atoms != TABLES[PLAIN][character]:
+            return True
+        if reading == LEET and any(atom.scripts & SYMBOL for atom in atoms):
             return True
         if len(same) >= MAX_KEPT_CHARACTERS:
             same.clear()
         same.add(character)
     return False
-
-
-class Run(NamedTuple):
-    """Letters of one kind that follow each other.
-
-    broken: whether something that is neither letter nor digit stands before them.
-    letters: folded. Empty only for the last run of a text that ends in a break.
-    kind: of all of them.
-    scripts: bits of all of them.
-    """
-
-    broken: bool
-    letters: str
-    kind: Kind
-    scripts: int
-
-
-def runs_of(text: str, reading: Reading) -> list[Run]:
-    """Return the runs of letters of a text or of a piece of one; a last run without letters is a break at the end."""
-    return _runs_of_ascii(text, reading) if text.isascii() else _runs_of_any(text, reading)
-
-
-def _runs_of_ascii(text: str, reading: Reading) -> list[Run]:
-    """Do what `_runs_of_any` does, in a fifth of the time."""
-    text = text.lower()
-    leet = reading == LEET
-    runs, end = [], 0
-    for found in (_ASCII_LEET_RUNS if leet else _ASCII_RUNS).finditer(text):
-        letters = found.group()
-        _, kind, scripts = _ASCII_KINDS[found.lastindex or 0]
-        if leet:
-            letters = letters.translate(_LEET_TABLE)
-            scripts = LATIN if kind == LETTER else SYMBOL
-        runs.append(Run(found.start() != end, letters, kind, scripts))
-        end = found.end()
-    if end != len(text):
-        runs.append(Run(True, "", BREAK, 0))
-    return runs
-
-
-def _runs_of_any(text: str, reading: Reading) -> list[Run]:
-    runs: list[Run] = []
-    table = _LETTERS[reading]
-    letters: list[str] = []  # of the run that is open
-    broken, broken_before, kind, all_scripts = False, False, BREAK, 0
-    for character in text:
-        for letter, letter_kind, scripts in table[character]:
-            if letter_kind == BREAK:
-                broken = True
-                continue
-            if broken or letter_kind != kind:
-                if letters:
-                    runs.append(Run(broken_before, "".join(letters), kind, all_scripts))
-                letters, all_scripts = [], 0
-                broken_before, broken, kind = broken, False, letter_kind
-            letters.append(letter)
-            all_scripts |= scripts
-    if letters:
-        runs.append(Run(broken_before, "".join(letters), kind, all_scripts))
-    if broken:
-        runs.append(Run(True, "", BREAK, 0))
-    return runs
-
-
-def starts_word(reading: Reading, run: Run, before: Kind) -> bool:
-    """Whether a word starts with this run, where the text before it ends in the given kind.
-
-    A change between letters, digits and signs is a boundary. Within LEET, digits and symbols are letters of words.
-    """
-    if run.broken or before == BREAK:
-        return True
-    if reading == LEET and SIGN not in (before, run.kind):
-        return False
-    return run.kind != before
-
-
-def ends_word(reading: Reading, run: Run, before: Kind) -> bool:
-    """Whether a word ends before this run.
-
-    Within LEET a word may also end where digits or symbols follow letters, as in "v4pe2024" and "v4pe!", because
-    these may be no letters of it.
-    """
-    return starts_word(reading, run, before) or (reading == LEET and run.kind > before)

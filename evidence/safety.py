@@ -16,21 +16,9 @@ from typing import NamedTuple
 import ahocorasick
 
 from evidence.errors import TermListError
-from evidence.folding import (
-    BREAK,
-    LEET,
-    LOOK_ALIKE,
-    PLAIN,
-    SYMBOL,
-    Reading,
-    Run,
-    ends_word,
-    leet_form,
-    may_be_disguised,
-    runs_of,
-    starts_word,
-)
+from evidence.folding import BREAK, LEET, LOOK_ALIKE, PLAIN, SYMBOL, Reading, leet_form, may_be_disguised
 from evidence.inflections import inflected
+from evidence.runs import Run, ends_word, runs_of, starts_word
 from evidence.term_list import Term, as_term
 
 MIN_LEET_LETTERS = 3

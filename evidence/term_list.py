@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 from evidence.errors import TermListError
-from evidence.folding import PLAIN, runs_of
+from evidence.folding import PLAIN
 from evidence.inflections import Inflections
+from evidence.runs import runs_of
 
 _DIRECTIVE = "#!"
 _LEET = {"on": True, "off": False}

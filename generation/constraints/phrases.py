@@ -17,7 +17,8 @@ from typing import NamedTuple
 import ahocorasick
 from tokenizers import Tokenizer
 
-from evidence.folding import BREAK, LATIN, LEET, LOOK_ALIKE, PLAIN, READINGS, Kind, Reading, Run, ends_word, starts_word
+from evidence.folding import BREAK, LATIN, LEET, LOOK_ALIKE, PLAIN, READINGS, Kind, Reading
+from evidence.runs import Run, ends_word, starts_word
 from evidence.safety import counts, forms_of
 from evidence.term_list import Term, as_term
 from generation.constraints.token_text import read_bytes, token_bytes

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from evidence.folding import LATIN, LOOK_ALIKE, PLAIN, READINGS, Run, runs_of
+from evidence.folding import LATIN, LOOK_ALIKE, PLAIN, READINGS
+from evidence.runs import Run, runs_of
 from generation.errors import ConstraintError
 
 _UTF8 = codecs.getincrementaldecoder("utf-8")

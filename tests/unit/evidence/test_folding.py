@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence import folding
-from evidence.folding import CYRILLIC, GREEK, LATIN, LEET, LOOK_ALIKE, OTHER, PLAIN, READINGS, SYMBOL, runs_of
+from evidence import folding, runs
+from evidence.folding import CYRILLIC, GREEK, LATIN, LEET, LOOK_ALIKE, OTHER, PLAIN, READINGS, SYMBOL
+from evidence.runs import runs_of
 
 LONGEST_EXPANSION = 18  # of U+FDFA
 
@@ -71,10 +72,10 @@ def test_the_tables_are_bounded() -> None:
         for code in range(0x4E00, 0x4E00 + folding.MAX_KEPT_CHARACTERS + 100):
             runs_of(chr(code), reading)
             folding.may_be_disguised(chr(code), LEET)
-    assert all(0 < len(table) <= folding.MAX_KEPT_CHARACTERS for table in folding._LETTERS)
+    assert all(0 < len(table) <= folding.MAX_KEPT_CHARACTERS for table in folding.TABLES)
     assert all(len(known) <= folding.MAX_KEPT_CHARACTERS for known in folding._SAME.values())
     assert letters("槍", PLAIN) == "枪"
-    assert "槍" in folding._LETTERS[PLAIN]  # also where the table was full
+    assert "槍" in folding.TABLES[PLAIN]  # also where the table was full
 
 
 def test_a_long_word_and_many_short_ones_are_read_in_one_pass() -> None:
@@ -94,7 +95,7 @@ def test_pieces_fold_to_what_the_whole_folds_to(pieces: list[str]) -> None:
 @given(text=st.text(string.printable, max_size=20))
 def test_the_quick_way_for_ascii_finds_the_same_runs(text: str) -> None:
     for reading in READINGS:
-        assert folding._runs_of_ascii(text, reading) == folding._runs_of_any(text, reading)
+        assert runs._runs_of_ascii(text, reading) == runs._runs_of_any(text, reading)
 
 
 @given(text=st.text(max_size=10))
