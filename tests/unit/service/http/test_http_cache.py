@@ -9,7 +9,7 @@ import pytest
 
 from generation.errors import RequestFailed
 from service.settings import Settings
-from tests.fixtures.serving import generation, running, scripted_app, settings_for, spoken, until
+from tests.fixtures.serving import generation, metrics_of, running, scripted_app, settings_for, spoken, until, with_key
 
 HOSE = {"photo_id": "new", "evidence": {"caption": "garden hose"}, "explain": True}
 
@@ -30,7 +30,7 @@ async def test_an_equal_request_is_answered_from_the_cache(settings):
     async with running(app) as client:
         warm = len(engine.seen)
         first, second = [(await client.post("/recommend", json=HOSE)).json() for _ in range(2)]
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     assert len(engine.seen) == warm + 1
     assert [answer["explain"]["cache"] for answer in (first, second)] == ["miss", "hit"]
     assert queries(first) == queries(second) == ["garden hose", "hose reel"]
@@ -39,15 +39,16 @@ async def test_an_equal_request_is_answered_from_the_cache(settings):
     assert "onebar_result_cache_entries 1.0" in metrics
 
 
-async def test_policy_and_what_a_viewer_was_shown_stay_each_ones_own(settings):
-    app, engine = scripted_app(settings)
+async def test_policy_and_what_a_viewer_was_shown_stay_each_ones_own(settings, tmp_path):
+    keyed, headers = with_key(settings, tmp_path, "explain")
+    app, engine = scripted_app(keyed)
     instance = app.state.instance
     engine.say(spoken(instance.parts.bundle, "garden hose", "hose reel"))
     async with running(app) as client:
 
         async def ask(user_id: str, num_queries: int = 1) -> list[str]:
             body = HOSE | {"user_id": user_id, "num_queries": num_queries}
-            answer = (await client.post("/recommend", json=body)).json()
+            answer = (await client.post("/recommend", json=body, headers=headers)).json()
             await instance.serving.shown.flush()
             return queries(answer)
 
@@ -121,9 +122,9 @@ async def test_without_entries_nothing_is_kept_and_nothing_is_shared(settings):
 
 async def test_the_rehearsal_leaves_nothing_behind(settings):
     app, engine = scripted_app(settings)
-    async with running(app) as client:
+    async with running(app):
         assert engine.seen
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     samples = [line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("onebar_")]
     told = {name for name, value in samples if float(value) and "_created" not in name}
     assert {name.partition("{")[0] for name in told} == {"onebar_ready", "onebar_model_info"}
