@@ -81,7 +81,8 @@ def forms_of(term: Term) -> Forms:
         return Forms(plain, {plain: 1 << PLAIN}, anywhere=True)
     seen = plain if term.text.isascii() else spelling_of(runs_of(term.text, LOOK_ALIKE), LOOK_ALIKE)
     leet = _leet_spelling(term.text, words) if term.leet else None
-    inflections = inflected(words[-1], term.inflections)  # of ASCII letters, so alike in all readings
+    # These are of ASCII letters, so alike in all readings, unless a symbol behind the last word looks like a letter.
+    inflections = inflected(words[-1], term.inflections) if seen.endswith(words[-1]) else ()
     readings: dict[str, int] = {}
     last = len(words[-1])
     for word in (None, *inflections):
@@ -189,6 +190,7 @@ class ProhibitedTerms:
             self._automaton.make_automaton()
 
     def __len__(self) -> int:
+        """Return the number of terms; spellings that fold to the same count once."""
         return self._size
 
     def find(self, text: str) -> Match | None:

@@ -26,6 +26,7 @@ class WholeTexts:
                 self._readings[spelling] = self._readings.get(spelling, 0) | 1 << reading
 
     def __contains__(self, text: str) -> bool:
+        """Return whether the text is one of the set, in one of the readings."""
         return any(self._has(text, reading) for reading in (PLAIN, LOOK_ALIKE, LEET))
 
     def _has(self, text: str, reading: Reading) -> bool:

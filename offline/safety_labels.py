@@ -1,7 +1,7 @@
-"""Which videos the platform knows to be unsafe, and since when: where `[REJECT]` targets come from (paper, 3.4.1).
+"""Which videos the platform knows to be unsafe, and since when: the source of `[REJECT]` targets (paper, 3.4.1).
 
-Two sources: the prohibited-term rules, which read everything that is written on a video the moment it appears, and
-the safety review, which covers some videos and comes on a certain day.
+There are two sources: the prohibited terms, searched in every text of a video from its first day, and the safety
+review, which covers some videos and has a date.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class SafetyLabels:
-    """What is known of every video.
+    """The safety labels of every video.
 
     Attributes:
-        by_rule: bool[videos], a prohibited term stands in a text field or in the summary.
-        unsafe_since: int64[videos], day of the review that said unsafe, NEVER without one.
+        by_rule: bool[videos], a prohibited term is in a text field or in the summary.
+        unsafe_since: int64[videos], day of the review with the verdict unsafe, NEVER without one.
     """
 
     by_rule: BoolArray
     unsafe_since: IntArray
 
     def by_review(self, before_day: int) -> BoolArray:
-        """bool[videos], a review of a day before `before_day` said unsafe."""
+        """Return bool[videos]: a review of a day before `before_day` has the verdict unsafe."""
         return self.unsafe_since < before_day
 
     def known(self, before_day: int) -> BoolArray:
-        """bool[videos], unsafe by rule, or by a review of a day before `before_day`."""
+        """Return bool[videos]: unsafe by rule, or by a review of a day before `before_day`."""
         return self.by_rule | self.by_review(before_day)
 
 
 def label_videos(logs: Logs, terms: ProhibitedTerms) -> SafetyLabels:
-    """Applies the rules to every video and collects the reviews."""
+    """Search every video for prohibited terms and collect the reviews."""
     unsafe_since = np.full(logs.num_photos, NEVER)
     verdicts = logs.reviews
     np.minimum.at(unsafe_since, verdicts.photo[verdicts.unsafe], verdicts.day[verdicts.unsafe])
@@ -51,10 +51,10 @@ def label_videos(logs: Logs, terms: ProhibitedTerms) -> SafetyLabels:
 
 
 def read_terms(dataset: Path, terms_path: Path | None) -> ProhibitedTerms:
-    """The rules: the given file, else `prohibited_terms.tsv` in the dataset, else none.
+    """Read the prohibited terms: the given file, else `prohibited_terms.tsv` in the dataset, else none.
 
     Raises:
-        TermListError: the file cannot be read (evidence.errors).
+        TermListError: the file cannot be used (evidence.errors).
     """
     if terms_path is None:
         terms_path = dataset / "prohibited_terms.tsv"
@@ -64,7 +64,7 @@ def read_terms(dataset: Path, terms_path: Path | None) -> ProhibitedTerms:
 
 
 def _find_terms(videos: pa.Table, terms: ProhibitedTerms) -> BoolArray:
-    """Each field is searched on its own, so that a term is not found across two of them."""
+    """Search each field on its own, so that a term is not found across two of them."""
     flagged = np.zeros(videos.num_rows, bool)
     if not len(terms):
         return flagged

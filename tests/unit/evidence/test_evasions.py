@@ -1,4 +1,4 @@
-"""What is written so that a term is not found is found, and what only resembles a term is left alone."""
+"""Ways of writing that should hide a term, all of which are found, and texts that only resemble one, which are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prohibited terms do not get through by case, width, spacing or zero-width tricks; innocent words do."""
+"""Case, width, spacing and zero-width characters do not hide a term; test_evasions.py has further disguises."""
 
 from __future__ import annotations
 

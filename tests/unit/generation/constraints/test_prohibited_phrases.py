@@ -1,4 +1,4 @@
-"""What may follow a beam, asked token by token, and searches that keep to it, against brute force over texts."""
+"""Which tokens may follow a beam, and searches under that constraint, against enumeration of all texts."""
 
 from __future__ import annotations
 
