@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from evidence.folding import BREAK, DIGIT, LATIN, LEET, LETTER, MARK, SIGN, SYMBOL, TABLES, Kind, Reading, leet_form
+from evidence.readings import BREAK, DIGIT, LATIN, LEET, LETTER, MARK, SIGN, SYMBOL, TABLES, Kind, Reading, leet_form
 
 _ASCII_RUNS = re.compile(r"([a-z]+)|([0-9]+)")
 _ASCII_LEET_RUNS = re.compile(r"([a-z]+)|([0-9]+)|([@$!|+]+)")

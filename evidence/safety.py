@@ -1,6 +1,6 @@
 """Prohibited terms: one matcher for the safety rules of training data and for the filter before exposure.
 
-A term is found in each reading of a text (`evidence.folding`). Case, width, accents, spaces, punctuation, invisible
+A term is found in each reading of a text (`evidence.readings`). Case, width, accents, spaces, punctuation, invisible
 characters, look-alikes of other scripts and, where a list says so, digits and symbols for letters do not hide it. A
 word that merely contains a term ("Essex") is left alone: in scripts with spaces a match must start where a word starts
 and end where a word ends.
@@ -16,8 +16,8 @@ from typing import NamedTuple
 import ahocorasick
 
 from evidence.errors import TermListError
-from evidence.folding import BREAK, LEET, LOOK_ALIKE, PLAIN, SYMBOL, Reading, leet_form, may_be_disguised
 from evidence.inflections import inflected
+from evidence.readings import BREAK, LEET, LOOK_ALIKE, PLAIN, SYMBOL, Reading, leet_form, may_be_disguised
 from evidence.runs import Run, ends_word, runs_of, starts_word
 from evidence.term_list import Term, as_term
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 from evidence.errors import TermListError
-from evidence.folding import PLAIN
 from evidence.inflections import Inflections
+from evidence.readings import PLAIN
 from evidence.runs import runs_of
 
 _DIRECTIVE = "#!"

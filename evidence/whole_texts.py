@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from evidence.folding import LEET, LOOK_ALIKE, PLAIN, SYMBOL, Reading, letters_and_signs, may_be_disguised
+from evidence.readings import LEET, LOOK_ALIKE, PLAIN, SYMBOL, Reading, letters_and_signs, may_be_disguised
 from evidence.safety import counts
 
 

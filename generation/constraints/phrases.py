@@ -17,7 +17,7 @@ from typing import NamedTuple
 import ahocorasick
 from tokenizers import Tokenizer
 
-from evidence.folding import BREAK, LATIN, LEET, LOOK_ALIKE, PLAIN, READINGS, Kind, Reading
+from evidence.readings import BREAK, LATIN, LEET, LOOK_ALIKE, PLAIN, READINGS, Kind, Reading
 from evidence.runs import Run, ends_word, starts_word
 from evidence.safety import counts, forms_of
 from evidence.term_list import Term, as_term

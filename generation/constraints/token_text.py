@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from evidence.folding import LATIN, LOOK_ALIKE, PLAIN, READINGS
+from evidence.readings import LATIN, LOOK_ALIKE, PLAIN, READINGS
 from evidence.runs import Run, runs_of
 from generation.errors import ConstraintError
 

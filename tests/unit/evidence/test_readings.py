@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence import folding, runs
-from evidence.folding import CYRILLIC, GREEK, LATIN, LEET, LOOK_ALIKE, OTHER, PLAIN, READINGS, SYMBOL
+from evidence import readings, runs
+from evidence.readings import CYRILLIC, GREEK, LATIN, LEET, LOOK_ALIKE, OTHER, PLAIN, READINGS, SYMBOL
 from evidence.runs import runs_of
 
 LONGEST_EXPANSION = 18  # of U+FDFA
@@ -69,13 +69,13 @@ def test_no_character_folds_to_more_letters_than_the_longest_decomposition() -> 
 
 def test_the_tables_are_bounded() -> None:
     for reading in READINGS:
-        for code in range(0x4E00, 0x4E00 + folding.MAX_KEPT_CHARACTERS + 100):
+        for code in range(0x4E00, 0x4E00 + readings.MAX_KEPT_CHARACTERS + 100):
             runs_of(chr(code), reading)
-            folding.may_be_disguised(chr(code), LEET)
-    assert all(0 < len(table) <= folding.MAX_KEPT_CHARACTERS for table in folding.TABLES)
-    assert all(len(known) <= folding.MAX_KEPT_CHARACTERS for known in folding._SAME.values())
+            readings.may_be_disguised(chr(code), LEET)
+    assert all(0 < len(table) <= readings.MAX_KEPT_CHARACTERS for table in readings.TABLES)
+    assert all(len(known) <= readings.MAX_KEPT_CHARACTERS for known in readings._SAME.values())
     assert letters("槍", PLAIN) == "枪"
-    assert "槍" in folding.TABLES[PLAIN]  # also where the table was full
+    assert "槍" in readings.TABLES[PLAIN]  # also where the table was full
 
 
 def test_a_long_word_and_many_short_ones_are_read_in_one_pass() -> None:
@@ -100,7 +100,7 @@ def test_the_quick_way_for_ascii_finds_the_same_runs(text: str) -> None:
 
 @given(text=st.text(max_size=10))
 def test_a_text_that_cannot_be_disguised_reads_alike(text: str) -> None:
-    if not folding.may_be_disguised(text, LOOK_ALIKE):
+    if not readings.may_be_disguised(text, LOOK_ALIKE):
         assert runs_of(text, LOOK_ALIKE) == runs_of(text, PLAIN)
-    if not folding.may_be_disguised(text, LEET):
+    if not readings.may_be_disguised(text, LEET):
         assert not any(run.scripts & SYMBOL for run in runs_of(text, LEET))
