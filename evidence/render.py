@@ -16,9 +16,8 @@ from tokenizers import Tokenizer
 
 from evidence.errors import RenderError
 from evidence.schema import Evidence
+from evidence.tokens import BOS_TOKEN, EOS_TOKEN, SEP_TOKEN
 
-SEP_TOKEN = "[SEP]"
-REJECT_TOKEN = "[REJECT]"
 SEPARATORS = 4
 _FRAME_TOKENS = SEPARATORS + 2  # and <s>, </s>
 _QUERY_CACHE_SIZE = 65_536  # anchors and histories repeat across videos; ids of a query are a few hundred bytes
@@ -78,7 +77,7 @@ class Renderer:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._bos, self._eos, self._sep, self._between = (
-            _required_id(tokenizer, token) for token in ("<s>", "</s>", SEP_TOKEN, ";")
+            _required_id(tokenizer, token) for token in (BOS_TOKEN, EOS_TOKEN, SEP_TOKEN, ";")
         )
         self._ids = tokenizer
         self._query_ids = lru_cache(maxsize=_QUERY_CACHE_SIZE)(self._encode)
