@@ -47,5 +47,7 @@ import generation.constraints._trie_steps as trie
 for module in (load(), trie):
     assert Path(module.__file__).is_relative_to(Path.cwd()), f"{module.__file__} is not the one under test"
 '
-"$PYTHON" -m pytest -q -p no:cacheprovider tests/unit/generation/native tests/unit/generation/constraints/test_query_set.py
+# --capture=sys: a sanitizer writes to the file descriptor, which pytest would otherwise keep to itself.
+"$PYTHON" -m pytest -q -p no:cacheprovider --capture=sys \
+  tests/unit/generation/native tests/unit/generation/constraints/test_query_set.py
 "$PYTHON" -m benchmarks.bundle_fuzz --mutations "$FAULTS" --seed 2 --backend native
