@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 
+from feature_store.circuit import CIRCUIT_STATES, CircuitState
 from feature_store.errors import (
     CodecError,
     FeatureStoreError,
@@ -19,11 +20,14 @@ from feature_store.errors import (
     StoreUrlError,
 )
 from feature_store.records import DEGRADATIONS, Fetched, PhotoRecord, ShownQuery, UserRecord
-from feature_store.settings import StoreSettings
+from feature_store.settings import CircuitSettings, StoreSettings
 from feature_store.store import Store, open_store
 
 __all__ = [
+    "CIRCUIT_STATES",
     "DEGRADATIONS",
+    "CircuitSettings",
+    "CircuitState",
     "CodecError",
     "FeatureStoreError",
     "Fetched",

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from feature_store.circuit import CircuitState
 from feature_store.codec import encode_member
 from feature_store.errors import StoreUnavailable, StoreUrlError
 from feature_store.keys import USER_FIELDS, photo_key, shown_key, user_key
@@ -82,6 +83,11 @@ class EmbeddedStore:
     def url(self) -> str:
         """See `store.Store`."""
         return self._url
+
+    @property
+    def circuit_state(self) -> CircuitState:
+        """See `store.Store`."""
+        return "closed"
 
     async def fetch(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from feature_store.circuit import CircuitState
 from feature_store.errors import StoreUrlError
 from feature_store.records import Fetched
 from feature_store.settings import StoreSettings
@@ -21,7 +22,11 @@ class Store(Protocol):
 
     @property
     def url(self) -> str:
-        """The URL that it was opened with, without password."""
+        """The URL that it was opened with, without its secrets."""
+
+    @property
+    def circuit_state(self) -> CircuitState:
+        """The circuit breaker's state, the worst one in a cluster; always "closed" for an embedded store."""
 
     async def fetch(
         self,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
+from feature_store import StoreSettings
 from service.errors import ConfigurationError
 from service.wire import MAX_DEADLINE_MS, MIN_DEADLINE_MS
 
@@ -26,7 +27,9 @@ class FeatureStoreSettings(_Branch):
 
     url: str = Field(default="memory://", description="redis://, rediss://, redis+cluster://, sqlite:/// or memory://.")
     evidence: tuple[Path, ...] = Field(default=(), description="Files that are loaded at start; for memory:// alone.")
-    timeout_ms: float = Field(default=5.0, gt=0, description="The most that a request waits for the store.")
+    timeout_ms: float = Field(
+        default=1000 * StoreSettings().timeout_seconds, gt=0, description="The most that a request waits for the store."
+    )
     share: float = Field(default=0.3, gt=0, le=1, description="The most of its remaining time that a request waits.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evidence.embedding import EMBEDDING_VERSION
@@ -132,6 +132,7 @@ json_values = st.recursive(
 columns = ["photo_id", "user_id", "caption", "summary", "anchors", "queries", "embedding", "embeddings", "updated_at"]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the rows
 @given(st.dictionaries(st.sampled_from([*columns, "embedding_version"]), json_values))
 def test_no_row_raises_anything_but_row_error(row: dict[str, Any]) -> None:
     for to_write in (photo_write, user_write):
