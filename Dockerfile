@@ -12,6 +12,7 @@ COPY pyproject.toml constraints.txt LICENSE ./
 RUN touch README.md && pip --python /opt/onebar/bin/python install -c constraints.txt .
 COPY setup.py ./
 COPY cli cli
+COPY client client
 COPY evidence evidence
 COPY feature_store feature_store
 COPY generation generation

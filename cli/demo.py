@@ -23,10 +23,10 @@ def demo(host: str, port: int) -> None:
     Example:  onebar demo
               onebar recommend PHOTO_ID --explain       (in another terminal)
     """
-    from service.app import create_app
     from service.errors import ConfigurationError
-    from service.logs import configure_logging
-    from service.server import run
+    from service.http.app import create_app
+    from service.http.server import run
+    from service.observing.logs import configure_logging
     from service.settings import load_settings
 
     missing = [path for path in (DEMO / "bundle" / "manifest.json", *EVIDENCE) if not path.exists()]

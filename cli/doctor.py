@@ -14,11 +14,11 @@ import click
 from feature_store import StoreUnavailable, StoreUrlError, open_store
 from generation.backend import choose_backend
 from generation.bundle import Bundle, load_bundle
+from generation.cores import available_cores, quota_cores
 from generation.cpu import cpu_flags
 from generation.engine import Engine
 from generation.errors import GenerationError
 from generation.native.library import missing
-from service.cores import available_cores, quota_cores
 
 _FLAGS = {
     "avx2": "256-bit vectors",

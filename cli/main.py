@@ -15,7 +15,7 @@ import click
 COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "demo": ("cli.demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
     "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
-    "recommend": ("service.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
+    "recommend": ("client.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
     "doctor": ("cli.doctor", "doctor", "serve", "Say what this machine, bundle and store can do."),
     "evidence": ("feature_store.cli", "evidence", "serve", "Load and inspect cached evidence."),

@@ -1,1 +1,1 @@
-"""POST /recommend: the wire, the pipeline, the policy, and what watches them."""
+"""`POST /recommend`: settings, the parts of an instance, and its life from start to stop."""

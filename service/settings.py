@@ -15,7 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
 from feature_store import StoreSettings
 from service.errors import ConfigurationError
-from service.wire import MAX_DEADLINE_MS, MIN_DEADLINE_MS
+
+MIN_DEADLINE_MS = 1
+MAX_DEADLINE_MS = 10_000
 
 
 class _Branch(BaseModel):
@@ -82,7 +84,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     rules: Path | None = Field(default=None, description="YAML file of business rules.")
     prohibited_terms: Path | None = Field(default=None, description="File of category<TAB>term lines.")
-    query_trie: Path | None = Field(default=None, description="File of queries, one a line; nothing else is written.")
+    query_set: Path | None = Field(default=None, description="File of queries, one a line; nothing else is written.")
 
     default_deadline_ms: float = Field(default=25.0, ge=MIN_DEADLINE_MS, le=MAX_DEADLINE_MS)
     response_reserve_ms: float = Field(

@@ -7,7 +7,15 @@ import sys
 
 HEAVY = {"torch", "transformers", "faiss", "pandas", "duckdb", "pyarrow", "sklearn", "onnx", "optimum"}
 
-for module in ("service.app", "service.cli", "cli.main", "cli.demo", "cli.doctor", "feature_store.cli"):
+for module in (
+    "service.http.app",
+    "service.cli",
+    "client.cli",
+    "cli.main",
+    "cli.demo",
+    "cli.doctor",
+    "feature_store.cli",
+):
     importlib.import_module(module)
 found = sorted(HEAVY & set(sys.modules))
 if found:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from service.app import create_app
+from service.http.app import create_app
 from tests.fixtures.serving import bundle_path, settings_for
 from tests.integration.redis_servers import free_port, wait_until
 

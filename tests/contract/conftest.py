@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from service.app import create_app
+from service.http.app import create_app
 from tests.fixtures.serving import bundle_path, settings_for
 
 __all__ = ["bundle_path"]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.metrics import Metrics
+from service.observing.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -103,7 +103,7 @@ def test_every_alert_is_in_the_operations_manual() -> None:
 
 
 def test_the_gauges_of_this_test_are_those_that_the_service_adds() -> None:
-    source = (ROOT / "service" / "runtime.py").read_text(encoding="utf-8")
+    source = (ROOT / "service" / "instance.py").read_text(encoding="utf-8")
     assert set(re.findall(r"watch\(\s*\"(\w+)\"", source)) == GAUGES
 
 

@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-SERVING = {"cli", "evidence", "feature_store", "generation", "service"}
+SERVING = {"cli", "client", "evidence", "feature_store", "generation", "service"}
 
 
 def copied() -> set[str]:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from service import wire
+from service.http import wire
+from service.outcomes import STAGES
 from tests.fixtures.serving import running
 
 JSON = {"content-type": "application/json"}
@@ -209,7 +210,7 @@ async def test_answers_hold_to_their_model_and_have_nothing_else(client, content
     wire.RecommendResponse.model_validate_json(response.content, **strict)
     assert response.status_code == 200
     assert (answer["decision"] == "recommend") == bool(answer["queries"]) == (answer["reason"] is None)
-    assert set(answer["timings_ms"]) == set(wire.STAGES)
+    assert set(answer["timings_ms"]) == set(STAGES)
 
 
 @pytest.mark.parametrize(("field", "may_be_left_out"), [("photo_id", False), ("user_id", True)])

@@ -16,9 +16,9 @@ from evidence.render import RenderBudgets, Renderer
 from evidence.schema import RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
 from offline.examples import EXAMPLE_SCHEMA
-from service.evidence_source import gather
+from service.answering.evidence_source import gather
+from service.answering.request import RecommendRequest
 from service.settings import PersonalSettings
-from service.wire import RecommendRequest
 from tests.golden.make_rendering import TOKENIZER
 from training.data import load_examples
 

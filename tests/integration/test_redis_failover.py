@@ -106,7 +106,7 @@ async def test_the_service_stays_ready_while_a_replica_takes_over(
     master, photo = apart_from_user(cluster_with_replicas)
     settings = settings_for(bundle_path, store={"url": cluster_with_replicas.url, "timeout_ms": 400, "share": 1})
     app, engine = scripted_app(settings)
-    engine.say(spoken(app.state.runtime.bundle, "camera lens"))
+    engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     request = {"photo_id": photo, "user_id": "u", "deadline_ms": 1000, "explain": True}
     async with running(app) as client:
 

@@ -18,7 +18,7 @@ from evidence.embedding import EMBEDDING_VERSION, embed
 from feature_store.loader import load_path
 from feature_store.publish import open_writer
 from feature_store.rows import vector_bytes
-from service.app import create_app
+from service.http.app import create_app
 from tests.fixtures.serving import bundle_path, running, scripted_app, settings_for, spoken
 
 __all__ = ["bundle_path"]
@@ -76,7 +76,7 @@ async def test_stored_evidence_is_answered_with_the_real_engine(bundle_path, red
 
 async def test_redis_down_at_start_then_there(bundle_path, stopped_redis_server, tmp_path):
     app, engine = scripted_app(settings_for(bundle_path, store=store_at(stopped_redis_server.url)))
-    engine.say(spoken(app.state.runtime.bundle, "camera lens"))
+    engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
         assert (await client.get("/readyz")).status_code == 200
         unknown = await ask(client, user_id="u1")
@@ -95,7 +95,7 @@ async def test_redis_lost_under_load_degrades_and_never_errs(bundle_path, redis_
     load(redis_server.url, tmp_path, PHOTO, USER)
     store = {"url": redis_server.url, "timeout_ms": 200, "share": 1}
     app, engine = scripted_app(settings_for(bundle_path, store=store))
-    engine.say(spoken(app.state.runtime.bundle, "camera lens"))
+    engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
         await until_healthy(client)
         lost, answers = asyncio.Event(), []
@@ -139,7 +139,7 @@ async def test_another_embedding_version_costs_the_personal_part_and_is_said(bun
         other | encoded(USER["queries"], "another-1"),
     )
     app, engine = scripted_app(settings_for(bundle_path, store=store_at(redis_server.url)))
-    engine.say(spoken(app.state.runtime.bundle, "camera lens"))
+    engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
         good = await ask(client, user_id="current", explain=True)
         assert (good["degraded"], good["explain"]["evidence"]["personal"]) == ([], ["travel camera lens"])
@@ -157,7 +157,7 @@ async def test_what_a_user_was_shown_is_remembered_across_instances(bundle_path,
 
     async def first_query_for(user_id: str) -> str:
         app, engine = scripted_app(settings)
-        engine.say(spoken(app.state.runtime.bundle, "camera lens", "camera bag"))
+        engine.say(spoken(app.state.instance.parts.bundle, "camera lens", "camera bag"))
         async with running(app) as client:
             answer = await ask(client, user_id=user_id, num_queries=1)
         return answer["queries"][0]["query"]
@@ -170,7 +170,7 @@ async def test_what_a_user_was_shown_is_remembered_across_instances(bundle_path,
 async def test_events_go_to_a_stream_of_bounded_length(bundle_path, redis_server):
     events = {"sink": "redis_stream", "url": redis_server.url, "stream": "bar", "stream_max_length": 100}
     app, engine = scripted_app(settings_for(bundle_path, events=events))
-    engine.say(spoken(app.state.runtime.bundle, "camera lens"))
+    engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
         for number in range(300):
             await ask(client, request_id=f"r{number}", evidence={"caption": "garden hose"})
@@ -185,11 +185,11 @@ async def test_events_go_to_a_stream_of_bounded_length(bundle_path, redis_server
 async def test_a_stream_that_is_gone_loses_events_and_no_answers(bundle_path, stopped_redis_server):
     events = {"sink": "redis_stream", "url": stopped_redis_server.url}
     app, engine = scripted_app(settings_for(bundle_path, events=events))
-    engine.say(spoken(app.state.runtime.bundle, "camera lens"))
+    engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
         for _ in range(5):
             assert (await ask(client, evidence={"caption": "garden hose"}))["decision"] == "recommend"
-    metrics = app.state.runtime.metrics.render().decode()
+    metrics = app.state.instance.metrics.render().decode()
     assert 'onebar_events_dropped_total{cause="sink_failed"} 5.0' in metrics
     with pytest.raises(redis.ConnectionError), stopped_redis_server.client() as reader:
         reader.ping()

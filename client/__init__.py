@@ -1,0 +1,1 @@
+"""`onebar recommend`: a video, or a file of captions, in; answers out."""

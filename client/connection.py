@@ -1,0 +1,68 @@
+"""One connection to the service."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+TIMEOUT_SECONDS = 30.0
+
+
+class ClientError(Exception):
+    """The service cannot be reached. The message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP response; status 0 where there was none."""
+
+    status: int
+    body: dict[str, Any]
+    seconds: float
+
+
+class Connection:
+    """One kept-alive connection. For one thread; use it as a context manager."""
+
+    def __init__(self, url: str) -> None:
+        """Raises ClientError where the URL is not one."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ClientError(f"{url!r} is not the URL of a service; it looks like http://127.0.0.1:8000.")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._url = url
+        self._path = parts.path.rstrip("/") + "/recommend"
+        self._http = kind(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def post(self, body: Mapping[str, Any]) -> Reply:
+        """Send one request. Raises ClientError where there is no answer."""
+        started = time.perf_counter()
+        try:
+            self._http.request(
+                "POST", self._path, json.dumps(body, ensure_ascii=False).encode(), {"content-type": "application/json"}
+            )
+            response = self._http.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._http.close()
+            raise ClientError(f"{self._url} does not answer ({error}); start it with `onebar serve`.") from error
+        seconds = time.perf_counter() - started
+        try:
+            document = json.loads(content)
+        except ValueError:
+            document = {"error": "not_json", "message": content[:200].decode("utf-8", "replace")}
+        return Reply(response.status, document, seconds)

@@ -1,0 +1,90 @@
+"""What the decoder may write: options and logits processors, from the settings, the bundle and the lists given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from generation.bundle import Bundle
+from generation.constraints.prohibited import ProhibitedPhrases
+from generation.constraints.query_file import load_query_set
+from generation.errors import ConstraintError, OptionsError
+from generation.logits_processors import LogitsProcessor
+from generation.options import GenerationOptions
+from service.errors import ConfigurationError
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingConstraints:
+    """Compiled once, shared by all requests.
+
+    options: of every generation.
+    processors: of every generation, used in the engine's thread alone.
+    prohibited_phrases: terms that decoding cannot write; 0 where that is off.
+    query_set: queries that decoding is confined to; 0 where it is free.
+    version: 12 hex digits of both lists; None where there is none. Options are told apart by themselves.
+    """
+
+    options: GenerationOptions
+    processors: tuple[LogitsProcessor, ...] = ()
+    prohibited_phrases: int = 0
+    query_set: int = 0
+    version: str | None = None
+
+    def to_wire(self) -> dict[str, int]:
+        """What is in force (``wire.ConstraintsInForce``)."""
+        return {
+            "prohibited_phrases": self.prohibited_phrases,
+            "query_set": self.query_set,
+            "min_new_tokens": self.options.min_new_tokens,
+            "no_repeat_ngram_size": self.options.no_repeat_ngram_size,
+        }
+
+
+def load_decoding_constraints(
+    settings: Settings, bundle: Bundle, terms: Sequence[tuple[str, str]]
+) -> DecodingConstraints:
+    """Compile what the settings ask for.
+
+    Args:
+        settings: the whole tree.
+        bundle: whose tokenizer and defaults are taken.
+        terms: (category, term) pairs of the prohibited terms; the policy filters by the same ones.
+
+    Raises:
+        ConfigurationError: a list cannot be compiled, or the options contradict each other.
+    """
+    decoding = settings.decoding
+    processors: list[LogitsProcessor] = []
+    digest = hashlib.blake2b(digest_size=6)
+    phrases = queries = 0
+    try:
+        given = {
+            name: value
+            for name in ("min_new_tokens", "no_repeat_ngram_size")
+            if (value := getattr(decoding, name)) is not None
+        }
+        options = replace(bundle.generation, **given)
+        if terms and decoding.prohibited_terms:
+            prohibited = ProhibitedPhrases.of_bundle(terms, bundle)
+            processors.append(prohibited)
+            phrases = len(prohibited)
+            digest.update(repr(sorted(term for _, term in terms)).encode())
+        if settings.query_set:
+            query_set = load_query_set(settings.query_set, bundle)
+            processors.append(query_set)
+            queries = len(query_set)
+            digest.update(b"\0" + _sha256(settings.query_set))
+    except OptionsError as error:
+        raise ConfigurationError(f"ONEBAR_DECODING__… cannot be used with this bundle: {error}.") from error
+    except ConstraintError as error:
+        raise ConfigurationError(f"{error}.") from error
+    return DecodingConstraints(options, tuple(processors), phrases, queries, digest.hexdigest() if processors else None)
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

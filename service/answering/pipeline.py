@@ -1,0 +1,189 @@
+"""From a validated request to an answer: fetch, gather evidence, render, generate, apply the policy.
+
+Each stage is timed, each has only what is left of the one deadline, and each that fails leaves the answer poorer
+instead of failing it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from evidence.render import Renderer
+from feature_store import Fetched, Store
+from generation.bundle import Bundle
+from generation.engine import Generation
+from generation.errors import GenerationError
+from service.answering.admission import Admission, Permit
+from service.answering.answer import Answer
+from service.answering.deadline import Deadline
+from service.answering.evidence_source import evidence_version, gather
+from service.answering.normalize import query_key
+from service.answering.policy import Candidate, Policy, Trigger
+from service.answering.request import RecommendRequest
+from service.answering.result_cache import ResultCache
+from service.answering.runner import GenerationRunner, refusal
+from service.observing.metrics import Metrics
+from service.outcomes import Degradation
+from service.settings import Settings
+
+_STORE_CAUSES: dict[str, Degradation] = {
+    "feature_store_timeout": "feature_store_timeout",
+    "feature_store_down": "feature_store_down",
+    "feature_store_busy": "feature_store_busy",
+    "photo_field_unreadable": "photo_field_unreadable",
+    "user_unreadable": "user_unreadable",
+    "shown_unreadable": "shown_unreadable",
+}
+"""What of a fetch degrades an answer; other embedding versions only do where they were needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The parts of the service that a request goes through; it owns none of them. Without a cache all is generated."""
+
+    settings: Settings
+    bundle: Bundle
+    renderer: Renderer
+    store: Store
+    runner: GenerationRunner
+    cache: ResultCache | None
+    admission: Admission
+    policy: Policy
+    metrics: Metrics
+    recently_shown_seconds: int | None
+
+    async def answer(self, request: RecommendRequest, deadline: Deadline) -> Answer:
+        """Answer one request within its deadline.
+
+        Raises:
+            Overloaded: before any work.
+            GenerationFailed: the engine raised, or is gone.
+        """
+        with self.admission.enter(deadline) as permit:
+            answer = Answer(request.request_id or uuid.uuid4().hex, request.photo_id, request.user_id)
+            await self._run(request, deadline, answer, permit)
+        answer.seconds["total"] = deadline.elapsed()
+        return answer
+
+    async def _run(self, request: RecommendRequest, deadline: Deadline, answer: Answer, permit: Permit) -> None:
+        fetched = await self._fetch(request, deadline, answer)
+        category = fetched.photo.category if fetched.photo else None
+        if self.policy.blocks_category(category):
+            answer.reason, answer.blocked_by = "all_filtered", "blocked_category"
+            return
+        source_ids = self._render(request, fetched, answer)
+        if source_ids is None:
+            answer.reason = "no_evidence"
+            return
+        generation = await self._generate(source_ids, deadline, answer, permit)
+        if generation is None or generation.steps == 0:
+            answer.degrade("deadline")
+            answer.reason = "deadline"
+            return
+        started = time.perf_counter()
+        if generation.deadline_reached:
+            answer.degrade("deadline")
+        self._apply_policy(request, fetched, category, generation, answer)
+        answer.seconds["policy"] = time.perf_counter() - started
+
+    async def _fetch(self, request: RecommendRequest, deadline: Deadline, answer: Answer) -> Fetched:
+        started = time.perf_counter()
+        store = self.settings.store
+        fetched = await self.store.fetch(
+            request.photo_id,
+            request.user_id,
+            want_shown=self.recently_shown_seconds is not None and request.user_id is not None,
+            timeout_seconds=deadline.share(store.share, store.timeout_ms / 1000),
+        )
+        if fetched.degraded:
+            self.metrics.store_errors(fetched.degraded)
+            for cause in fetched.degraded:
+                if cause in _STORE_CAUSES:
+                    answer.degrade(_STORE_CAUSES[cause])
+        answer.seconds["feature_store"] = time.perf_counter() - started
+        return fetched
+
+    def _render(self, request: RecommendRequest, fetched: Fetched, answer: Answer) -> Sequence[int] | None:
+        """The source ids, or None where nothing is known of the video."""
+        started = time.perf_counter()
+        evidence, version_mismatch = gather(request, fetched, self.settings.personal)
+        if version_mismatch:
+            answer.degrade("embedding_version")
+        if evidence.is_empty:
+            answer.seconds["render"] = time.perf_counter() - started
+            return None
+        source = self.renderer.render(evidence)
+        answer.evidence, answer.source_text = evidence, source.text
+        answer.evidence_version = evidence_version(evidence)
+        answer.seconds["render"] = time.perf_counter() - started
+        return source.token_ids
+
+    async def _generate(
+        self, source_ids: Sequence[int], deadline: Deadline, answer: Answer, permit: Permit
+    ) -> Generation | None:
+        """The generation, or None where the deadline came first."""
+        started = time.perf_counter()
+        reserve = self.settings.response_reserve_ms / 1000
+        cut_at = deadline.expires_at - reserve
+        self.admission.observe(len(source_ids))
+        permit.handed_over()
+        start = partial(self.runner.start, source_ids, cut_at)
+        try:
+            # The engine cuts the search by itself; this is for one that is held up in a step beyond that.
+            async with asyncio.timeout(deadline.remaining() - reserve / 2):
+                if self.cache is None:
+                    generation = await start()
+                else:
+                    generation, answer.cache = await self.cache.get(self.runner.key(source_ids), cut_at, start)
+        except TimeoutError:
+            answer.seconds["queue"] = time.perf_counter() - started
+            return None
+        except GenerationError as error:
+            self.metrics.generation_failed()
+            raise refusal(error) from error
+        if answer.cache == "hit":
+            return generation
+        waited = time.perf_counter() - started
+        if answer.cache == "joined":  # the work was another's
+            answer.seconds["queue"] = waited
+            return generation
+        answer.seconds["queue"] = max(0.0, waited - generation.encode_seconds - generation.decode_seconds)
+        answer.seconds["encode"] = generation.encode_seconds
+        answer.seconds["decode"] = generation.decode_seconds
+        self.metrics.steps.observe(generation.steps)
+        return generation
+
+    def _apply_policy(
+        self, request: RecommendRequest, fetched: Fetched, category: str | None, generation: Generation, answer: Answer
+    ) -> None:
+        bundle = self.bundle
+        candidates = [
+            Candidate(
+                query=" ".join(bundle.decode(hypothesis.token_ids).split()),
+                score=hypothesis.score,
+                is_reject=bundle.is_reject(hypothesis),
+                finished=hypothesis.finished,
+                forced=hypothesis.forced,
+            )
+            for hypothesis in generation.hypotheses
+        ]
+        trigger = Trigger(request.photo_id, category, self._recent_keys(fetched))
+        exposure = self.policy.decide(
+            candidates, generation.reject_probability, trigger, request.num_queries, generation.deadline_reached
+        )
+        answer.shown, answer.judged, answer.reason = exposure.shown, exposure.judged, exposure.reason
+        for item in exposure.judged:
+            if item.verdict == "dropped" and item.rule is not None:
+                self.metrics.dropped(item.rule)
+
+    def _recent_keys(self, fetched: Fetched) -> frozenset[str]:
+        """Keys of what the user was shown within the rule's window."""
+        if self.recently_shown_seconds is None or not fetched.shown:
+            return frozenset()
+        since_ms = (time.time() - self.recently_shown_seconds) * 1000
+        return frozenset(query_key(item.query) for item in fetched.shown if item.shown_at_ms >= since_ms)

@@ -1,0 +1,106 @@
+"""The way to the generation engine: options and constraints that all requests share, errors in the service's words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from array import array
+from collections.abc import Hashable, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from generation.engine import Generation
+from generation.errors import GenerationError, RequestFailed, SchedulerStopped
+from generation.logits_processors import LogitsProcessor
+from generation.options import GenerationOptions
+from service.answering.decoding import DecodingConstraints
+from service.answering.errors import EngineStopped, GenerationFailed
+
+logger = logging.getLogger(__name__)
+
+
+class GenerationScheduler(Protocol):
+    """What the service needs of ``generation.scheduler.Scheduler``."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its loop runs."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not yet encoded."""
+
+    @property
+    def active(self) -> int:
+        """Requests that are being stepped."""
+
+    def submit_future(
+        self,
+        source_ids: Sequence[int],
+        options: GenerationOptions | None = None,
+        deadline: float | None = None,
+        processors: Sequence[LogitsProcessor] = (),
+    ) -> Future[Generation]:
+        """Queue one request; cancelling the future frees its rows before the next step."""
+
+    def expected_seconds(self, source_tokens: float, options: GenerationOptions | None = None, ahead: int = 0) -> float:
+        """Seconds, seldom exceeded, until a request that is submitted after ``ahead`` others would be done."""
+
+    def close(self, drain_seconds: float | None = None) -> None:
+        """Stop, after at most this time for what is in."""
+
+
+class GenerationRunner:
+    """Hands sources to a scheduler under one set of options and constraints. Owns the scheduler."""
+
+    def __init__(self, scheduler: GenerationScheduler, model_version: str, constraints: DecodingConstraints) -> None:
+        self._scheduler = scheduler
+        self._options = constraints.options
+        self._processors = constraints.processors
+        self._fixed = (model_version, constraints.version, constraints.options)
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests are being worked on."""
+        return self._scheduler.alive
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not yet encoded."""
+        return self._scheduler.waiting
+
+    @property
+    def active(self) -> int:
+        """Requests that are being stepped."""
+        return self._scheduler.active
+
+    def key(self, source_ids: Sequence[int]) -> Hashable:
+        """Everything that a generation of these ids depends on."""
+        return (*self._fixed, array("i", source_ids).tobytes())
+
+    def expected_seconds(self, source_tokens: float, ahead: int) -> float:
+        """Seconds, seldom exceeded, until a request of this size that is submitted after so many others is done."""
+        return self._scheduler.expected_seconds(source_tokens, self._options, ahead)
+
+    def start(self, source_ids: Sequence[int], deadline: float) -> asyncio.Future[Generation]:
+        """Begin a generation that is cut at ``deadline`` (``time.perf_counter()`` seconds).
+
+        Cancelling the future frees the rows of the request.
+
+        Raises:
+            GenerationError: here or by the future; see ``refusal``.
+        """
+        return asyncio.wrap_future(self._scheduler.submit_future(source_ids, self._options, deadline, self._processors))
+
+    async def close(self) -> None:
+        """Stop; what is still in it fails. Who drains has waited before."""
+        await asyncio.to_thread(self._scheduler.close, 0.0)
+
+
+def refusal(error: GenerationError) -> GenerationFailed:
+    """What a caller is told of an error that the engine raised."""
+    if isinstance(error, SchedulerStopped):
+        return EngineStopped("The engine of this instance has stopped; send the request to another one.")
+    if not isinstance(error, RequestFailed):  # which the engine itself has logged
+        logger.error("the engine refused a request", exc_info=error)
+    return GenerationFailed("The engine failed on this request; the service's log says how.")

@@ -1,0 +1,1 @@
+"""The HTTP side: routes, bodies, errors, and the server. Nothing else in the project knows HTTP."""

@@ -1,0 +1,97 @@
+"""The ASGI application: routes, error bodies, OpenAPI, and the lifespan that starts and stops the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+
+from service.answering.errors import RequestRefused
+from service.answering.request import RecommendRequest
+from service.answering.runner import GenerationScheduler
+from service.http import wire
+from service.http.docs_page import build_docs_router
+from service.http.envelope import Envelope
+from service.http.errors import error_body
+from service.http.routes import build_router, json_response, refused
+from service.http.warm_up import warm_up
+from service.instance import Instance
+from service.settings import Settings
+
+_DESCRIPTION = """
+Search queries for the bar below a short video, written by a generator from the evidence of that video.
+
+Ask `POST /recommend` when the next video is known. The answer comes within `deadline_ms`, with up to `num_queries`
+queries or with the reason for showing none; `degraded` says what was missing when it was made.
+""".strip()
+
+
+def create_app(settings: Settings, scheduler: GenerationScheduler | None = None) -> FastAPI:
+    """Build the application; ``app.state.instance`` is its Instance.
+
+    Args:
+        settings: the whole tree.
+        scheduler: by default the bundle's own engine.
+
+    Raises:
+        BackendError: the backend that is wanted cannot run it here.
+        BundleError: the bundle must not be served.
+        ConfigurationError: rules, terms, constraints or the event sink cannot be used.
+    """
+    instance = Instance(settings, scheduler)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await instance.start(partial(warm_up, app))
+            yield
+        finally:
+            await instance.stop()
+
+    app = FastAPI(
+        title="OneBar", description=_DESCRIPTION, version=metadata.version("onebar"), lifespan=lifespan,
+        docs_url=None, redoc_url=None, redirect_slashes=False,
+        # FastAPI would send spans, metrics and logs to any OpenTelemetry provider that a library sets up in this
+        # process, and with FASTAPI_OTEL_AUTO_CONFIGURE=true to one of its own. Nothing leaves unasked.
+        telemetry={
+            "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
+        },
+    )  # fmt: skip
+    app.state.instance = instance
+    app.include_router(build_router(instance))
+    app.include_router(build_docs_router())
+    app.add_middleware(Envelope, count=instance.count_response)
+
+    @app.exception_handler(RequestRefused)
+    async def on_refusal(request: Request, refusal: RequestRefused) -> Response:
+        return refused(instance, refusal, request)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(request: Request, error: HTTPException) -> Response:
+        code = "not_found" if error.status_code == 404 else "method_not_allowed"
+        message = f"{request.method} {request.url.path} is not part of this service; /docs lists what is."
+        return json_response(error_body(code, message), error.status_code, error.headers)
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _openapi(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, with the request bodies that the routes read themselves."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    requests: list[Any] = [(RecommendRequest, "validation"), (wire.BatchRequest, "validation")]
+    _, definitions = models_json_schema(requests, ref_template="#/components/schemas/{model}")
+    document["components"]["schemas"] |= definitions["$defs"]
+    return document

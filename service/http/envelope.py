@@ -1,0 +1,68 @@
+"""What goes around every request: its arrival time, its trace, its count, and a last net for exceptions.
+
+Plain ASGI, because a middleware that is a class around a request object costs more than the rest of the request path.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.errors import error_body
+
+logger = logging.getLogger(__name__)
+
+ARRIVED_AT = "onebar.arrived_at"
+TRACEPARENT = "onebar.traceparent"
+
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_INTERNAL_ERROR = json.dumps(
+    error_body("internal_error", "The service failed on this request; its log has the cause.")
+).encode()
+
+
+class Envelope:
+    """Puts arrival time and trace into the scope, echoes ``traceparent``, counts responses, turns a crash into JSON."""
+
+    def __init__(self, app: ASGIApp, count: Callable[[str, int], None]) -> None:
+        """``count`` is told the path and the status of each response."""
+        self._app = app
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection; all but HTTP goes through untouched."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope[ARRIVED_AT] = time.perf_counter()
+        trace = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
+        if trace is not None and not _TRACEPARENT.fullmatch(trace):
+            trace = None  # W3C: one that cannot be parsed is as good as none
+        scope[TRACEPARENT] = trace.decode("ascii") if trace else None
+        status = 0
+
+        async def send_with_trace(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if trace is not None:
+                    message["headers"].append((b"traceparent", trace))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_trace)
+        except Exception:
+            logger.exception("a request failed", extra={"path": scope["path"], "traceparent": scope[TRACEPARENT]})
+            if status:  # a response has begun; only the server can still close the connection
+                raise
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_INTERNAL_ERROR)).encode())]
+            await send_with_trace({"type": "http.response.start", "status": 500, "headers": headers})
+            await send_with_trace({"type": "http.response.body", "body": _INTERNAL_ERROR})
+        finally:
+            if status:
+                self._count(scope["path"], status)

@@ -1,0 +1,129 @@
+"""One service instance: it starts, serves, drains and stops, and owns the engine and the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from feature_store import Store
+from service.answering.errors import NotReady
+from service.answering.runner import GenerationRunner, GenerationScheduler
+from service.answering.store import open_store
+from service.errors import ServiceError
+from service.observing.events import open_sink
+from service.observing.metrics import Metrics
+from service.parts import build_parts, build_scheduler
+from service.serving import Serving
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Instance:
+    """The state of one instance. ``serving`` is what answers now: None, the rehearsal, or the real one."""
+
+    def __init__(self, settings: Settings, scheduler: GenerationScheduler | None = None) -> None:
+        """Load and check what the settings name, and start the engine.
+
+        Args:
+            settings: the whole tree.
+            scheduler: by default the bundle's own engine; the instance closes it.
+
+        Raises:
+            BackendError: the wanted backend cannot run the bundle on this machine.
+            BundleError: the bundle must not be served.
+            ConfigurationError: rules, terms, constraints or the event sink cannot be used.
+        """
+        self.parts = build_parts(settings)
+        self._metrics = Metrics()
+        self.runner = GenerationRunner(
+            scheduler or build_scheduler(self.parts, self._metrics), self.parts.bundle.model_version,
+            self.parts.constraints,
+        )  # fmt: skip
+        self._sink = open_sink(settings.events)
+        self._store: Store | None = None
+        self.serving: Serving | None = None
+        self.draining = False
+        self.start_error: ServiceError | None = None
+        """What kept the instance from starting, for the code that runs the server."""
+
+    @property
+    def not_ready_because(self) -> str | None:
+        """Why this instance takes no requests, or None where it does."""
+        if self.draining:
+            return "This instance is draining; send the request to another one."
+        if self.serving is None:
+            return "This instance is starting; try again in a second."
+        if not self.runner.alive:
+            return "The engine of this instance has stopped; send the request to another one."
+        return None
+
+    def ready(self) -> Serving:
+        """Return what answers requests. Raises NotReady while this instance takes none."""
+        reason = self.not_ready_because
+        if reason or self.serving is None:
+            self.metrics.refused("draining" if self.draining else "not_ready")
+            raise NotReady(reason or "")
+        return self.serving
+
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics of what answers now. Those of a rehearsal are not the real ones."""
+        return self.serving.metrics if self.serving else self._metrics
+
+    def count_response(self, path: str, status: int) -> None:
+        """Count one HTTP response."""
+        self.metrics.http(path, status)
+
+    async def start(self, rehearse: Callable[[], Awaitable[None]]) -> None:
+        """Open the store, rehearse, and begin to serve.
+
+        Args:
+            rehearse: sends requests to the application. They reach a Serving of their own, so that the real metrics,
+                cache, events and shown lists never see them.
+
+        Raises:
+            ServiceError: the instance cannot start; ``start_error`` keeps it.
+        """
+        try:
+            self._store = await open_store(self.parts.settings, self.parts.shown_window_seconds)
+            self.serving = Serving.rehearsal(self.parts, self.runner, self._store)
+            try:
+                await rehearse()
+            finally:
+                self.serving = None
+        except ServiceError as error:
+            self.start_error = error
+            raise
+        serving = Serving.start(self.parts, self.runner, self._store, self._metrics, self._sink)
+        self._watch(serving)
+        self.serving = serving
+        logger.info("ready", extra={"model_version": self.parts.bundle.model_version, "store": self._store.url})
+
+    async def stop(self) -> None:
+        """Refuse new requests, end the background work, write what is queued."""
+        self.draining = True
+        await self.runner.close()
+        if self.serving:
+            await self.serving.close()
+        if self._store:
+            await self._store.close()
+
+    def _watch(self, serving: Serving) -> None:
+        """Add the gauges that are read when metrics are scraped."""
+        parts, metrics = self.parts, self._metrics
+        metrics.describe_model(
+            model_version=parts.bundle.model_version,
+            precision=parts.bundle.precision,
+            embedding_version=str(parts.versions()["embedding_version"]),
+            rules_version=parts.rules.version or "",
+        )
+        metrics.watch("queue_depth", "Requests that wait for the engine.", lambda: self.runner.waiting)
+        metrics.watch("requests_in_flight", "Requests inside.", lambda: serving.admission.inside)
+        metrics.watch("ready", "1 while this instance takes requests.", lambda: not self.not_ready_because)
+        metrics.watch(
+            "generation_estimate_seconds", "What admission expects of a request that comes now, its wait included.",
+            serving.admission.expected_seconds,
+        )  # fmt: skip
+        metrics.watch("engine_active_requests", "Requests that are being stepped.", lambda: self.runner.active)
+        metrics.watch("result_cache_entries", "Generations that are kept.", lambda: len(serving.cache or ()))

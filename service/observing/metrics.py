@@ -1,0 +1,143 @@
+"""What Prometheus sees of the service: its own registry, base units, bounded labels.
+
+Children are bound once, so that the request path pays one addition for each observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from feature_store import DEGRADATIONS as STORE_DEGRADATIONS
+from service.observing.engine_metrics import EngineMetrics
+from service.outcomes import CACHE_LOOKUPS, DEGRADATIONS, POLICY_RULES, REASONS, STAGES, CacheLookup
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+BUCKETS_MS = (
+    1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25, 28, 30, 35, 40, 50, 75, 100, 250, 1000,
+)  # fmt: skip
+"""Fine between 5 and 35 ms, where the objective lies; the default buckets cannot see it."""
+BUCKETS_SECONDS = tuple(ms / 1000 for ms in BUCKETS_MS)
+
+REFUSALS = ("queue_full", "expected_wait", "not_ready", "draining")
+PATHS = ("/recommend", "/recommend/batch", "/healthz", "/readyz", "/metrics", "/version", "other")
+
+
+class Metrics:
+    """Every metric of one service instance; build one for each app."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.engine = EngineMetrics(self.registry)
+        self._http = self._counter("http_requests", "HTTP requests by path and status.", ("path", "status"))
+        self._stages = self._stage_histograms()
+        self._answers = self._counter(
+            "answers", "Answers by decision and by the reason for showing nothing.", ("decision", "reason")
+        )
+        self._degraded = self._counter("degraded_answers", "Answers made without something, by what.", ("cause",))
+        self._store_errors = self._counter(
+            "feature_store_errors", "Fetches in which something could not be had, by what.", ("cause",)
+        )
+        self._refused = self._counter("refused_requests", "Requests refused before any work.", ("cause",))
+        self._dropped = self._counter("hypotheses_dropped", "Hypotheses that were not shown, by rule.", ("rule",))
+        lookups = self._counter(
+            "result_cache_lookups", "Generations asked of the result cache, by what became of it.", ("result",)
+        )
+        self._lookups = {lookup: lookups.labels(lookup) for lookup in CACHE_LOOKUPS}
+        self._generation_errors = self._counter("generation_errors", "Requests in which the engine raised.", ())
+        self._cancelled = self._counter("cancelled_requests", "Requests whose client left before the answer.", ())
+        self._events_dropped = self._counter("events_dropped", "Events lost, by cause.", ("cause",))
+        self._shown_lost = self._counter("shown_queries_lost", "Shown queries that were not recorded.", ())
+        self.steps = Histogram(
+            "onebar_generation_steps", "Decoder steps of a generation.", registry=self.registry,
+            buckets=(0, 1, 2, 4, 6, 8, 10, 12, 16, 24, 32),
+        )  # fmt: skip
+        for cause in REFUSALS:
+            self._refused.labels(cause)
+        for cause in DEGRADATIONS:
+            self._degraded.labels(cause)
+        for cause in STORE_DEGRADATIONS:
+            self._store_errors.labels(cause)
+        for cause in ("queue_full", "sink_failed"):
+            self._events_dropped.labels(cause)
+        for reason in REASONS:
+            self._answers.labels("abstain", reason)
+        self._answers.labels("recommend", "")
+        self._rules = {rule: self._dropped.labels(rule) for rule in POLICY_RULES if rule != "pinned"}
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(f"onebar_{name}", text, labels, registry=self.registry)
+
+    def _stage_histograms(self) -> Mapping[str, Histogram]:
+        family = Histogram(
+            "onebar_stage_duration_seconds", "Time of a request in each stage.", ("stage",),
+            registry=self.registry, buckets=BUCKETS_SECONDS,
+        )  # fmt: skip
+        return {stage: family.labels(stage) for stage in STAGES}
+
+    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Add a gauge that is read when it is scraped."""
+        Gauge(f"onebar_{name}", text, registry=self.registry).set_function(value)
+
+    def describe_model(self, **labels: str) -> None:
+        """Set the info metric of what is served; its value is always 1."""
+        Gauge("onebar_model_info", "The model that is served.", tuple(labels), registry=self.registry).labels(
+            **labels
+        ).set(1)
+
+    def http(self, path: str, status: int) -> None:
+        """Count one HTTP response."""
+        self._http.labels(path if path in PATHS else "other", str(status)).inc()
+
+    def answer(self, decision: str, reason: str | None, degraded: Iterable[str], seconds: Mapping[str, float]) -> None:
+        """Count one answer, with the time of each stage that it reached, in seconds."""
+        self._answers.labels(decision, reason or "").inc()
+        for cause in degraded:
+            self._degraded.labels(cause).inc()
+        for stage, duration in seconds.items():
+            self._stages[stage].observe(duration)
+
+    def cache_lookup(self, lookup: CacheLookup) -> None:
+        """Count one generation that was asked of the result cache."""
+        self._lookups[lookup].inc()
+
+    def dropped(self, rule: str) -> None:
+        """Count one hypothesis that was not shown."""
+        self._rules[rule].inc()
+
+    def store_errors(self, causes: Iterable[str]) -> None:
+        """Count what a fetch could not get."""
+        for cause in causes:
+            self._store_errors.labels(cause).inc()
+
+    def refused(self, cause: str) -> None:
+        """Count one request that was turned away."""
+        self._refused.labels(cause).inc()
+
+    def generation_failed(self) -> None:
+        """Count one engine error."""
+        self._generation_errors.inc()
+
+    def cancelled(self) -> None:
+        """Count one client that left."""
+        self._cancelled.inc()
+
+    def event_dropped(self, cause: str, count: int = 1) -> None:
+        """Count events that will never reach the sink."""
+        self._events_dropped.labels(cause).inc(count)
+
+    def shown_lost(self) -> None:
+        """Count one answer whose queries were not recorded as shown."""
+        self._shown_lost.inc()
+
+    def render(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)

@@ -1,0 +1,46 @@
+"""The names of what can happen to a request. They appear on the wire, in events, and as metric labels."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Decision = Literal["recommend", "abstain"]
+Reason = Literal["model_reject", "no_evidence", "all_filtered", "deadline"]
+"""Why an answer shows nothing."""
+
+Degradation = Literal[
+    "feature_store_timeout",
+    "feature_store_down",
+    "feature_store_busy",
+    "photo_field_unreadable",
+    "user_unreadable",
+    "shown_unreadable",
+    "embedding_version",
+    "deadline",
+]
+"""What was missing or cut when an answer was made."""
+
+CacheLookup = Literal["hit", "joined", "miss"]
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+DEGRADATIONS: tuple[Degradation, ...] = get_args(Degradation)
+CACHE_LOOKUPS: tuple[CacheLookup, ...] = get_args(CacheLookup)
+
+STAGES = ("feature_store", "render", "queue", "encode", "decode", "policy", "total")
+"""The request stages that ``timings_ms`` names, and their total."""
+
+POLICY_RULES = (
+    "reject_token",
+    "unfinished",
+    "unreadable",
+    "empty",
+    "duplicate",
+    "prohibited_term",
+    "blocked_query",
+    "too_short",
+    "too_long",
+    "recently_shown",
+    "over_num_queries",
+    "pinned",
+)
+"""The rules of the policy that can decide about a hypothesis."""

@@ -1,0 +1,125 @@
+"""The parts of an instance that exist before it starts: loaded from files, checked, and shared by all requests.
+
+Nothing here runs or holds a connection. ``service/serving.py`` has what runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from evidence.embedding import EMBEDDING_VERSION
+from evidence.errors import EvidenceError
+from evidence.render import Renderer
+from evidence.safety import ProhibitedTerms, load_terms
+from generation.backend import Backend, choose_backend
+from generation.bundle import Bundle, load_bundle
+from generation.cores import available_cores
+from generation.errors import OptionsError
+from generation.scheduler import Scheduler
+from service.answering.decoding import DecodingConstraints, load_decoding_constraints
+from service.answering.policy import Policy
+from service.answering.rules import Rules, load_rules
+from service.errors import ConfigurationError
+from service.observing.metrics import Metrics
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the settings name, loaded and checked.
+
+    Attributes:
+        settings: the whole tree.
+        bundle: the model, its tokenizer and its defaults.
+        backend: ``native`` or ``onnxruntime``.
+        threads: of ONNX Runtime, at least 1.
+        renderer: evidence to source, with the tokenizer and the budgets of the bundle.
+        rules: the business rules, empty where there is no file.
+        terms: the prohibited terms, empty where there is no file.
+        constraints: options and processors of every generation.
+        policy: decides which hypotheses are shown.
+    """
+
+    settings: Settings
+    bundle: Bundle
+    backend: Backend
+    threads: int
+    renderer: Renderer
+    rules: Rules
+    terms: ProhibitedTerms
+    constraints: DecodingConstraints
+    policy: Policy
+
+    @property
+    def shown_window_seconds(self) -> int | None:
+        """How long a shown query is not shown again to the same user; None where no rule says so."""
+        return self.rules.recently_shown.window_seconds if self.rules.recently_shown else None
+
+    def versions(self) -> dict[str, str | None]:
+        """The versions that every event carries."""
+        return {
+            "model_version": self.bundle.model_version,
+            "rules_version": self.rules.version,
+            "embedding_version": EMBEDDING_VERSION,
+            "constraints_version": self.constraints.version,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The body of ``/version`` (``wire.VersionResponse``)."""
+        return self.versions() | {
+            "service_version": metadata.version("onebar"),
+            "precision": self.bundle.precision,
+            "backend": self.backend,
+            "prohibited_terms": len(self.terms),
+            "constraints": self.constraints.to_wire(),
+        }
+
+
+def build_parts(settings: Settings) -> Parts:
+    """Load and check the bundle, the rules, the prohibited terms and the constraints.
+
+    Raises:
+        BackendError: the wanted backend cannot run the bundle on this machine.
+        BundleError: the bundle must not be served.
+        ConfigurationError: rules, terms or constraints cannot be used.
+    """
+    bundle = load_bundle(settings.bundle)
+    threads = settings.intra_op_threads or available_cores()
+    rules = load_rules(settings.rules) if settings.rules else Rules()
+    pairs = _read_terms(settings)
+    terms = ProhibitedTerms(pairs)
+    return Parts(
+        settings=settings,
+        bundle=bundle,
+        backend=choose_backend(bundle, threads, settings.backend),
+        threads=threads,
+        renderer=Renderer(bundle.tokenizer, bundle.render_budgets),
+        rules=rules,
+        terms=terms,
+        constraints=load_decoding_constraints(settings, bundle, pairs),
+        policy=Policy(rules, terms, bundle.reject_threshold),
+    )
+
+
+def build_scheduler(parts: Parts, metrics: Metrics) -> Scheduler:
+    """Start the engine of the bundle. The caller closes it.
+
+    Raises:
+        ConfigurationError: the decoding options contradict the bundle.
+    """
+    scheduler = Scheduler(parts.bundle, parts.threads, observer=metrics.engine, backend=parts.backend)
+    try:
+        scheduler.check_options(parts.constraints.options)
+    except OptionsError as error:
+        scheduler.close(0.0)
+        raise ConfigurationError(f"ONEBAR_DECODING__… cannot be used with this bundle: {error}.") from error
+    return scheduler
+
+
+def _read_terms(settings: Settings) -> list[tuple[str, str]]:
+    try:
+        return list(load_terms(settings.prohibited_terms)) if settings.prohibited_terms else []
+    except EvidenceError as error:
+        raise ConfigurationError(str(error)) from error

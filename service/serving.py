@@ -1,0 +1,134 @@
+"""What answers requests: the pipeline, and what is remembered of each answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from feature_store import Store
+from service.answering.admission import Admission
+from service.answering.answer import Answer
+from service.answering.deadline import Deadline
+from service.answering.pipeline import Pipeline
+from service.answering.request import RecommendRequest
+from service.answering.result_cache import ResultCache
+from service.answering.runner import GenerationRunner
+from service.answering.shown import ShownRecorder
+from service.observing.events import EventLog, EventSink
+from service.observing.metrics import Metrics
+from service.parts import Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A started pipeline, and the recorders that belong to it. All fields are those of one metrics registry.
+
+    ``rehearsal`` builds one that leaves no trace: its metrics are thrown away, and it keeps and tells nothing.
+    """
+
+    parts: Parts
+    runner: GenerationRunner
+    store: Store
+    metrics: Metrics
+    admission: Admission
+    cache: ResultCache | None
+    pipeline: Pipeline
+    shown: ShownRecorder | None
+    events: EventLog | None
+
+    @classmethod
+    def rehearsal(cls, parts: Parts, runner: GenerationRunner, store: Store) -> Serving:
+        """Build one for the requests of the warm-up."""
+        return cls._build(parts, runner, store, Metrics(), None, None, None)
+
+    @classmethod
+    def start(
+        cls, parts: Parts, runner: GenerationRunner, store: Store, metrics: Metrics, sink: EventSink | None
+    ) -> Serving:
+        """Build one for real requests, and start its recorders on the running event loop."""
+        kept = parts.settings.result_cache
+        cache = ResultCache(kept.entries, kept.ttl_seconds, metrics.cache_lookup) if kept.entries else None
+        shown = ShownRecorder(store, metrics.shown_lost)
+        shown.start()
+        events = None
+        if sink:
+            events = EventLog(sink, parts.settings.events.queue_size, metrics.event_dropped)
+            events.start()
+        return cls._build(parts, runner, store, metrics, cache, shown, events)
+
+    @classmethod
+    def _build(
+        cls,
+        parts: Parts,
+        runner: GenerationRunner,
+        store: Store,
+        metrics: Metrics,
+        cache: ResultCache | None,
+        shown: ShownRecorder | None,
+        events: EventLog | None,
+    ) -> Serving:
+        settings = parts.settings
+        admission = Admission(
+            settings.max_queue,
+            runner.expected_seconds,
+            parts.bundle.render_budgets.max_source_tokens,
+            settings.response_reserve_ms / 1000,
+        )
+        pipeline = Pipeline(
+            settings=settings,
+            bundle=parts.bundle,
+            renderer=parts.renderer,
+            store=store,
+            runner=runner,
+            cache=cache,
+            admission=admission,
+            policy=parts.policy,
+            metrics=metrics,
+            recently_shown_seconds=parts.shown_window_seconds,
+        )
+        return cls(parts, runner, store, metrics, admission, cache, pipeline, shown, events)
+
+    async def recommend(
+        self, request: RecommendRequest, arrived_at: float, traceparent: str | None
+    ) -> tuple[dict[str, Any], Mapping[str, float]]:
+        """Answer one request.
+
+        Returns:
+            The body, and the milliseconds of each request stage.
+
+        Raises:
+            RequestRefused: no answer can be given.
+        """
+        settings = self.parts.settings
+        deadline = Deadline.after(arrived_at, request.deadline_ms or settings.default_deadline_ms)
+        answer = await self.pipeline.answer(request, deadline)
+        timings_ms = answer.timings_ms()
+        self.metrics.answer(answer.decision, answer.reason, answer.degraded, answer.seconds)
+        self._record(answer, request, timings_ms, traceparent)
+        explain = self.parts.constraints.to_wire() if request.explain and settings.explain_enabled else None
+        return answer.to_wire(self.parts.bundle.model_version, timings_ms, explain), timings_ms
+
+    def _record(
+        self, answer: Answer, request: RecommendRequest, timings_ms: Mapping[str, float], traceparent: str | None
+    ) -> None:
+        if answer.shown and answer.user_id and self.parts.rules.recently_shown and self.shown:
+            self.shown.record(answer.user_id, [item.query for item in answer.shown])
+        if self.events:
+            asked = {
+                "time_ms": round(time.time() * 1000),
+                "num_queries": request.num_queries,
+                "deadline_ms": request.deadline_ms or self.parts.settings.default_deadline_ms,
+                "inline_evidence": request.evidence is not None,
+                "traceparent": traceparent,
+            }
+            self.events.emit(answer.to_event(self.parts.versions(), timings_ms, asked))
+
+    async def close(self) -> None:
+        """Write what the recorders still hold, and end them. Store and engine stay open."""
+        if self.shown:
+            await self.shown.close()
+        if self.events:
+            await asyncio.to_thread(self.events.close)

@@ -1,0 +1,43 @@
+"""Cores by control group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from generation.cores import available_cores, quota_cores
+
+
+def v2(tmp_path: Path, **limits: str) -> tuple[Path, Path]:
+    root, membership = tmp_path / "cgroup", tmp_path / "membership"
+    for group, limit in limits.items():
+        folder = root if group == "root" else root / group.replace("_", "/")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "cpu.max").write_text(limit + "\n")
+    membership.write_text("0::/pod/container\n")
+    return root, membership
+
+
+def test_no_limit(tmp_path):
+    assert quota_cores(*v2(tmp_path, root="max 100000", pod_container="max 100000")) is None
+    assert quota_cores(tmp_path / "nothing", tmp_path / "nothing") is None
+
+
+def test_the_tightest_level_wins(tmp_path):
+    assert quota_cores(*v2(tmp_path, pod="150000 100000", pod_container="400000 100000")) == 1.5
+
+
+def test_a_container_that_sees_itself_as_the_root(tmp_path):
+    assert quota_cores(*v2(tmp_path, root="200000 100000")) == 2.0
+
+
+def test_version_1(tmp_path):
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("250000\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert quota_cores(tmp_path, tmp_path / "nothing") == 2.5
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
+    assert quota_cores(tmp_path, tmp_path / "nothing") is None
+
+
+def test_this_process_has_at_least_one():
+    assert available_cores() >= 1

@@ -1,0 +1,121 @@
+"""The evidence of one request: stored, given, and the viewer's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evidence.embedding import DIMENSION, EMBEDDING_VERSION, embed
+from evidence.schema import RawText
+from feature_store import Fetched, PhotoRecord, UserRecord
+from service.answering.evidence_source import _vectors, evidence_version, gather
+from service.answering.request import RecommendRequest
+from service.settings import PersonalSettings
+
+SETTINGS = PersonalSettings(threshold=0.2, limit=4)
+CAMERA = PhotoRecord(
+    raw=RawText(caption="travel camera", title="stored title"),
+    summary="a black camera",
+    anchors=("camera bag",),
+    histories=("camera price",),
+)
+QUERIES = ("travel camera lens", "red dress")
+
+
+def ask(**fields: object) -> RecommendRequest:
+    return RecommendRequest.model_validate({"photo_id": "p1", **fields})
+
+
+def test_stored_evidence_is_used():
+    evidence, mismatch = gather(ask(), Fetched(photo=CAMERA), SETTINGS)
+    assert (evidence.text, evidence.summary) == ("travel camera", "a black camera")
+    assert (evidence.anchors, evidence.histories, evidence.personal) == (("camera bag",), ("camera price",), ())
+    assert not mismatch
+
+
+def test_a_given_field_wins_an_empty_one_erases_and_null_is_not_given():
+    given = {"caption": "garden hose", "anchors": [], "histories": None}
+    evidence, _ = gather(ask(evidence=given), Fetched(photo=CAMERA), SETTINGS)
+    assert (evidence.text, evidence.summary) == ("garden hose", "a black camera")
+    assert (evidence.anchors, evidence.histories) == ((), ("camera price",))
+    erased, _ = gather(ask(evidence={"caption": ""}), Fetched(photo=CAMERA), SETTINGS)
+    assert erased.text == "stored title"
+
+
+def test_nothing_known_is_empty_whatever_the_viewer_searched_for():
+    evidence, _ = gather(ask(recent_queries=["camera"]), Fetched(user=UserRecord(QUERIES)), SETTINGS)
+    assert evidence.is_empty
+    assert evidence.personal == ()
+
+
+def test_past_and_recent_queries_are_kept_where_they_resemble_the_trigger():
+    fetched = Fetched(photo=CAMERA, user=UserRecord(QUERIES, embed(QUERIES), EMBEDDING_VERSION))
+    evidence, mismatch = gather(ask(recent_queries=["camera tripod", "blue sofa"]), fetched, SETTINGS)
+    assert set(evidence.personal) == {"travel camera lens", "camera tripod"}
+    assert not mismatch
+
+
+def test_past_queries_without_vectors_are_embedded_here():
+    evidence, mismatch = gather(ask(), Fetched(photo=CAMERA, user=UserRecord(QUERIES)), SETTINGS)
+    assert evidence.personal == ("travel camera lens",)
+    assert not mismatch
+
+
+def test_vectors_from_memory_are_those_that_the_embedder_makes():
+    texts = ["travel camera lens", "red dress", "", "防晒霜"]
+    first, again = _vectors(texts), _vectors(texts)
+    assert np.array_equal(first, embed(texts))
+    assert np.array_equal(again, first)
+    first[:] = 0
+    assert np.array_equal(_vectors(texts), again)
+    assert _vectors([]).shape == (0, DIMENSION)
+
+
+def test_a_user_of_another_embedding_version_keeps_only_recent_queries():
+    fetched = Fetched(photo=CAMERA, user=UserRecord(QUERIES, None, "another-1"))
+    evidence, mismatch = gather(ask(recent_queries=["camera tripod"]), fetched, SETTINGS)
+    assert evidence.personal == ("camera tripod",)
+    assert mismatch
+
+
+def test_a_photo_of_another_embedding_version_has_no_personal_part():
+    photo = PhotoRecord(raw=CAMERA.raw, embedding_version="another-1")
+    evidence, mismatch = gather(ask(recent_queries=["camera tripod"]), Fetched(photo=photo), SETTINGS)
+    assert (evidence.text, evidence.personal) == ("travel camera", ())
+    assert mismatch
+
+
+def test_unless_the_request_brings_the_text():
+    photo = PhotoRecord(raw=CAMERA.raw, embedding_version="another-1")
+    asked = ask(recent_queries=["camera tripod"], evidence={"caption": "camera for travel"})
+    evidence, mismatch = gather(asked, Fetched(photo=photo), SETTINGS)
+    assert evidence.personal == ("camera tripod",)
+    assert not mismatch
+
+
+def test_the_stored_vector_of_the_photo_is_what_queries_are_compared_with():
+    photo = PhotoRecord(raw=CAMERA.raw, embedding=embed(["red dress"])[0], embedding_version=EMBEDDING_VERSION)
+    evidence, _ = gather(ask(), Fetched(photo=photo, user=UserRecord(QUERIES)), SETTINGS)
+    assert evidence.personal == ("red dress",)
+
+
+@pytest.mark.parametrize("dimension", [DIMENSION - 1, 1])
+def test_vectors_of_another_width_are_left_out_and_counted(dimension):
+    photo = PhotoRecord(raw=CAMERA.raw, embedding=np.ones(dimension, np.float32), embedding_version=EMBEDDING_VERSION)
+    evidence, mismatch = gather(ask(recent_queries=["camera"]), Fetched(photo=photo), SETTINGS)
+    assert evidence.personal == ()
+    assert mismatch
+    user = UserRecord(QUERIES, np.ones((2, dimension), np.float32), EMBEDDING_VERSION)
+    evidence, mismatch = gather(ask(recent_queries=["camera"]), Fetched(photo=CAMERA, user=user), SETTINGS)
+    assert evidence.personal == ("camera",)
+    assert mismatch
+
+
+def test_the_evidence_version_follows_the_evidence():
+    one, _ = gather(ask(), Fetched(photo=CAMERA), SETTINGS)
+    same, _ = gather(ask(request_id="other"), Fetched(photo=CAMERA), SETTINGS)
+    other, _ = gather(ask(evidence={"caption": "sofa"}), Fetched(photo=CAMERA), SETTINGS)
+    moved, _ = gather(ask(evidence={"anchors": [], "histories": ["camera bag"]}), Fetched(photo=CAMERA), SETTINGS)
+    assert evidence_version(one) == evidence_version(same)
+    assert len({evidence_version(item) for item in (one, other, moved)}) == 3
+    assert len(evidence_version(one)) == 12

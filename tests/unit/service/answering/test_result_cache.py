@@ -1,0 +1,171 @@
+"""The cache of generations, and requests that share one in progress."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from generation.engine import Generation
+from generation.errors import RequestFailed
+from service.answering.result_cache import ResultCache
+from tests.fixtures.serving import generation, until
+
+ANSWER = generation([7])
+FAR = 1000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Bench:
+    """A cache over generations that the test ends by hand."""
+
+    def __init__(self, entries: int = 8, ttl_seconds: float = 60.0) -> None:
+        self.clock = Clock()
+        self.lookups: Counter[str] = Counter()
+        self.started: list[asyncio.Future[Generation]] = []
+        self.cache = ResultCache(entries, ttl_seconds, lambda lookup: self.lookups.update([lookup]), self.clock)
+
+    def ask(self, key: str = "k", deadline: float = FAR) -> asyncio.Task[tuple[Generation, str]]:
+        return asyncio.create_task(self.cache.get(key, deadline, self._start))
+
+    def _start(self) -> asyncio.Future[Generation]:
+        self.started.append(asyncio.get_running_loop().create_future())
+        return self.started[-1]
+
+    async def flying(self, count: int, waiting: int) -> None:
+        """Until so many generations were started and so many requests asked."""
+        await until(lambda: len(self.started) == count and sum(self.lookups.values()) == waiting)
+
+    async def keep(self, key: str, answer: Generation = ANSWER) -> None:
+        asked = self.ask(key)
+        before = len(self.started)
+        await until(lambda: len(self.started) > before)
+        self.started[-1].set_result(answer)
+        await asked
+
+
+async def test_an_equal_request_is_not_generated_again():
+    bench = Bench()
+    await bench.keep("k")
+    assert await bench.ask("k") == (ANSWER, "hit")
+    assert len(bench.started) == 1
+    assert bench.lookups == {"miss": 1, "hit": 1}
+
+
+async def test_after_its_time_it_is():
+    bench = Bench(ttl_seconds=60)
+    await bench.keep("k")
+    bench.clock.now = 59.9
+    assert await bench.ask("k") == (ANSWER, "hit")
+    bench.clock.now = 60.0
+    await bench.keep("k")
+    assert bench.lookups == {"miss": 2, "hit": 1}
+    assert len(bench.cache) == 1
+
+
+async def test_the_least_recently_used_goes_first():
+    bench = Bench(entries=2)
+    await bench.keep("a")
+    await bench.keep("b")
+    await bench.ask("a")
+    await bench.keep("c")
+    assert len(bench.cache) == 2
+    assert [(await bench.ask(key))[1] for key in ("a", "c")] == ["hit", "hit"]
+    bench.ask("b")
+    await bench.flying(4, 7)
+
+
+async def test_requests_in_flight_share_one_generation():
+    bench = Bench()
+    asked = [bench.ask() for _ in range(5)]
+    await bench.flying(1, 5)
+    bench.started[0].set_result(ANSWER)
+    assert [lookup for _, lookup in await asyncio.gather(*asked)] == ["miss", *["joined"] * 4]
+    assert bench.lookups == {"miss": 1, "joined": 4}
+
+
+async def test_a_cut_generation_is_shared_and_not_kept():
+    bench = Bench()
+    asked = [bench.ask(), bench.ask()]
+    await bench.flying(1, 2)
+    cut = replace(ANSWER, deadline_reached=True)
+    bench.started[0].set_result(cut)
+    assert [answer for answer, _ in await asyncio.gather(*asked)] == [cut, cut]
+    assert len(bench.cache) == 0
+
+
+async def test_who_started_it_may_leave_and_the_others_get_it():
+    bench = Bench()
+    first, second = bench.ask(), bench.ask()
+    await bench.flying(1, 2)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert not bench.started[0].cancelled()
+    bench.started[0].set_result(ANSWER)
+    assert await second == (ANSWER, "joined")
+
+
+async def test_with_the_last_that_leaves_it_is_cancelled_and_the_next_starts_anew():
+    bench = Bench()
+    asked = [bench.ask(), bench.ask()]
+    await bench.flying(1, 2)
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert bench.started[0].cancelled()
+    await bench.keep("k")
+    assert await bench.ask() == (ANSWER, "hit")
+
+
+async def test_an_error_reaches_everyone_who_waits_and_is_not_kept():
+    bench = Bench()
+    asked = [bench.ask(), bench.ask()]
+    await bench.flying(1, 2)
+    bench.started[0].set_exception(RequestFailed("bad shapes"))
+    assert [type(e) for e in await asyncio.gather(*asked, return_exceptions=True)] == [RequestFailed] * 2
+    await bench.keep("k")
+
+
+async def test_who_must_answer_earlier_has_a_search_of_its_own_that_is_cut_in_time():
+    bench = Bench()
+    patient = bench.ask(deadline=100)
+    await bench.flying(1, 1)
+    hurried = bench.ask(deadline=20)
+    await bench.flying(2, 2)
+    bench.started[1].set_result(replace(ANSWER, deadline_reached=True))
+    assert (await hurried)[1] == "miss"
+    bench.started[0].set_result(ANSWER)
+    assert (await patient)[0] is ANSWER
+    assert await bench.ask() == (ANSWER, "hit")
+
+
+async def test_who_has_much_more_time_does_not_take_the_leavings_of_a_short_search():
+    bench = Bench()
+    hurried = bench.ask(deadline=5)
+    await bench.flying(1, 1)
+    patient = bench.ask(deadline=25)
+    await bench.flying(2, 2)
+    for future in bench.started:
+        future.set_result(ANSWER)
+    assert [lookup for _, lookup in await asyncio.gather(hurried, patient)] == ["miss", "miss"]
+
+
+async def test_the_same_budget_later_joins():
+    bench = Bench()
+    first = bench.ask(deadline=25)
+    await bench.flying(1, 1)
+    bench.clock.now = 10.0
+    second = bench.ask(deadline=35)
+    await bench.flying(1, 2)
+    bench.started[0].set_result(ANSWER)
+    assert [lookup for _, lookup in await asyncio.gather(first, second)] == ["miss", "joined"]

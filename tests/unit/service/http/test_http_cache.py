@@ -1,0 +1,130 @@
+"""Work not done twice, over HTTP: what is shared between requests, and what stays each one's own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from generation.errors import RequestFailed
+from service.settings import Settings
+from tests.fixtures.serving import generation, running, scripted_app, settings_for, spoken, until
+
+HOSE = {"photo_id": "new", "evidence": {"caption": "garden hose"}, "explain": True}
+
+
+@pytest.fixture
+def settings(bundle_path: Path, tmp_path: Path) -> Settings:
+    (tmp_path / "rules.yaml").write_text("recently_shown: {window_seconds: 600}\n")
+    return settings_for(bundle_path, rules=tmp_path / "rules.yaml", result_cache={"entries": 100})
+
+
+def queries(answer: dict) -> list[str]:
+    return [item["query"] for item in answer["queries"]]
+
+
+async def test_an_equal_request_is_answered_from_the_cache(settings):
+    app, engine = scripted_app(settings)
+    engine.say(spoken(app.state.instance.parts.bundle, "garden hose", "hose reel"))
+    async with running(app) as client:
+        warm = len(engine.seen)
+        first, second = [(await client.post("/recommend", json=HOSE)).json() for _ in range(2)]
+        metrics = (await client.get("/metrics")).text
+    assert len(engine.seen) == warm + 1
+    assert [answer["explain"]["cache"] for answer in (first, second)] == ["miss", "hit"]
+    assert queries(first) == queries(second) == ["garden hose", "hose reel"]
+    assert (first["timings_ms"]["decode"], second["timings_ms"]["decode"]) == (2.0, 0.0)
+    assert 'onebar_result_cache_lookups_total{result="hit"} 1.0' in metrics
+    assert "onebar_result_cache_entries 1.0" in metrics
+
+
+async def test_policy_and_what_a_viewer_was_shown_stay_each_ones_own(settings):
+    app, engine = scripted_app(settings)
+    instance = app.state.instance
+    engine.say(spoken(instance.parts.bundle, "garden hose", "hose reel"))
+    async with running(app) as client:
+
+        async def ask(user_id: str, num_queries: int = 1) -> list[str]:
+            body = HOSE | {"user_id": user_id, "num_queries": num_queries}
+            answer = (await client.post("/recommend", json=body)).json()
+            await instance.serving.shown.flush()
+            return queries(answer)
+
+        warm = len(engine.seen)
+        assert [await ask("u1"), await ask("u1"), await ask("u2"), await ask("u3", 2)] == [
+            ["garden hose"], ["hose reel"], ["garden hose"], ["garden hose", "hose reel"],
+        ]  # fmt: skip
+        assert len(engine.seen) == warm + 1
+
+
+async def test_another_source_is_another_generation(settings):
+    app, engine = scripted_app(settings)
+    async with running(app) as client:
+        warm = len(engine.seen)
+        await client.post("/recommend", json=HOSE)
+        await client.post("/recommend", json=HOSE | {"evidence": {"caption": "garden shed"}})
+        await client.post("/recommend", json=HOSE | {"recent_queries": ["garden hose reel"]})
+    assert len(engine.seen) == warm + 3
+
+
+async def test_requests_at_the_same_time_share_a_generation_and_outlive_who_began_it(settings):
+    app, engine = scripted_app(settings)
+    engine.say(spoken(app.state.instance.parts.bundle, "garden hose"))
+    async with running(app) as client:
+        warm = len(engine.seen)
+        engine.hold()
+        first = asyncio.create_task(client.post("/recommend", json=HOSE))
+        await until(lambda: engine.waiting == 1)
+        others = [asyncio.create_task(client.post("/recommend", json=HOSE)) for _ in range(3)]
+        admission = app.state.instance.serving.admission
+        await until(lambda: (admission.inside, admission.approaching) == (4, 0))
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        engine.release()
+        answers = [response.json() for response in await asyncio.gather(*others)]
+    assert len(engine.seen) == warm + 1
+    assert engine.left == []
+    assert [answer["explain"]["cache"] for answer in answers] == ["joined"] * 3
+    assert [queries(answer) for answer in answers] == [["garden hose"]] * 3
+
+
+async def test_a_cut_answer_is_not_kept(settings):
+    app, engine = scripted_app(settings)
+    bundle = app.state.instance.parts.bundle
+    async with running(app) as client:
+        engine.say(spoken(bundle, "hose", deadline_reached=True))
+        assert queries((await client.post("/recommend", json=HOSE)).json()) == ["hose"]
+        engine.say(spoken(bundle, "garden hose"))
+        assert queries((await client.post("/recommend", json=HOSE)).json()) == ["garden hose"]
+
+
+async def test_a_failure_is_not_kept(settings):
+    app, engine = scripted_app(settings)
+    async with running(app) as client:
+        engine.error = RequestFailed("bad shapes")
+        assert (await client.post("/recommend", json=HOSE)).status_code == 500
+        engine.error = None
+        assert (await client.post("/recommend", json=HOSE)).status_code == 200
+
+
+async def test_without_entries_nothing_is_kept_and_nothing_is_shared(settings):
+    off = settings.result_cache.model_copy(update={"entries": 0})
+    app, engine = scripted_app(settings.model_copy(update={"result_cache": off}))
+    engine.say(generation([5]))
+    async with running(app) as client:
+        warm = len(engine.seen)
+        responses = await asyncio.gather(*(client.post("/recommend", json=HOSE) for _ in range(3)))
+    assert len(engine.seen) == warm + 3
+    assert [response.json()["explain"]["cache"] for response in responses] == [None] * 3
+
+
+async def test_the_rehearsal_leaves_nothing_behind(settings):
+    app, engine = scripted_app(settings)
+    async with running(app) as client:
+        assert engine.seen
+        metrics = (await client.get("/metrics")).text
+    samples = [line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("onebar_")]
+    told = {name for name, value in samples if float(value) and "_created" not in name}
+    assert {name.partition("{")[0] for name in told} == {"onebar_ready", "onebar_model_info"}
+    assert len(app.state.instance.serving.cache) == 0
