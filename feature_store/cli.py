@@ -18,6 +18,7 @@ from feature_store.loader import BadRows, LoadReport, open_sources
 from feature_store.loader import load as load_sources
 from feature_store.publish import open_writer
 from feature_store.records import PhotoRecord, UserRecord
+from feature_store.redis_urls import url_warnings
 from feature_store.rows import Kind
 from feature_store.settings import StoreSettings
 from feature_store.store import open_store
@@ -25,7 +26,9 @@ from feature_store.vectors import VectorType
 from feature_store.writes import Writer
 
 _SHOWN_REASONS = 10
-_PATIENT = StoreSettings(timeout_seconds=2.0, socket_timeout_seconds=2.0, connect_timeout_seconds=2.0)
+_PATIENT = StoreSettings(
+    timeout_seconds=2.0, socket_timeout_seconds=2.0, connect_timeout_seconds=2.0, warm_connections=1
+)
 
 _store_option = click.option(
     "--store",
@@ -96,6 +99,7 @@ def load(
     """
     try:
         sources = open_sources(path, kind)
+        _warn(store)
         writer = open_writer(store, round(ttl_days * 86_400))
         try:
             report = _run(sources, writer, vectors, _errors_path(path, errors_file))
@@ -140,12 +144,18 @@ def show(photo_id: str | None, user_id: str | None, store: str) -> None:
     if photo_id is None and user_id is None:
         raise click.UsageError("name a PHOTO_ID, or --user ID, or both")
     try:
+        _warn(store)
         answer = asyncio.run(_fetch(store, photo_id, user_id))
     except FeatureStoreError as error:
         raise click.ClickException(str(error)) from None
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
     if answer.get("photo") is None and answer.get("user") is None:
         raise click.exceptions.Exit(1)
+
+
+def _warn(url: str) -> None:
+    for warning in url_warnings(url):
+        click.echo(f"Warning: {warning}", err=True)
 
 
 async def _fetch(url: str, photo_id: str | None, user_id: str | None) -> dict[str, Any]:

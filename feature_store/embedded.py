@@ -28,6 +28,7 @@ from feature_store.records import (
     decode_shown,
     decode_user,
 )
+from feature_store.redaction import redact
 from feature_store.settings import StoreSettings
 from feature_store.writes import HashWrite
 
@@ -59,10 +60,10 @@ def _path_of(url: str) -> Path | None:
     scheme, _, rest = url.partition("://")
     if scheme == "memory":
         if rest:
-            raise StoreUrlError(f"{url} names a path, but memory:// has none; use sqlite:///FILE to keep a store")
+            raise StoreUrlError(f"{redact(url)} names a path, but memory:// has none; use sqlite:///FILE")
         return None
     if len(rest) < 2 or not rest.startswith("/"):
-        raise StoreUrlError(f"{url} names no file; write sqlite:///relative.db or sqlite:////absolute.db")
+        raise StoreUrlError(f"{redact(url)} names no file; write sqlite:///relative.db or sqlite:////absolute.db")
     return Path(rest[1:])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +34,8 @@ from feature_store.redis_calls import Calls, Task
 from feature_store.redis_transport import Command, make_transport
 from feature_store.redis_urls import explain, parse_redis_url
 from feature_store.settings import StoreSettings
+
+logger = logging.getLogger(__name__)
 
 _PHOTO, _USER, _SHOWN = "photo", "user", "shown"
 _UNREADABLE = {_PHOTO: PHOTO_FIELD_UNREADABLE, _USER: USER_UNREADABLE, _SHOWN: SHOWN_UNREADABLE}
@@ -184,6 +187,8 @@ async def open_redis(url: str, settings: StoreSettings) -> RedisStore:
         StoreUrlError: the URL cannot be used as it stands. An outage does not raise.
     """
     checked = parse_redis_url(url)
+    for warning in checked.warnings:
+        logger.warning("%s", warning)
     calls = Calls(make_transport(checked, settings), checked.shown, settings)
     await calls.open()
     return RedisStore(calls, checked.shown, settings)

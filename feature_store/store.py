@@ -8,6 +8,7 @@ from typing import Protocol
 from feature_store.circuit import CircuitState
 from feature_store.errors import StoreUrlError
 from feature_store.records import Fetched
+from feature_store.redaction import redact
 from feature_store.settings import StoreSettings
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
@@ -105,7 +106,7 @@ async def open_store(url: str, settings: StoreSettings | None = None) -> Store:
 
 def unknown_scheme(url: str) -> StoreUrlError:
     """Return the error for a URL whose scheme names no store."""
-    scheme, separator, _ = url.partition("://")
+    scheme, separator, _ = redact(url).partition("://")
     named = f"{scheme}://" if separator else "no scheme"
     known = ", ".join(f"{name}://" for name in REDIS_SCHEMES + EMBEDDED_SCHEMES)
     return StoreUrlError(f"a store URL with {named} is not known; use one of {known}")

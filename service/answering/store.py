@@ -22,7 +22,6 @@ async def open_store(settings: Settings, shown_window_seconds: int | None) -> St
         ConfigurationError: the URL or a file cannot be used. An outage does not raise.
     """
     store = settings.store
-    timeout = store.timeout_ms / 1000
     options = feature_store.StoreSettings()
     timeout = store.timeout_ms / 1000
     options = replace(
