@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evidence.schema import RawText
-from feature_store.codec import decode_string, decode_strings, decode_text, decode_time
+from feature_store.codec import decode_member, decode_string, decode_strings, decode_text, decode_time
 from feature_store.errors import CodecError
 from feature_store.keys import PHOTO_FIELDS, time_field
 from feature_store.vectors import decode_vectors
@@ -41,6 +41,7 @@ PHOTO_HASH_FIELDS: Final = PHOTO_FIELDS + tuple(time_field(name) for name in PHO
 """Fields of a photo's hash in the order in which `decode_photo` wants their values."""
 
 Values = Sequence[bytes | None]
+"""Values of a hash as the store returned them; a server that is not what it seems may return other things."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +120,8 @@ class _Reader:
         if data is None:
             return default
         try:
+            if not isinstance(data, bytes):
+                raise CodecError("it is not a string of bytes")
             return decode(data)
         except CodecError:
             self.failed = True
@@ -195,17 +198,19 @@ def decode_user(values: Values, embedding_version: str) -> tuple[UserRecord | No
     return record, tuple(degraded)
 
 
-def decode_shown(members: Sequence[tuple[bytes, float]]) -> tuple[tuple[ShownQuery, ...], tuple[str, ...]]:
+def decode_shown(members: Sequence[tuple[Any, Any]]) -> tuple[tuple[ShownQuery, ...], tuple[str, ...]]:
     """Return lately shown queries and the degradations met.
 
     Args:
-        members: of the sorted set with their scores, newest first.
+        members: Of the sorted set, each with its score (a number, or its digits), newest first.
     """
     shown: list[ShownQuery] = []
     degraded: tuple[str, ...] = ()
     for member, score in members:
         try:
-            shown.append(ShownQuery(decode_string(member), int(score)))
-        except (CodecError, ValueError, OverflowError):
+            if not isinstance(member, bytes):
+                raise CodecError("it is not a string of bytes")
+            shown.append(ShownQuery(decode_member(member), int(float(score))))
+        except (CodecError, TypeError, ValueError, OverflowError):
             degraded = (SHOWN_UNREADABLE,)
     return tuple(shown), degraded

@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 _PHOTO, _USER, _SHOWN = "photo", "user", "shown"
 _UNREADABLE = {_PHOTO: PHOTO_FIELD_UNREADABLE, _USER: USER_UNREADABLE, _SHOWN: SHOWN_UNREADABLE}
+_LENGTHS = {_PHOTO: len(PHOTO_HASH_FIELDS), _USER: len(USER_FIELDS)}
 
 
 def _degradation_of(error: BaseException) -> str:
@@ -94,7 +95,7 @@ class RedisStore:
                 commands[_SHOWN] = ("ZREVRANGEBYSCORE", key, "+inf", since, "WITHSCORES", *newest)
         wait = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         replies, degraded = await self._ask(commands, wait)
-        return _decode(replies, degraded, settings.embedding_version)
+        return _decode(replies, degraded, settings.embedding_version, settings.shown_limit)
 
     async def _ask(self, commands: dict[str, Command], wait: float) -> tuple[dict[str, Any], list[str]]:
         """Return the replies that came in time, by part, and the degradations of the others."""
@@ -162,7 +163,7 @@ class RedisStore:
         await self._calls.close()
 
 
-def _decode(replies: dict[str, Any], degraded: list[str], embedding_version: str) -> Fetched:
+def _decode(replies: dict[str, Any], degraded: list[str], embedding_version: str, shown_limit: int) -> Fetched:
     photo: PhotoRecord | None = None
     user: UserRecord | None = None
     shown: tuple[ShownQuery, ...] = ()
@@ -170,12 +171,15 @@ def _decode(replies: dict[str, Any], degraded: list[str], embedding_version: str
     for part, reply in replies.items():
         if isinstance(reply, Exception):
             found = (_UNREADABLE[part] if _is_wrong_type(reply) else _degradation_of(reply),)
+        elif not isinstance(reply, list) or len(reply) != _LENGTHS.get(part, len(reply)):
+            found = (_UNREADABLE[part],)  # whatever answered is no Redis, or not only
         elif part == _PHOTO:
             photo, found = decode_photo(reply, embedding_version)
         elif part == _USER:
             user, found = decode_user(reply, embedding_version)
         else:
-            shown, found = decode_shown([(reply[i], float(reply[i + 1])) for i in range(0, len(reply), 2)])
+            members = reply[: 2 * shown_limit]
+            shown, found = decode_shown(list(zip(members[::2], members[1::2], strict=False)))
         degraded.extend(found)
     return Fetched(photo, user, shown, tuple(dict.fromkeys(degraded)))
 

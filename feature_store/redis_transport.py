@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, DefaultParser
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, MovedError, RedisError, ResponseError, SlotNotCoveredError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    InvalidResponse,
+    MovedError,
+    RedisError,
+    ResponseError,
+    SlotNotCoveredError,
+    TryAgainError,
+)
 
 from feature_store.redis_urls import RedisUrl
 from feature_store.settings import StoreSettings
@@ -25,6 +33,33 @@ from feature_store.turns import patience
 _REDIRECTIONS = (MovedError, AskError, TryAgainError)
 
 Command = tuple[str | bytes | int | float, ...]
+
+
+MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
+"""A longer reply ends its connection. Over twice what the limits of `codec` and `vectors` allow one record to have."""
+
+
+class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
+    """The client's parser, with an end to what it takes into memory.
+
+    A value in Redis may have 512 MB, and nobody but the writer of the value decides that.
+    """
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """See redis-py."""
+        self._received_bytes = 0
+        return await super().read_response(*arguments, **options)
+
+    async def read_from_socket(self) -> bool:
+        """See redis-py. Raises InvalidResponse, for which the client closes the connection."""
+        buffer = await self._stream.read(self._read_size)
+        if not buffer:
+            raise ConnectionError("the server closed the connection")
+        self._received_bytes += len(buffer)
+        if self._received_bytes > MAX_REPLY_BYTES:
+            raise InvalidResponse(f"a reply has over {MAX_REPLY_BYTES} bytes")
+        self._reader.feed(buffer)
+        return True
 
 
 class Transport(Protocol):
@@ -91,7 +126,7 @@ class SingleServer:
         options = _client_options(settings)
         if url.url.startswith("unix:"):
             del options["socket_keepalive"]
-        self._client: Any = Redis.from_url(url.url, **options)
+        self._client: Any = Redis.from_url(url.url, parser_class=BoundedParser, **options)
         self._warm_connections = settings.warm_connections
         self._timeout_seconds = settings.socket_timeout_seconds
 
@@ -142,6 +177,9 @@ class Cluster:
         self._client: RedisCluster = RedisCluster.from_url(
             url.url, require_full_coverage=False, reinitialize_steps=0, **_client_options(settings)
         )
+        # The cluster client takes no parser, but hands these on to the connections of each node.
+        for options in (self._client.connection_kwargs, *(n.connection_kwargs for n in self._client.get_nodes())):
+            options["parser_class"] = BoundedParser
         self._timeout_seconds = settings.socket_timeout_seconds
 
     def node_of(self, key: str) -> str:

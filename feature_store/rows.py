@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evidence.schema import RawText
-from feature_store.codec import TEXT_NAMES, encode_string, encode_strings, encode_text, encode_time
+from feature_store.codec import (
+    MAX_ENTRIES,
+    MAX_QUERY_LENGTH,
+    MAX_TEXT_LENGTH,
+    TEXT_NAMES,
+    encode_string,
+    encode_strings,
+    encode_text,
+    encode_time,
+)
 from feature_store.errors import CodecError, InvalidIdError, RowError
 from feature_store.keys import photo_key, time_field, user_key
 from feature_store.vectors import Matrix, VectorType, encode_vectors
@@ -34,10 +43,6 @@ PHOTO_COLUMNS: Final = (
 )
 USER_COLUMNS: Final = ("user_id", "queries", "embeddings", "embedding_version", "updated_at")
 
-MAX_TEXT_LENGTH: Final = 4096
-"""Characters of a text field or a list entry that are kept; a model reads some dozens of tokens."""
-MAX_ENTRIES: Final = 100
-"""Entries of a list that are kept."""
 _MAX_TIME: Final = 10**15
 
 
@@ -86,7 +91,7 @@ def _strings(row: Row, column: str) -> list[str]:
     for entry in value:
         if not isinstance(entry, str):
             raise RowError(f"{column} holds something that is not a string")
-    return [entry[:MAX_TEXT_LENGTH] for entry in value]
+    return [entry[:MAX_QUERY_LENGTH] for entry in value]
 
 
 def _filled(row: Row, column: str) -> list[str]:

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evidence.embedding import EMBEDDING_VERSION
+from feature_store.codec import MAX_ENTRIES, MAX_TEXT_LENGTH
 from feature_store.errors import RowError
-from feature_store.rows import MAX_ENTRIES, MAX_TEXT_LENGTH, RowOptions, photo_write, user_write, vector_bytes
+from feature_store.rows import RowOptions, photo_write, user_write, vector_bytes
 from feature_store.vectors import decode_vectors
 
 OPTIONS = RowOptions(now_ms=1000)
