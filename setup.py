@@ -1,7 +1,7 @@
 """The compiled parts of the project. Everything else is in pyproject.toml.
 
-Where they cannot be compiled (another processor, no compiler) the installation goes on without them: ONNX Runtime does
-the work of the kernels (docs/adr/0024), Python that of the trie (docs/adr/0030).
+If they cannot be compiled (another processor, no compiler), the installation continues without them. ONNX Runtime then
+replaces the kernels (docs/adr/0024), and Python code replaces the functions of the trie (docs/adr/0030).
 """
 
 from __future__ import annotations

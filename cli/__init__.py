@@ -1,1 +1,1 @@
-"""The one console command, `onebar`."""
+"""The console command `onebar`."""

@@ -1,4 +1,4 @@
-"""`onebar demo`: the shipped bundle and evidence, served from memory."""
+"""`onebar demo`: serve the shipped bundle with the shipped evidence, from memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"
 EVIDENCE = (DEMO / "evidence" / "photos.jsonl.gz", DEMO / "evidence" / "users.jsonl.gz")
-# A laptop without int8 instructions needs longer than a production budget; an empty first answer would teach nothing.
+# A laptop without int8 instructions needs more time than production allows. The first answer must not be empty.
 DEADLINE_MS = 100
 
 
@@ -17,7 +17,7 @@ DEADLINE_MS = 100
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True)
 def demo(host: str, port: int) -> None:
-    """Serve the shipped demo: a small trained BART and a few thousand simulated videos, no Redis needed.
+    """Serve the shipped demo: a small trained BART and a few thousand simulated videos, without Redis.
 
     \b
     Example:  onebar demo
@@ -31,7 +31,7 @@ def demo(host: str, port: int) -> None:
 
     missing = [path for path in (DEMO / "bundle" / "manifest.json", *EVIDENCE) if not path.exists()]
     if missing:
-        raise click.ClickException(f"{missing[0]} is missing; make it with `make demo-model`, or clone again")
+        raise click.ClickException(f"{missing[0]} is missing; clone again, or run `make demo-model`")
     try:
         settings = load_settings(
             bundle=DEMO / "bundle",
@@ -39,22 +39,23 @@ def demo(host: str, port: int) -> None:
             store={"url": "memory://", "evidence": EVIDENCE},
             events={"sink": "none"},
             default_deadline_ms=DEADLINE_MS,
+            docs_public=True,
+            drain_seconds=0,
             host=host,
             port=port,
         )
         configure_logging(settings.log_level)
-        _say_what_to_try(f"http://{host}:{port}")
-        started = run(create_app(settings), settings)
+        _print_examples(f"http://{host}:{port}")
+        status = run(create_app(settings), settings)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
-    if not started:
-        sys.exit(2)
+    sys.exit(status)
 
 
-def _say_what_to_try(url: str) -> None:
+def _print_examples(url: str) -> None:
     post = f"curl -s {url}/recommend -H 'content-type: application/json' -d"
     click.echo("In another terminal:")
     for line in (DEMO / "try_it.txt").read_text(encoding="utf-8").splitlines():
         comment, _, body = line.partition(": ")
         click.echo(f"  # {comment}\n  {post} '{body}'")
-    click.echo(f"The contract: {url}/docs\n")
+    click.echo(f"API documentation: {url}/docs\n")

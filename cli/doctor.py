@@ -1,4 +1,4 @@
-"""`onebar doctor`: what this machine, this bundle and this store can do, in one page."""
+"""`onebar doctor`: check the machine, a bundle and a store, and print one page."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _ANSWERS = 30
 @click.command()
 @click.option("--bundle", default="demo/bundle", show_default=True, type=click.Path(path_type=Path))
 @click.option("--store", "store_url", default="memory://", show_default=True, help="URL of the feature store.")
-@click.option("--threads", default=1, show_default=True, help="Threads of ONNX Runtime to try the bundle with.")
+@click.option("--threads", default=1, show_default=True, help="Threads of ONNX Runtime for the test.")
 def doctor(bundle: Path, store_url: str, threads: int) -> None:
-    """Check cores, CPU features, bundle and store, and time one answer.
+    """Check cores, CPU features, bundle and store, and measure the time of one answer.
 
-    Exits with 1 when the bundle or the store cannot be used.
+    Exits with 1 if the bundle or the store cannot be used.
 
     \b
     Example:  onebar doctor --bundle demo/bundle --store redis://localhost:6379
@@ -57,15 +57,15 @@ def _line(name: str, value: str) -> None:
 
 def _machine(threads: int) -> None:
     quota = quota_cores()
-    limit = "no limit by the control group" if quota is None else f"control group allows {quota:g}"
+    limit = "no limit from the control group" if quota is None else f"control group allows {quota:g}"
     _line("cores", f"{available_cores()} usable ({limit})")
     flags = cpu_flags()
     known = [f"{flag} ({meaning})" for flag, meaning in _FLAGS.items() if flag in flags]
-    _line("cpu", f"{platform.machine()}: {', '.join(known) or 'no vector feature that matters here is reported'}")
+    _line("cpu", f"{platform.machine()}: {', '.join(known) or 'no relevant vector feature reported'}")
     if flags and not flags & {"avx512_vnni", "avx_vnni", "amx_int8"}:
-        _line("", "without int8 instructions an int8 bundle gains little over fp32")
+        _line("", "without int8 instructions an int8 bundle is hardly faster than fp32")
     _line("python", f"{platform.python_version()}, onnxruntime {version('onnxruntime')}")
-    _line("threads", f"{threads} for generation; one is best where other work shares the cores")
+    _line("threads", f"{threads} for generation; one is best if other processes share the cores")
 
 
 def _bundle(path: Path, threads: int) -> bool:
@@ -99,7 +99,7 @@ def _time_answers(bundle: Bundle, engine: Engine) -> str:
         engine.generate(source, bundle.generation)
         seconds.append(time.perf_counter() - start)
     median, slowest = statistics.median(seconds) * 1000, max(seconds) * 1000
-    return f"{median:.1f} ms median, {slowest:.1f} ms slowest of {_ANSWERS}, at the longest source ({tokens} tokens)"
+    return f"{median:.1f} ms median, {slowest:.1f} ms slowest of {_ANSWERS}, for the longest source ({tokens} tokens)"
 
 
 async def _store(url: str) -> bool:

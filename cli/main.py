@@ -1,7 +1,6 @@
-"""`onebar`: every job of the project is a subcommand of this one.
+"""`onebar`: the console command. Every job of the project is a subcommand.
 
-Each job lives in its own package and is imported only when it is called, so that `onebar serve` needs nothing that
-only training needs.
+A subcommand is imported only when it is called, so `onebar serve` does not need the packages of training.
 """
 
 from __future__ import annotations
@@ -11,32 +10,45 @@ import sys
 
 import click
 
-# subcommand -> (module, attribute, the extra that brings what it imports, help line)
+# subcommand -> (module, attribute, the extra with its dependencies, help line)
 COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "demo": ("cli.demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
     "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
     "recommend": ("client.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
-    "doctor": ("cli.doctor", "doctor", "serve", "Say what this machine, bundle and store can do."),
+    "doctor": ("cli.doctor", "doctor", "serve", "Check this machine, a bundle and a store."),
     "evidence": ("feature_store.cli", "evidence", "serve", "Load and inspect cached evidence."),
     "world": ("demo.cli", "world", "offline", "Write the logs of a simulated short-video shop."),
     "world-report": ("demo.cli", "world_report", "offline", "Measure the properties of a simulated world."),
-    "demo-evidence": ("demo.cli", "demo_evidence", "offline", "Cut a world's evidence down to the shipped demo."),
+    "demo-evidence": ("demo.cli", "demo_evidence", "offline", "Reduce a world's evidence to that of the shipped demo."),
     "offline": ("offline.cli", "offline", "offline", "Turn logs into evidence and training examples."),
     "train": ("training.cli", "train", "train", "Train the tokenizer and the generator."),
     "export": ("model_export.cli", "export", "export", "Turn a checkpoint into a bundle."),
-    "record": ("model_export.cli", "record_command", "export", "Write what was evaluated into a bundle's manifest."),
+    "record": ("model_export.cli", "record_command", "export", "Write evaluation results into a bundle's manifest."),
     "evaluate": ("evaluation.cli", "evaluate", "offline", "Measure a bundle on held-out examples."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports a subcommand only when it is named."""
+    """A click group that imports a subcommand only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all subcommands, without importing them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import and return a subcommand.
+
+        Args:
+            ctx: the click context.
+            name: of the subcommand.
+
+        Returns:
+            The command, or None if there is none of that name.
+
+        Raises:
+            click.ClickException: a package that the subcommand needs is not installed.
+        """
         if name not in COMMANDS:
             return None
         module, attribute, extra, _ = COMMANDS[name]
@@ -49,6 +61,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands from `COMMANDS`, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, _, line) in COMMANDS.items()])
 
@@ -56,7 +69,7 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="onebar")
 def main() -> None:
-    """OneBar writes the search queries that stand below a short video.
+    """OneBar suggests search queries for the bar below a short video.
 
     \b
     Try it:            onebar demo

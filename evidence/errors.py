@@ -1,7 +1,7 @@
 """Errors of this package.
 
 EvidenceError
-├── RenderError      a tokenizer or a budget that cannot make the schema
+├── RenderError      a tokenizer or token budgets that do not fit the source format
 └── TermListError    a list of prohibited terms that cannot be read
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 
 class EvidenceError(Exception):
-    """Base of every error that this package raises."""
+    """Base class of the errors of this package."""
 
 
 class RenderError(EvidenceError):
-    """The tokenizer or the budgets cannot make the [SEP] schema."""
+    """The tokenizer or the token budgets do not fit the source format."""
 
 
 class TermListError(EvidenceError):
-    """A list of prohibited terms cannot be read; the message names the file, the line and the mend."""
+    """A list of prohibited terms cannot be read; the message names the file, the line and what to correct."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class RawText:
-    """The platform's own text fields of one video, as they were typed. None means missing."""
+    """The platform's text fields of one video, uncleaned. None means missing."""
 
     caption: str | None = None
     photo_title: str | None = None
@@ -17,14 +17,14 @@ class RawText:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Cleaned evidence of one trigger for one viewer; an empty field is missing.
+    """Cleaned evidence of one video for one viewer. An empty field means that nothing is known.
 
     Attributes:
         text: T, the canonical title.
         summary: M, the multimodal summary without its template prefix.
-        anchors: first half of C, queries of the nearest other videos, best first.
-        histories: second half of C, queries issued on this very video, most frequent first.
-        personal: P, the viewer's own past queries that resemble the trigger, most similar first.
+        anchors: first part of C, queries of similar videos, best first.
+        histories: second part of C, queries issued on this very video, most frequent first.
+        personal: P, the viewer's past queries that are similar to the video, most similar first.
     """
 
     text: str = ""
@@ -35,9 +35,9 @@ class Evidence:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is known of the trigger. The personal part alone cannot ground a query."""
+        """Whether nothing is known of the video. Personal queries alone are not enough to generate from."""
         return not (self.text or self.summary or self.anchors or self.histories)
 
     def with_personal(self, personal: tuple[str, ...]) -> Evidence:
-        """Return the same trigger as another viewer sees it."""
+        """Return the evidence of the same video for another viewer."""
         return replace(self, personal=personal)

@@ -56,11 +56,10 @@ def serve(
             store={key: value for key, value in (("url", store), ("evidence", evidence or None)) if value} or None,
         )  # fmt: skip
         configure_logging(settings.log_level)
-        started = run(create_app(settings), settings)
+        status = run(create_app(settings), settings)
     except (BackendError, BundleError, ServiceError) as error:
         _cannot_start(str(error))
-    if not started:
-        sys.exit(CANNOT_START)
+    sys.exit(status)
 
 
 @click.group()

@@ -11,6 +11,7 @@ from service.answering.runner import GenerationRunner, GenerationScheduler
 from service.answering.store import open_store
 from service.errors import ServiceError
 from service.observing.events import open_sink
+from service.observing.loop_lag import LoopLag
 from service.observing.metrics import Metrics
 from service.parts import build_parts, build_scheduler
 from service.serving import Serving
@@ -44,6 +45,8 @@ class Instance:
         self._store: Store | None = None
         self.serving: Serving | None = None
         self.draining = False
+        self._stopping = False
+        self._lag = LoopLag(self._metrics.loop_lag)
         self.start_error: ServiceError | None = None
         """What kept the instance from starting, for the code that runs the server."""
 
@@ -52,17 +55,32 @@ class Instance:
         """Why this instance takes no requests, or None where it does."""
         if self.draining:
             return "This instance is draining; send the request to another one."
+        return self._unable_because
+
+    @property
+    def engine_lost_because(self) -> str | None:
+        """Why the process must be started again, or None: the engine has ended, or has made no step for too long."""
+        if not self.runner.alive and not self._stopping:
+            return "the loop of the engine has ended"
+        stalled = self.runner.stalled_seconds
+        return f"no step for {stalled:.1f} seconds" if stalled > self.parts.settings.engine_exit_seconds else None
+
+    @property
+    def _unable_because(self) -> str | None:
+        """Why no request can be answered, or None. A draining instance still answers."""
         if self.serving is None:
             return "This instance is starting; try again in a second."
         if not self.runner.alive:
             return "The engine of this instance has stopped; send the request to another one."
+        if self.runner.stalled_seconds > self.parts.settings.engine_stall_seconds:
+            return "The engine of this instance does not answer; send the request to another one."
         return None
 
     def ready(self) -> Serving:
-        """Return what answers requests. Raises NotReady while this instance takes none."""
-        reason = self.not_ready_because
+        """Return what answers requests; while it drains, too. Raises NotReady where no request can be answered."""
+        reason = self._unable_because
         if reason or self.serving is None:
-            self.metrics.refused("draining" if self.draining else "not_ready")
+            self.metrics.refused("not_ready")
             raise NotReady(reason or "")
         return self.serving
 
@@ -97,12 +115,14 @@ class Instance:
             raise
         serving = Serving.start(self.parts, self.runner, self._store, self._metrics, self._sink)
         self._watch(serving)
+        self._lag.start()
         self.serving = serving
         logger.info("ready", extra={"model_version": self.parts.bundle.model_version, "store": self._store.url})
 
     async def stop(self) -> None:
         """Refuse new requests, end the background work, write what is queued."""
-        self.draining = True
+        self.draining = self._stopping = True
+        await self._lag.close()
         await self.runner.close()
         if self.serving:
             await self.serving.close()
@@ -111,19 +131,21 @@ class Instance:
 
     def _watch(self, serving: Serving) -> None:
         """Add the gauges that are read when metrics are scraped."""
-        parts, metrics = self.parts, self._metrics
+        parts, metrics, runner = self.parts, self._metrics, self.runner
         metrics.describe_model(
             model_version=parts.bundle.model_version,
             precision=parts.bundle.precision,
             embedding_version=str(parts.versions()["embedding_version"]),
             rules_version=parts.rules.version or "",
         )
-        metrics.watch("queue_depth", "Requests that wait for the engine.", lambda: self.runner.waiting)
+        metrics.watch("queue_depth", "Requests that wait for the engine.", lambda: runner.waiting)
         metrics.watch("requests_in_flight", "Requests inside.", lambda: serving.admission.inside)
         metrics.watch("ready", "1 while this instance takes requests.", lambda: not self.not_ready_because)
         metrics.watch(
             "generation_estimate_seconds", "What admission expects of a request that comes now, its wait included.",
             serving.admission.expected_seconds,
         )  # fmt: skip
-        metrics.watch("engine_active_requests", "Requests that are being stepped.", lambda: self.runner.active)
+        metrics.watch("engine_active_requests", "Requests that are being stepped.", lambda: runner.active)
+        metrics.watch("engine_stalled_seconds", "Since the last step of a busy engine.", lambda: runner.stalled_seconds)
+        metrics.watch("event_loop_lag_max_seconds", "Largest delay of the event loop of late.", self._lag.largest)
         metrics.watch("result_cache_entries", "Generations that are kept.", lambda: len(serving.cache or ()))

@@ -44,3 +44,14 @@ POLICY_RULES = (
     "pinned",
 )
 """The rules of the policy that can decide about a hypothesis."""
+
+CONNECTION_CLOSES = (
+    "too_many_connections",
+    "headers_too_large",
+    "headers_timeout",
+    "body_timeout",
+    "malformed",
+    "pipelined",
+    "reading_timeout",
+)
+"""Why the server closed a connection that the peer kept open."""

@@ -91,6 +91,10 @@ class Serving:
         )
         return cls(parts, runner, store, metrics, admission, cache, pipeline, shown, events)
 
+    def refuse_if_overloaded(self, arrived_at: float, deadline_ms: float | None) -> None:
+        """Raise Overloaded where a request of this deadline would be refused now; takes no place."""
+        self.admission.check(Deadline.after(arrived_at, deadline_ms or self.parts.settings.default_deadline_ms))
+
     async def recommend(
         self, request: RecommendRequest, arrived_at: float, traceparent: str | None
     ) -> tuple[dict[str, Any], Mapping[str, float]]:

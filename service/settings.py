@@ -51,6 +51,22 @@ class ResultCacheSettings(_Branch):
     ttl_seconds: float = Field(default=300.0, gt=0, description="How long one is kept.")
 
 
+class ConnectionSettings(_Branch):
+    """What one peer may send, and how long it may take."""
+
+    max_connections: int = Field(
+        default=1024, ge=1, description="Open connections; also at most the descriptor limit less a reserve."
+    )
+    max_header_bytes: int = Field(default=16 * 1024, ge=1024, description="Request line and headers of a request.")
+    max_headers: int = Field(default=100, ge=8, description="Header lines of a request.")
+    headers_seconds: float = Field(default=5.0, gt=0, description="From connection or first byte to the last header.")
+    body_seconds: float = Field(default=5.0, gt=0, description="From the last header to the last byte of the body.")
+    reading_seconds: float = Field(default=10.0, gt=0, description="How long a peer may leave its answer unread.")
+    keep_alive_seconds: int = Field(
+        default=75, gt=0, description="Idle time of a connection; longer than that of common load balancers."
+    )
+
+
 class DecodingSettings(_Branch):
     """What the decoder may write; what is not given is as the bundle says."""
 
@@ -82,6 +98,11 @@ class Settings(BaseSettings):
     bundle: Path = Field(default=Path("demo/bundle"), description="The folder of the bundle.")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    admin_host: str = Field(default="127.0.0.1", description="Address of the admin port; keep it inside the cluster.")
+    admin_port: int = Field(
+        default=8001, ge=0, le=65535, description="Health, metrics, version and docs; 0 takes a free port."
+    )
+    docs_public: bool = Field(default=False, description="Whether /docs is on the public port as well.")
     rules: Path | None = Field(default=None, description="YAML file of business rules.")
     prohibited_terms: Path | None = Field(default=None, description="File of category<TAB>term lines.")
     query_set: Path | None = Field(default=None, description="File of queries, one a line; nothing else is written.")
@@ -100,10 +121,19 @@ class Settings(BaseSettings):
         default="auto", description="What runs the model: the project's own kernels where they can, or ONNX Runtime."
     )
     explain_enabled: bool = True
-    drain_seconds: float = Field(default=1.0, ge=0, description="How long /readyz answers 503 before the port closes.")
+    drain_seconds: float = Field(
+        default=5.0, ge=0, description="How long requests are still answered after SIGTERM, while /readyz says 503."
+    )
     shutdown_seconds: int = Field(default=15, ge=1, description="How long requests in flight may take after that.")
+    engine_stall_seconds: float = Field(
+        default=2.0, gt=0, description="Without a step of a busy engine for this long, /readyz says 503."
+    )
+    engine_exit_seconds: float = Field(
+        default=10.0, gt=0, description="Without a step for this long, or without an engine, the process ends with 1."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    connections: ConnectionSettings = ConnectionSettings()
     store: FeatureStoreSettings = FeatureStoreSettings()
     decoding: DecodingSettings = DecodingSettings()
     result_cache: ResultCacheSettings = ResultCacheSettings()

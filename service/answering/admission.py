@@ -53,6 +53,11 @@ class Admission:
         Raises:
             Overloaded: there is no room, or it would be done after its deadline.
         """
+        self.check(deadline)
+        return Permit(self)
+
+    def check(self, deadline: Deadline) -> None:
+        """Raise Overloaded where ``enter`` would, and take no permit."""
         expected = self.expected_seconds()
         if self.inside >= self._capacity:
             raise Overloaded(
@@ -66,9 +71,8 @@ class Admission:
                 f"The answer would take about {expected * 1000:.0f} ms and the deadline leaves {remaining * 1000:.0f}"
                 " ms; send fewer at once, raise deadline_ms, or add instances.",
                 "expected_wait",
-                expected,  # until those inside are done: told the least wait, all who were refused would be back
+                expected,  # until those inside are done: with the least wait, all refused clients would return at once
             )
-        return Permit(self)
 
     def observe(self, source_tokens: int) -> None:
         """Tell the estimate how long the sources are."""

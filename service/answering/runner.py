@@ -27,6 +27,10 @@ class GenerationScheduler(Protocol):
         """Whether its loop runs."""
 
     @property
+    def stalled_seconds(self) -> float:
+        """Seconds since a loop that has work last finished a step; 0 while it has none."""
+
+    @property
     def waiting(self) -> int:
         """Requests that are not yet encoded."""
 
@@ -63,6 +67,11 @@ class GenerationRunner:
     def alive(self) -> bool:
         """Whether requests are being worked on."""
         return self._scheduler.alive
+
+    @property
+    def stalled_seconds(self) -> float:
+        """Seconds since a busy engine last finished a step; 0 while it is idle."""
+        return self._scheduler.stalled_seconds
 
     @property
     def waiting(self) -> int:

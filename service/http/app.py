@@ -1,4 +1,4 @@
-"""The ASGI application: routes, error bodies, OpenAPI, and the lifespan that starts and stops the runtime."""
+"""The ASGI applications of the public port and of the admin port, and the lifespan of the instance behind them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from service.answering.errors import RequestRefused
 from service.answering.request import RecommendRequest
 from service.answering.runner import GenerationScheduler
 from service.http import wire
+from service.http.admin import build_admin_router, build_health_router
 from service.http.docs_page import build_docs_router
 from service.http.envelope import Envelope
 from service.http.errors import error_body
-from service.http.routes import build_router, json_response, refused
+from service.http.responses import json_response, refused
+from service.http.routes import build_router
 from service.http.warm_up import warm_up
 from service.instance import Instance
 from service.settings import Settings
@@ -33,15 +35,30 @@ queries or with the reason for showing none; `degraded` says what was missing wh
 """.strip()
 
 
+_QUIET: dict[str, Any] = {
+    "docs_url": None,
+    "redoc_url": None,
+    "openapi_url": None,
+    "redirect_slashes": False,
+    # FastAPI would send spans, metrics and logs to any OpenTelemetry provider that a library sets up in this process,
+    # and with FASTAPI_OTEL_AUTO_CONFIGURE=true to one of its own.
+    "telemetry": {
+        "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
+    },
+}  # fmt: skip
+
+
 def create_app(settings: Settings, scheduler: GenerationScheduler | None = None) -> FastAPI:
-    """Build the application; ``app.state.instance`` is its Instance.
+    """Build the application of the public port.
+
+    ``app.state.instance`` is its Instance, ``app.state.admin`` the application of the admin port.
 
     Args:
         settings: the whole tree.
         scheduler: by default the bundle's own engine.
 
     Raises:
-        BackendError: the backend that is wanted cannot run it here.
+        BackendError: the wanted backend cannot run the bundle on this machine.
         BundleError: the bundle must not be served.
         ConfigurationError: rules, terms, constraints or the event sink cannot be used.
     """
@@ -56,18 +73,32 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
             await instance.stop()
 
     app = FastAPI(
-        title="OneBar", description=_DESCRIPTION, version=metadata.version("onebar"), lifespan=lifespan,
-        docs_url=None, redoc_url=None, redirect_slashes=False,
-        # FastAPI would send spans, metrics and logs to any OpenTelemetry provider that a library sets up in this
-        # process, and with FASTAPI_OTEL_AUTO_CONFIGURE=true to one of its own. Nothing leaves unasked.
-        telemetry={
-            "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
-        },
-    )  # fmt: skip
+        title="OneBar", description=_DESCRIPTION, version=metadata.version("onebar"), lifespan=lifespan, **_QUIET
+    )
+    app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.state.instance = instance
+    app.state.admin = _build_admin_app(instance, app)
     app.include_router(build_router(instance))
-    app.include_router(build_docs_router())
-    app.add_middleware(Envelope, count=instance.count_response)
+    app.include_router(build_health_router(instance))
+    _finish(app, instance)
+    if settings.docs_public:
+        app.include_router(build_docs_router(app))
+    return app
+
+
+def _build_admin_app(instance: Instance, public: FastAPI) -> FastAPI:
+    """Build the application of the admin port. Its /docs describe the public port."""
+    app = FastAPI(title="OneBar admin", **_QUIET)
+    app.include_router(build_health_router(instance))
+    app.include_router(build_admin_router(instance))
+    app.include_router(build_docs_router(public))
+    _finish(app, instance)
+    return app
+
+
+def _finish(app: FastAPI, instance: Instance) -> None:
+    """Add what both applications have: the envelope, and JSON for every error."""
+    app.add_middleware(Envelope, count=instance.count_response, draining=lambda: instance.draining)
 
     @app.exception_handler(RequestRefused)
     async def on_refusal(request: Request, refusal: RequestRefused) -> Response:
@@ -79,19 +110,14 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
         message = f"{request.method} {request.url.path} is not part of this service; /docs lists what is."
         return json_response(error_body(code, message), error.status_code, error.headers)
 
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _openapi(app)
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
-    return app
-
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The document, with the request bodies that the routes read themselves."""
+    """Return the OpenAPI document, with the request bodies that the routes read themselves."""
+    if app.openapi_schema is not None:
+        return app.openapi_schema
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     requests: list[Any] = [(RecommendRequest, "validation"), (wire.BatchRequest, "validation")]
     _, definitions = models_json_schema(requests, ref_template="#/components/schemas/{model}")
     document["components"]["schemas"] |= definitions["$defs"]
+    app.openapi_schema = document
     return document

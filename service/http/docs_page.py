@@ -1,4 +1,4 @@
-"""/docs: Swagger UI, served from an installed package, so that it works where the network ends at the cluster."""
+"""/docs: Swagger UI from an installed package, so that it works without a way to the internet."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse
 
 _SCRIPT: Final = "swagger-ui-bundle.js"
 _STYLE: Final = "swagger-ui.css"
 
 
-def build_docs_router() -> APIRouter:
-    """The page and its two files. All addresses in it are relative: it may lie behind any prefix."""
+def build_docs_router(described: FastAPI) -> APIRouter:
+    """Return the page, its two files and the OpenAPI document of the application that it describes.
+
+    All addresses in the page are relative, so that it works behind any prefix.
+    """
     router = APIRouter(include_in_schema=False)
-    # Of this package only the files are used; it is made anew with each Swagger UI, and needs nothing but FastAPI.
+    # Only the files of this package are used. It follows each release of Swagger UI and needs FastAPI alone.
     static = Path(str(files("fastapi_offline") / "static"))
     page = get_swagger_ui_html(
         openapi_url="openapi.json",
@@ -31,6 +34,10 @@ def build_docs_router() -> APIRouter:
     @router.get("/docs")
     async def docs() -> HTMLResponse:
         return page
+
+    @router.get("/openapi.json")
+    async def document() -> JSONResponse:
+        return JSONResponse(described.openapi())
 
     @router.get(f"/docs/{_SCRIPT}")
     async def script() -> FileResponse:

@@ -1,6 +1,6 @@
-"""What goes around every request: its arrival time, its trace, its count, and a last net for exceptions.
+"""ASGI middleware of every request: arrival time, trace, response counts, and the handler of last resort.
 
-Plain ASGI, because a middleware that is a class around a request object costs more than the rest of the request path.
+Plain ASGI, because a middleware around request objects costs more than the rest of the request path.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.errors import error_body
+from service.http.protocol import ARRIVED_AT
 
 logger = logging.getLogger(__name__)
 
-ARRIVED_AT = "onebar.arrived_at"
 TRACEPARENT = "onebar.traceparent"
 
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -27,22 +27,29 @@ _INTERNAL_ERROR = json.dumps(
 
 
 class Envelope:
-    """Puts arrival time and trace into the scope, echoes ``traceparent``, counts responses, turns a crash into JSON."""
+    """Puts arrival and trace into the scope, echoes ``traceparent``, counts responses, turns a crash into JSON."""
 
-    def __init__(self, app: ASGIApp, count: Callable[[str, int], None]) -> None:
-        """``count`` is told the path and the status of each response."""
+    def __init__(self, app: ASGIApp, count: Callable[[str, int], None], draining: Callable[[], bool]) -> None:
+        """Wrap an application.
+
+        Args:
+            app: the application.
+            count: told the path and the status of each response.
+            draining: whether answers ask the client to connect to another instance.
+        """
         self._app = app
         self._count = count
+        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection; all but HTTP goes through untouched."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope[ARRIVED_AT] = time.perf_counter()
+        scope.setdefault(ARRIVED_AT, time.perf_counter())  # the server stamps it earlier
         trace = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
         if trace is not None and not _TRACEPARENT.fullmatch(trace):
-            trace = None  # W3C: one that cannot be parsed is as good as none
+            trace = None  # W3C: ignore a traceparent that cannot be parsed
         scope[TRACEPARENT] = trace.decode("ascii") if trace else None
         status = 0
 
@@ -52,6 +59,8 @@ class Envelope:
                 status = message["status"]
                 if trace is not None:
                     message["headers"].append((b"traceparent", trace))
+                if self._draining():
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:

@@ -1,86 +1,137 @@
-"""Running the application under uvicorn, and leaving without cutting anybody off."""
+"""Running the two applications under uvicorn: limits, draining, and the end of a process whose engine is lost."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
+import os
+import resource
+import signal
 import socket
 import sys
+import threading
 import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
+from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.server import ServerState
 
+from service.http.protocol import BoundedHttpProtocol
 from service.instance import Instance
-from service.settings import Settings
+from service.settings import ConnectionSettings, Settings
 
 logger = logging.getLogger(__name__)
 
-_KEEP_ALIVE_SECONDS = 75  # longer than the idle time of common load balancers, so that they close first
 _SWITCH_INTERVAL_SECONDS = 0.0001
-"""How long a thread that computes may keep the interpreter from the event loop, which asks for it anew at each event.
+"""Interpreter switch interval: the longest time that a computing thread delays the event loop.
 
-Python's own 5 ms is a fifth of a budget. Against 0.5 ms, a page of 16 is through in nine tenths of the time.
+Python's own 5 ms is a fifth of a budget. Compared with 0.5 ms, a batch of 16 takes nine tenths of the time.
 """
 
+_ADMIN_CONNECTIONS = 64
+_RESERVED_DESCRIPTORS = _ADMIN_CONNECTIONS + 128
+"""Descriptors for the admin port, the feature store, the event sink and files."""
 
-class DrainingServer(uvicorn.Server):
-    """On SIGTERM it goes on listening for ``drain_seconds``, while /readyz and /recommend answer 503."""
+_LEAST_CONNECTIONS = 16
+_LOST_ENGINE_EXIT_SECONDS = 10.0
+"""How long the orderly end of a process with a lost engine may take. A hung engine may hold it up for ever."""
 
-    def __init__(self, config: uvicorn.Config, instance: Instance) -> None:
+
+class OneBarServer(uvicorn.Server):
+    """uvicorn's server, with a second listener for operators.
+
+    On SIGTERM /readyz fails at once, requests are answered as before for ``drain_seconds``, then the port closes and
+    the requests inside are finished. SIGINT and a second signal skip the drain. When the engine is lost, the server
+    stops by itself and ``lost_engine`` says why.
+    """
+
+    def __init__(self, config: uvicorn.Config, admin: uvicorn.Config, instance: Instance) -> None:
         super().__init__(config)
+        self._admin = admin
         self._instance = instance
         self._stop_at = float("inf")
+        self.lost_engine: str | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and take what lives as long as the process out of the garbage collector's sight."""
+        """Start, and freeze what lives as long as the process, so that the garbage collector skips it."""
         await super().startup(sockets)
+        await self._listen_for_operators()
         gc.collect()
         gc.freeze()
 
+    async def _listen_for_operators(self) -> None:
+        config = self._admin
+        config.load()
+        state = ServerState()
+
+        def connect(_loop: AbstractEventLoop | None = None) -> Any:
+            return config.http_protocol_class(config, state, self.lifespan.state, _loop)  # type: ignore[call-arg]
+
+        try:
+            server = await asyncio.get_running_loop().create_server(connect, config.host, config.port)
+        except OSError as error:
+            logger.error("the admin port %s:%d cannot be opened: %s", config.host, config.port, error)
+            await self.lifespan.shutdown()
+            sys.exit(STARTUP_FAILURE)
+        self.servers.append(server)
+        address = server.sockets[0].getsockname()
+        logger.info("admin port open", extra={"host": address[0], "port": address[1]})
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """First signal: drain. Second: stop now."""
-        if self._instance.draining:
-            super().handle_exit(sig, frame)
-            return
+        """Begin to drain, or stop now. A third signal does not wait for the requests inside."""
+        # uvicorn's own method would raise the signal again at the end, as a traceback or a status that is not 0.
+        if sig == signal.SIGTERM and not self._instance.draining:
+            self._stop_at = time.monotonic() + self._instance.parts.settings.drain_seconds
+        else:
+            self.force_exit = self.should_exit
+            self.should_exit = True
         self._instance.draining = True
-        self._stop_at = time.monotonic() + self._instance.parts.settings.drain_seconds
 
     async def on_tick(self, counter: int) -> bool:
-        """Asked ten times a second whether to stop."""
-        return await super().on_tick(counter) or time.monotonic() >= self._stop_at
+        """Return whether to stop; uvicorn asks ten times a second."""
+        if self.lost_engine is None and (reason := self._instance.engine_lost_because):
+            self.lost_engine = reason
+            logger.critical("the process ends because its engine is lost", extra={"reason": reason})
+            threading.Thread(target=_exit_later, name="onebar-exit", daemon=True).start()
+        stop = await super().on_tick(counter)
+        return stop or self.lost_engine is not None or time.monotonic() >= self._stop_at
 
 
-def run(app: FastAPI, settings: Settings) -> bool:
+def _exit_later() -> NoReturn:
+    time.sleep(_LOST_ENGINE_EXIT_SECONDS)
+    os._exit(1)
+
+
+def run(app: FastAPI, settings: Settings) -> int:
     """Serve until a signal comes.
 
     Returns:
-        Whether the port was opened; where it was not, the log says why.
+        The exit code: 0 after an orderly end, 1 when the engine was lost, 2 when a port could not be opened.
 
     Raises:
         ServiceError: the application could not start.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series of every counter and say nothing here
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-    )
+    # They double the series of every counter and carry no information here.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     instance: Instance = app.state.instance
-    server = DrainingServer(config, instance)
+    limits = settings.connections
+    public_limits = limits.model_copy(update={"max_connections": _connection_limit(limits.max_connections)})
+    admin_limits = limits.model_copy(update={"max_connections": _ADMIN_CONNECTIONS})
+    public = _config(app, settings.host, settings.port, settings, public_limits, instance, lifespan="on")
+    admin = _config(
+        app.state.admin, settings.admin_host, settings.admin_port, settings, admin_limits, instance, lifespan="off"
+    )
+    server = OneBarServer(public, admin, instance)
     # What keeps the application from starting is raised below, for one sentence; uvicorn would log its traceback, too.
     logging.getLogger("uvicorn.error").addFilter(lambda record: instance.start_error is None)
     try:
@@ -88,4 +139,51 @@ def run(app: FastAPI, settings: Settings) -> bool:
     except SystemExit:  # uvicorn's way to say that the application or the port could not be opened
         if instance.start_error is not None:
             raise instance.start_error from None
-    return server.started
+        return 2
+    if server.lost_engine is not None:
+        os._exit(1)  # a hung thread of the engine would keep the interpreter from ending
+    return 0 if server.started else 2
+
+
+def _config(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    settings: Settings,
+    limits: ConnectionSettings,
+    instance: Instance,
+    lifespan: Any,
+) -> uvicorn.Config:
+    def on_closed(cause: str) -> None:
+        instance.metrics.connection_closed(cause)
+
+    protocol: Callable[..., BoundedHttpProtocol] = partial(BoundedHttpProtocol, limits=limits, on_closed=on_closed)
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=protocol,  # type: ignore[arg-type]
+        ws="none",
+        lifespan=lifespan,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=limits.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+def _connection_limit(wanted: int) -> int:
+    """Raise the descriptor limit as far as the system lets, and return how many connections fit below it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _RESERVED_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    fitting = max(_LEAST_CONNECTIONS, soft - _RESERVED_DESCRIPTORS)
+    logger.warning("the descriptor limit of %d leaves room for %d connections, not %d", soft, fitting, wanted)
+    return fitting

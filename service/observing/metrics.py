@@ -14,7 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from feature_store import DEGRADATIONS as STORE_DEGRADATIONS
 from service.observing.engine_metrics import EngineMetrics
-from service.outcomes import CACHE_LOOKUPS, DEGRADATIONS, POLICY_RULES, REASONS, STAGES, CacheLookup
+from service.outcomes import CACHE_LOOKUPS, CONNECTION_CLOSES, DEGRADATIONS, POLICY_RULES, REASONS, STAGES, CacheLookup
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,7 +24,9 @@ BUCKETS_MS = (
 """Fine between 5 and 35 ms, where the objective lies; the default buckets cannot see it."""
 BUCKETS_SECONDS = tuple(ms / 1000 for ms in BUCKETS_MS)
 
-REFUSALS = ("queue_full", "expected_wait", "not_ready", "draining")
+_LAG_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+REFUSALS = ("queue_full", "expected_wait", "not_ready")
 PATHS = ("/recommend", "/recommend/batch", "/healthz", "/readyz", "/metrics", "/version", "other")
 
 
@@ -38,6 +40,12 @@ class Metrics:
         GCCollector(registry=self.registry)
         self.engine = EngineMetrics(self.registry)
         self._http = self._counter("http_requests", "HTTP requests by path and status.", ("path", "status"))
+        self._batch_items = self._counter("batch_items", "Items of batches by status.", ("status",))
+        self._closed = self._counter("connections_closed", "Connections closed by a limit, by cause.", ("cause",))
+        self._loop_lag = Histogram(
+            "onebar_event_loop_lag_seconds", "Delay of a timer on the event loop, 50 times a second.",
+            registry=self.registry, buckets=_LAG_SECONDS,
+        )  # fmt: skip
         self._stages = self._stage_histograms()
         self._answers = self._counter(
             "answers", "Answers by decision and by the reason for showing nothing.", ("decision", "reason")
@@ -60,6 +68,8 @@ class Metrics:
             "onebar_generation_steps", "Decoder steps of a generation.", registry=self.registry,
             buckets=(0, 1, 2, 4, 6, 8, 10, 12, 16, 24, 32),
         )  # fmt: skip
+        for cause in CONNECTION_CLOSES:
+            self._closed.labels(cause)
         for cause in REFUSALS:
             self._refused.labels(cause)
         for cause in DEGRADATIONS:
@@ -96,6 +106,18 @@ class Metrics:
     def http(self, path: str, status: int) -> None:
         """Count one HTTP response."""
         self._http.labels(path if path in PATHS else "other", str(status)).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        """Record one delay of the event loop."""
+        self._loop_lag.observe(seconds)
+
+    def batch_item(self, status: int) -> None:
+        """Count one item of a batch."""
+        self._batch_items.labels(str(status)).inc()
+
+    def connection_closed(self, cause: str) -> None:
+        """Count one connection that a limit closed (``service.outcomes.CONNECTION_CLOSES``)."""
+        self._closed.labels(cause).inc()
 
     def answer(self, decision: str, reason: str | None, degraded: Iterable[str], seconds: Mapping[str, float]) -> None:
         """Count one answer, with the time of each stage that it reached, in seconds."""

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.http.app import create_app
+from service.settings import Settings
 from tests.fixtures.serving import bundle_path, settings_for
 
 __all__ = ["bundle_path"]
@@ -17,8 +18,14 @@ PHOTO = {"photo_id": "p1", "caption": "red running shoes", "anchors": ["running 
 
 
 @pytest.fixture
-def app(bundle_path: Path, tmp_path: Path) -> FastAPI:
-    """The application, not started. An application starts only once, so each test has its own."""
+def settings(bundle_path: Path, tmp_path: Path) -> Settings:
+    """Settings with one video in the embedded store."""
     photos = tmp_path / "photos.jsonl"
     photos.write_text(json.dumps(PHOTO) + "\n")
-    return create_app(settings_for(bundle_path, store={"url": "memory://", "evidence": (photos,)}))
+    return settings_for(bundle_path, store={"url": "memory://", "evidence": (photos,)})
+
+
+@pytest.fixture
+def app(settings: Settings) -> FastAPI:
+    """The application, not started. An application starts only once, so each test has its own."""
+    return create_app(settings)

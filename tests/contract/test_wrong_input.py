@@ -10,7 +10,7 @@ import pytest
 
 from service.http import wire
 from service.outcomes import STAGES
-from tests.fixtures.serving import running
+from tests.fixtures.serving import admin_client, running
 
 JSON = {"content-type": "application/json"}
 
@@ -221,22 +221,34 @@ async def test_an_empty_field_is_to_be_left_out_only_where_it_may_be(client, fie
     assert ("leave the field out" in fault["message"]) == may_be_left_out
 
 
-async def test_the_other_endpoints_hold_to_their_models(client):
-    for path, model in (
-        ("/healthz", wire.HealthResponse),
-        ("/readyz", wire.ReadyResponse),
-        ("/version", wire.VersionResponse),
-    ):
-        response = await client.get(path)
-        assert response.status_code == 200
-        model.model_validate_json(response.content, strict=True, extra="forbid")
-    page = await client.get("/docs")
-    assert page.status_code == 200
+async def test_health_and_readiness_are_on_both_ports(app, client):
+    async with admin_client(app) as admin:
+        for port in (client, admin):
+            for path, model in (("/healthz", wire.HealthResponse), ("/readyz", wire.ReadyResponse)):
+                response = await port.get(path)
+                assert response.status_code == 200
+                model.model_validate_json(response.content, strict=True, extra="forbid")
+
+
+@pytest.mark.parametrize("path", ["/version", "/metrics", "/docs", "/openapi.json"])
+async def test_what_operators_ask_is_on_the_admin_port_alone(app, client, path):
+    async with admin_client(app) as admin:
+        assert (await admin.get(path)).status_code == 200
+        assert (await admin.post("/recommend", content=body(), headers=JSON)).status_code == 404
+    assert (await client.get(path)).status_code == 404
+
+
+async def test_the_admin_port_answers_by_its_models(app, client):
+    async with admin_client(app) as admin:
+        version = await admin.get("/version")
+        page = await admin.get("/docs")
+        document = (await admin.get("/openapi.json")).json()
+        files = {name: await admin.get(f"/docs/{name}") for name in ("swagger-ui-bundle.js", "swagger-ui.css")}
+        metrics = await admin.get("/metrics")
+    wire.VersionResponse.model_validate_json(version.content, strict=True, extra="forbid")
     assert "://" not in page.text, "the page needs another host"
-    for file, media_type in (("swagger-ui-bundle.js", "text/javascript"), ("swagger-ui.css", "text/css")):
-        response = await client.get(f"/docs/{file}")
-        assert response.status_code == 200
-        assert response.headers["content-type"].startswith(media_type)
-    metrics = await client.get("/metrics")
+    assert "/recommend" in document["paths"]
+    types = [response.headers["content-type"].partition(";")[0] for response in files.values()]
+    assert types == ["text/javascript", "text/css"]
     assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'onebar_stage_duration_seconds_bucket{le="0.025",stage="decode"}' in metrics.text

@@ -19,7 +19,7 @@ from feature_store.loader import load_path
 from feature_store.publish import open_writer
 from feature_store.rows import vector_bytes
 from service.http.app import create_app
-from tests.fixtures.serving import bundle_path, running, scripted_app, settings_for, spoken
+from tests.fixtures.serving import bundle_path, metrics_of, running, scripted_app, settings_for, spoken
 
 __all__ = ["bundle_path"]
 
@@ -120,7 +120,7 @@ async def test_redis_lost_under_load_degrades_and_never_errs(bundle_path, redis_
         assert any(not answer["degraded"] for _, answer in answers)
         assert set(answers[-1][1]["degraded"]) & DOWN
         assert (await client.get("/readyz")).status_code == 200
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
         counted = [line for line in metrics.splitlines() if line.startswith("onebar_feature_store_errors_total")]
         assert sum(float(line.rsplit(" ", 1)[1]) for line in counted) >= 20
         await asyncio.to_thread(redis_server.resume if outage == "pause" else redis_server.start)

@@ -11,7 +11,7 @@ from service.answering.decoding import DecodingConstraints, load_decoding_constr
 from service.errors import ConfigurationError
 from service.http.app import create_app
 from service.settings import Settings
-from tests.fixtures.serving import running, settings_for
+from tests.fixtures.serving import admin_client, running, settings_for
 
 TERMS = [("footwear", "shoes"), ("clothes", "dress")]
 QUERIES = ("red shoes", "camera lens", "winter coat", "tent")
@@ -85,10 +85,11 @@ def test_a_file_of_queries_that_is_none_is_told(bundle, tmp_path, content):
 
 async def explained(chosen: Settings) -> tuple[dict, dict]:
     """An answer's explanation, and /version."""
-    async with running(create_app(chosen)) as client:
+    app = create_app(chosen)
+    async with running(app) as client, admin_client(app) as admin:
         body = {"photo_id": "p1", "evidence": EVIDENCE, "num_queries": 8, "explain": True}
         answer = (await client.post("/recommend", json=body)).json()
-        return answer["explain"], (await client.get("/version")).json()
+        return answer["explain"], (await admin.get("/version")).json()
 
 
 async def test_a_confined_service_shows_queries_of_the_set_alone(bundle, query_file):

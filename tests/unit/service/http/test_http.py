@@ -8,11 +8,28 @@ import time
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from generation.errors import RequestFailed
+from service.answering.answer import Answer
+from service.answering.deadline import Deadline
+from service.answering.pipeline import Pipeline
+from service.answering.request import RecommendRequest
+from service.http import routes
+from service.http.parsing import validate
 from service.parts import Parts
 from service.settings import Settings
-from tests.fixtures.serving import generation, in_flight, running, scripted_app, settings_for, spoken, until
+from tests.fixtures.serving import (
+    admin_client,
+    generation,
+    in_flight,
+    metrics_of,
+    running,
+    scripted_app,
+    settings_for,
+    spoken,
+    until,
+)
 
 PHOTOS = (
     {"photo_id": "p1", "caption": "travel camera #new", "summary": "The video shows a camera", "category": "cameras"},
@@ -171,7 +188,7 @@ async def test_a_full_queue_says_429_with_retry_after(settings):
         engine.release()
         assert [response.status_code for response in await asyncio.gather(*inside)] == [200, 200]
         assert (await client.post("/recommend", json={"photo_id": "p1"})).status_code == 200
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     assert total(metrics, 'onebar_refused_requests_total{cause="queue_full"}') == 1
 
 
@@ -199,10 +216,10 @@ async def test_a_dead_engine_fails_readiness_and_not_liveness(settings):
         assert (ready.status_code, "engine" in ready.json()["message"]) == (503, True)
         assert (await client.get("/healthz")).json() == {"status": "ok"}
         assert (await client.post("/recommend", json={"photo_id": "p1"})).status_code == 503
-        assert total((await client.get("/metrics")).text, "onebar_ready ") == 0
+        assert total(await metrics_of(app), "onebar_ready ") == 0
 
 
-async def test_draining_refuses_new_requests_and_finishes_those_inside(settings):
+async def test_a_draining_instance_is_not_ready_and_still_answers(settings):
     app, engine = scripted_app(settings)
     instance = app.state.instance
     async with running(app) as client:
@@ -210,12 +227,12 @@ async def test_draining_refuses_new_requests_and_finishes_those_inside(settings)
         inside = asyncio.create_task(client.post("/recommend", json={"photo_id": "p1"}))
         await in_flight(instance, 1)
         instance.draining = True
-        assert (await client.get("/readyz")).status_code == 503
-        refused = await client.post("/recommend", json={"photo_id": "p1"})
-        assert (refused.status_code, "draining" in refused.json()["message"]) == (503, True)
-        assert refused.headers["connection"] == "close"
+        ready = await client.get("/readyz")
+        assert (ready.status_code, "draining" in ready.json()["message"]) == (503, True)
         engine.release()
         assert (await inside).status_code == 200
+        late = await client.post("/recommend", json={"photo_id": "p1"})
+        assert (late.status_code, late.headers["connection"]) == (200, "close")
 
 
 async def test_a_client_that_leaves_frees_its_place_in_the_engine(settings):
@@ -251,7 +268,7 @@ async def test_a_client_that_leaves_frees_its_place_in_the_engine(settings):
         assert engine.left == [engine.seen[-1]]
         engine.release()
         assert (await first).status_code == 200
-        assert total((await client.get("/metrics")).text, "onebar_cancelled_requests_total") == 1
+        assert total(await metrics_of(app), "onebar_cancelled_requests_total") == 1
 
 
 async def test_a_batch_gives_each_request_its_own_outcome(settings):
@@ -281,7 +298,12 @@ async def test_a_batch_that_overfills_the_queue_answers_what_it_can(settings):
     app, engine = scripted_app(settings.model_copy(update={"max_queue": 3}))
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
-        response = await client.post("/recommend/batch", json={"requests": [{"photo_id": "p1"}] * 5})
+        engine.hold()
+        page = asyncio.create_task(client.post("/recommend/batch", json={"requests": [{"photo_id": "p1"}] * 5}))
+        registry = app.state.instance.metrics.registry
+        await until(lambda: registry.get_sample_value("onebar_batch_items_total", {"status": "429"}) == 2)
+        engine.release()
+        response = await page
     assert [result["status"] for result in response.json()["results"]] == [200, 200, 200, 429, 429]
 
 
@@ -317,12 +339,74 @@ async def test_a_trace_that_is_none_is_not_passed_on(settings, trace):
 
 async def test_a_bug_is_a_json_500_and_is_counted(settings, monkeypatch):
     app, _ = scripted_app(settings)
-    async with running(app) as client:
+    async with running(app), admin_client(app) as admin:
         monkeypatch.setattr(Parts, "describe", lambda self: 1 / 0)
-        response = await client.get("/version")
+        response = await admin.get("/version")
         assert (response.status_code, response.json()["error"]) == (500, "internal_error")
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     assert total(metrics, 'onebar_http_requests_total{path="/version",status="500"}') == 1
+
+
+async def test_an_engine_that_makes_no_step_fails_readiness_and_then_ends_the_process(settings):
+    app, engine = scripted_app(settings)
+    instance = app.state.instance
+    async with running(app) as client:
+        assert instance.engine_lost_because is None
+        engine.stalled_seconds = settings.engine_stall_seconds + 0.1
+        ready = await client.get("/readyz")
+        assert (ready.status_code, "engine" in ready.json()["message"]) == (503, True)
+        assert (await client.post("/recommend", json={"photo_id": "p1"})).status_code == 503
+        assert (await client.get("/healthz")).status_code == 200
+        assert instance.engine_lost_because is None
+        engine.stalled_seconds = settings.engine_exit_seconds + 0.1
+        assert "no step for" in instance.engine_lost_because
+        engine.stalled_seconds = 0.0
+        assert (await client.post("/recommend", json={"photo_id": "p1"})).status_code == 200
+
+
+async def test_an_item_of_a_batch_that_breaks_the_service_fails_alone(settings, monkeypatch, caplog):
+    app, engine = scripted_app(settings)
+    engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
+    whole = Pipeline.answer
+
+    async def answer(self: Pipeline, request: RecommendRequest, deadline: Deadline) -> Answer:
+        if request.request_id == "bad":
+            raise ZeroDivisionError("a bug")
+        return await whole(self, request, deadline)
+
+    monkeypatch.setattr(Pipeline, "answer", answer)
+    async with running(app) as client:
+        requests = [{"photo_id": "p1"}, {"photo_id": "p1", "request_id": "bad"}, {"photo_id": "p1"}]
+        results = (await client.post("/recommend/batch", json={"requests": requests})).json()["results"]
+        metrics = await metrics_of(app)
+    assert [result["status"] for result in results] == [200, 500, 200]
+    assert results[1]["error"]["request_id"] == "bad"
+    assert "a bug" in caplog.text
+    assert total(metrics, 'onebar_batch_items_total{status="500"}') == 1
+
+
+async def test_an_overloaded_instance_does_not_validate(settings, monkeypatch):
+    app, engine = scripted_app(settings.model_copy(update={"max_queue": 1}))
+    validated = []
+
+    def noted(model: type[BaseModel], document: object) -> BaseModel:
+        validated.append(model)
+        return validate(model, document)
+
+    monkeypatch.setattr(routes, "validate", noted)
+    async with running(app) as client:
+        engine.hold()
+        inside = asyncio.create_task(client.post("/recommend", json={"photo_id": "p1"}))
+        await in_flight(app.state.instance, 1)
+        validated.clear()
+        wrong = {"photo_id": "p1", "request_id": "r-9", "num_queries": "many"}
+        refused = await client.post("/recommend", json=wrong)
+        assert (refused.status_code, refused.json()["request_id"]) == (429, "r-9")
+        page = await client.post("/recommend/batch", json={"requests": [wrong] * 16})
+        assert [item["status"] for item in page.json()["results"]] == [429] * 16
+        assert RecommendRequest not in validated
+        engine.release()
+        assert (await inside).status_code == 200
 
 
 async def test_before_it_is_warm_it_is_not_ready(settings):

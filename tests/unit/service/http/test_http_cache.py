@@ -9,7 +9,7 @@ import pytest
 
 from generation.errors import RequestFailed
 from service.settings import Settings
-from tests.fixtures.serving import generation, running, scripted_app, settings_for, spoken, until
+from tests.fixtures.serving import generation, metrics_of, running, scripted_app, settings_for, spoken, until
 
 HOSE = {"photo_id": "new", "evidence": {"caption": "garden hose"}, "explain": True}
 
@@ -30,7 +30,7 @@ async def test_an_equal_request_is_answered_from_the_cache(settings):
     async with running(app) as client:
         warm = len(engine.seen)
         first, second = [(await client.post("/recommend", json=HOSE)).json() for _ in range(2)]
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     assert len(engine.seen) == warm + 1
     assert [answer["explain"]["cache"] for answer in (first, second)] == ["miss", "hit"]
     assert queries(first) == queries(second) == ["garden hose", "hose reel"]
@@ -121,9 +121,9 @@ async def test_without_entries_nothing_is_kept_and_nothing_is_shared(settings):
 
 async def test_the_rehearsal_leaves_nothing_behind(settings):
     app, engine = scripted_app(settings)
-    async with running(app) as client:
+    async with running(app):
         assert engine.seen
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     samples = [line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("onebar_")]
     told = {name for name, value in samples if float(value) and "_created" not in name}
     assert {name.partition("{")[0] for name in told} == {"onebar_ready", "onebar_model_info"}

@@ -15,7 +15,7 @@ from generation.engine import Generation
 from generation.scheduler import Scheduler
 from service.answering.runner import GenerationRunner
 from service.http.app import create_app
-from tests.fixtures.serving import running, scripted_app, settings_for, until
+from tests.fixtures.serving import metrics_of, running, scripted_app, settings_for, until
 
 CAPTIONS = ("red running shoes", "camera", "winter coat for women, cheap and long", "tent", "garden tools set review")
 
@@ -77,7 +77,7 @@ async def test_a_feed_page_of_sixteen_is_answered_in_one_call_and_stepped_togeth
         await until(lambda: instance.runner.waiting == 16)  # the one that is being encoded among them
         gate.opened.set()
         results = (await answered).json()["results"]
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     assert [result["status"] for result in results] == [200] * 16
     assert all(not result["response"]["degraded"] for result in results)
     samples = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
@@ -144,6 +144,6 @@ async def test_what_cannot_be_done_in_time_is_refused_at_the_door(bundle_path):
         assert refused.json()["retry_after_ms"] == 800
         assert refused.headers["server-timing"].startswith("total;dur=")
         assert len(engine.seen) == seen
-        assert 'onebar_refused_requests_total{cause="expected_wait"} 1.0' in (await client.get("/metrics")).text
+        assert 'onebar_refused_requests_total{cause="expected_wait"} 1.0' in await metrics_of(app)
         engine.release()
         assert (await inside).status_code == 200

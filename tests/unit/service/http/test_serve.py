@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import serve
-from service.http.server import DrainingServer
 from service.observing.logs import JsonFormatter
 
 
@@ -83,7 +82,7 @@ def test_a_store_url_that_is_none(bundle_path):
 
 def started(bundle_path: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cli.main", "serve", "--bundle", str(bundle_path), "--port", "0", *arguments]
-    environment = os.environ | {"ONEBAR_DRAIN_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"ONEBAR_DRAIN_SECONDS": "0", "ONEBAR_ADMIN_PORT": "0", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -99,24 +98,6 @@ def test_a_running_server_ends_on_a_signal_with_a_clean_log(bundle_path, number)
     assert process.returncode == 0
     assert {line["level"] for line in lines} == {"info"}
     assert lines[-1]["message"].startswith("Finished server process")
-
-
-def test_a_second_signal_does_not_wait():
-    class Drained:
-        draining = False
-
-        class parts:
-            class settings:
-                drain_seconds = 3600
-
-    import uvicorn
-
-    server = DrainingServer(uvicorn.Config(lambda: None), Drained())
-    server.handle_exit(signal.SIGTERM, None)
-    assert Drained.draining is False
-    assert not server.should_exit
-    server.handle_exit(signal.SIGTERM, None)
-    assert server.should_exit
 
 
 def test_a_log_line_is_one_json_object():

@@ -1,0 +1,254 @@
+"""HTTP/1.1 on one connection, with a bound on everything that the peer can send or leave unsent.
+
+uvicorn's own protocol has no limit on headers, on their number, on the time of a half-sent request, or on connections.
+This class adds them around its parser callbacks, and stamps the arrival of each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import json
+import logging
+import socket
+import struct
+import time
+from asyncio.events import TimerHandle
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from service.http.errors import error_body
+from service.settings import ConnectionSettings
+
+logger = logging.getLogger(__name__)
+
+ARRIVED_AT = "onebar.arrived_at"
+"""Key of the scope: ``time.perf_counter()`` seconds at which the first byte of the request reached this machine."""
+
+_MAX_PIPELINED = 16
+_DISCARD_SECONDS = 1.0
+_MAX_DISCARDED_BYTES = 1024 * 1024
+_MAX_DISCARDING = 32
+"""Refused connections over the limit that may still discard; descriptors are reserved for them."""
+_TCP_INFO_BYTES = 104
+_LAST_DATA_RECEIVED = struct.Struct("@I")
+_LAST_DATA_RECEIVED_OFFSET = 52  # tcpi_last_data_recv, milliseconds, of struct tcp_info in linux/tcp.h
+_CLOCK_TICK_MS = 8
+"""The kernel counts in ticks of up to 4 ms; what is below two of them is not told apart from no wait."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with limits. An exceeded limit is answered with its status and a sentence, and closed."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: ConnectionSettings,
+        on_closed: Callable[[str], None],
+    ) -> None:
+        """Build the protocol of one connection.
+
+        Args:
+            config: of uvicorn.
+            server_state: the connections of this listener.
+            app_state: the state of the lifespan.
+            _loop: the event loop, as uvicorn names it.
+            limits: bounds of this connection.
+            on_closed: told the cause of each close by a limit, one of ``outcomes.CONNECTION_CLOSES``.
+        """
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+        self._on_closed = on_closed
+        self._header_bytes = 0
+        self._header_count = 0
+        self._in_headers = True
+        self._refused = False
+        self._running: RequestResponseCycle | None = None
+        self._discarded_bytes = 0
+        self._timer: TimerHandle | None = None
+        self._writing_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, or refuse it where there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.max_connections:
+            self._refuse("too_many_connections", 503, "This instance has too many connections; use another one.")
+            return
+        self._start_timer(self._limits.headers_seconds, self._headers_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection and its timers."""
+        self._stop_timer()
+        self._abandon_requests()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, unless a limit is exceeded."""
+        if self._refused:
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > _MAX_DISCARDED_BYTES:
+                self.transport.abort()
+            return
+        if self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        if self._in_headers:
+            if self._timer is None:  # the first byte of a further request on this connection
+                self._start_timer(self._limits.headers_seconds, self._headers_late)
+            if self._header_bytes > self._limits.max_header_bytes:
+                self._headers_too_large()
+                return
+            self._header_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse("malformed", 400, "The request is not valid HTTP/1.1; the connection is closed.")
+        if self._in_headers and self._header_bytes > self._limits.max_header_bytes:
+            self._headers_too_large()
+
+    def on_message_begin(self) -> None:
+        """Start to count a request, and stamp its arrival."""
+        super().on_message_begin()
+        self._header_count = 0
+        self.scope[ARRIVED_AT] = time.perf_counter() - self._waited_seconds()  # type: ignore[literal-required]
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep one header, unless there are too many. Trailers of a chunked body are headers to the parser, too."""
+        self._header_count += 1
+        if self._header_count > self._limits.max_headers:
+            self._stop_parsing(self._headers_too_large)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin with the body, unless the headers are too long in all."""
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self._limits.max_header_bytes:
+            self._stop_parsing(self._headers_too_large)
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            self._stop_parsing(self._too_many_pipelined)
+        if self.parser.should_upgrade():  # the parser would take the body for the other protocol
+            self._stop_parsing(self._other_protocol)
+        self._in_headers = False
+        self._header_bytes = 0
+        self._start_timer(self._limits.body_seconds, self._body_late)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole: nothing more is waited for."""
+        self._in_headers = True
+        self._header_bytes = 0
+        self._stop_timer()
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """The peer does not read its answer: give it some time."""
+        super().pause_writing()
+        if self._writing_timer is None:
+            self._writing_timer = self.loop.call_later(self._limits.reading_seconds, self._reading_late)
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        super().resume_writing()
+        if self._writing_timer is not None:
+            self._writing_timer.cancel()
+            self._writing_timer = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Remember the request that is being answered; ``cycle`` of uvicorn is the newest, which may wait behind it."""
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _abandon_requests(self) -> None:
+        """Tell the request that is being answered that its peer is gone, and drop those that wait behind it."""
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def _waited_seconds(self) -> float:
+        """How long the newest bytes lay in the kernel before the event loop took them; 0 where that is not known."""
+        connection: socket.socket | None = self.transport.get_extra_info("socket")
+        if connection is None or not hasattr(socket, "TCP_INFO"):
+            return 0.0
+        try:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        except OSError:
+            return 0.0
+        (waited_ms,) = _LAST_DATA_RECEIVED.unpack_from(info, _LAST_DATA_RECEIVED_OFFSET)
+        return waited_ms / 1000 if waited_ms >= _CLOCK_TICK_MS else 0.0
+
+    def _start_timer(self, seconds: float, late: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, late)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _headers_late(self) -> None:
+        seconds = self._limits.headers_seconds
+        self._refuse("headers_timeout", 408, f"The headers did not arrive within {seconds:g} seconds; send them again.")
+
+    def _body_late(self) -> None:
+        seconds = self._limits.body_seconds
+        self._refuse("body_timeout", 408, f"The body did not arrive within {seconds:g} seconds; send it again.")
+
+    def _reading_late(self) -> None:
+        self._on_closed("reading_timeout")
+        self.transport.abort()  # what is to be written stays unread: closing gently would wait for it
+
+    def _headers_too_large(self) -> None:
+        limits = self._limits
+        sentence = f"The headers are over {limits.max_header_bytes} bytes or {limits.max_headers} lines; send fewer."
+        self._refuse("headers_too_large", 431, sentence)
+
+    def _other_protocol(self) -> None:
+        self._refuse("malformed", 400, "This port speaks HTTP/1.1 alone; send the request without `upgrade`.")
+
+    def _too_many_pipelined(self) -> None:
+        self._refuse("pipelined", 400, f"More than {_MAX_PIPELINED} requests wait on this connection; send fewer.")
+
+    def _stop_parsing(self, refuse: Callable[[], None]) -> NoReturn:
+        """Refuse, and leave the parser: an exception is its only way to stop in the middle of what it was given."""
+        refuse()
+        raise ConnectionAbortedError
+
+    def _refuse(self, cause: str, status: int, sentence: str) -> None:
+        """Answer with a status, discard what still comes (a second, a megabyte), and close.
+
+        Closing at once would make the kernel throw away the answer with the bytes that were not read. A request that
+        is being answered on this connection ends without an answer.
+        """
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        self._on_closed(cause)
+        logger.info("a connection was closed", extra={"cause": cause, "client": self.client and self.client[0]})
+        running = self._running
+        in_the_middle = running is not None and running.response_started and not running.response_complete
+        if not in_the_middle:
+            phrase = http.HTTPStatus(status).phrase
+            body = json.dumps(error_body(phrase.lower().replace(" ", "_"), sentence)).encode()
+            head = (
+                f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode("ascii") + body)
+        self._abandon_requests()
+        if len(self.connections) > self._limits.max_connections + _MAX_DISCARDING:
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self._start_timer(_DISCARD_SECONDS, self.transport.close)

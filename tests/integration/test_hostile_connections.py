@@ -1,0 +1,207 @@
+"""What one peer may do to a running service with a socket: each limit is kept, named, and counted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.serving import bundle_path
+from tests.integration.serve_process import Served, serving
+
+__all__ = ["bundle_path"]
+
+POST = b"POST /recommend HTTP/1.1\r\nhost: onebar\r\ncontent-type: application/json\r\n"
+ASK = {"photo_id": "p1", "evidence": {"caption": "red running shoes"}}
+
+
+@pytest.fixture(scope="module")
+def served(bundle_path: Path) -> Iterator[Served]:
+    """A service with short time limits."""
+    with serving(
+        bundle_path,
+        CONNECTIONS__HEADERS_SECONDS="0.5",
+        CONNECTIONS__BODY_SECONDS="0.5",
+        CONNECTIONS__READING_SECONDS="0.5",
+        CONNECTIONS__MAX_CONNECTIONS="40",
+        DEFAULT_DEADLINE_MS="10000",
+    ) as service:
+        yield service
+
+
+def connect(served: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", served.port), timeout=20)
+
+
+def answer(connection: socket.socket) -> tuple[int, dict]:
+    """Read until the server closes; the status and the body of the last response."""
+    data = b""
+    while chunk := connection.recv(65536):
+        data += chunk
+    assert data, "the connection was closed without a reason"
+    head, _, body = data.rpartition(b"\r\n\r\n")
+    return int(head.rpartition(b"HTTP/1.1 ")[2][:3]), json.loads(body)
+
+
+def closed(served: Served, cause: str) -> float:
+    return served.metric(f'onebar_connections_closed_total{{cause="{cause}"}}')
+
+
+def test_headers_over_the_limit_are_refused_and_not_kept(served):
+    before, memory = closed(served, "headers_too_large"), served.resident_mb()
+    with connect(served) as connection:
+        connection.sendall(POST)
+        with contextlib.suppress(ConnectionError):  # reset or broken pipe, when the server has seen enough
+            for _ in range(3200):  # 200 MB in one header
+                connection.sendall(b"a" * 65536)
+            pytest.fail("the server took all of it")
+    assert closed(served, "headers_too_large") == before + 1
+    assert served.resident_mb() < memory + 8
+    assert served.post(ASK)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [b"x-long: " + b"a" * 17_000 + b"\r\n\r\n", b"".join(b"x-%d: 1\r\n" % n for n in range(101)) + b"\r\n"],
+    ids=["too long", "too many"],
+)
+def test_headers_that_arrive_at_once_are_held_to_the_same_limit(served, headers):
+    with connect(served) as connection:
+        connection.sendall(POST + headers)
+        status, body = answer(connection)
+    assert (status, body["error"]) == (431, "request_header_fields_too_large")
+    assert "16384 bytes or 100 lines" in body["message"]
+
+
+def test_a_long_request_line_is_refused(served):
+    with connect(served) as connection:
+        connection.sendall(b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nhost: onebar\r\n\r\n")
+        assert answer(connection)[0] == 431
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /recomm", POST], ids=["nothing", "half a line", "half the headers"])
+def test_a_peer_that_does_not_send_its_headers_is_told_and_closed(served, sent):
+    before = closed(served, "headers_timeout")
+    with connect(served) as connection:
+        connection.sendall(sent)
+        status, body = answer(connection)
+    assert (status, body["error"]) == (408, "request_timeout")
+    assert closed(served, "headers_timeout") == before + 1
+
+
+def test_a_header_byte_now_and_then_does_not_hold_a_connection_open(served):
+    with connect(served) as connection:
+        connection.sendall(POST)
+        connection.settimeout(0.1)
+        data = b""
+        for _ in range(100):
+            connection.sendall(b"x")
+            try:
+                data = connection.recv(4096)
+                break
+            except TimeoutError:
+                continue
+        assert data.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 100\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"])
+def test_a_body_that_does_not_arrive_is_told_and_closed(served, framing):
+    before = closed(served, "body_timeout")
+    with connect(served) as connection:
+        connection.sendall(POST + framing)
+        status, body = answer(connection)
+    assert (status, body["error"]) == (408, "request_timeout")
+    assert closed(served, "body_timeout") == before + 1
+
+
+def test_a_body_over_the_limit_is_answered_and_its_rest_is_not_kept(served):
+    memory = served.resident_mb()
+    with connect(served) as connection:
+        connection.sendall(POST + b"content-length: 100000000\r\n\r\n")
+        response = connection.recv(4096)
+        assert response.startswith(b"HTTP/1.1 413 ")
+    assert served.resident_mb() < memory + 8
+
+
+def test_what_is_not_http_is_told(served):
+    before = closed(served, "malformed")
+    with connect(served) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        assert answer(connection)[0] == 400
+    assert closed(served, "malformed") == before + 1
+
+
+def test_many_requests_on_one_connection_before_an_answer_are_refused(served):
+    body = json.dumps(ASK).encode()
+    request = POST + b"content-length: %d\r\n\r\n" % len(body) + body
+    with connect(served) as connection:
+        connection.sendall(request * 200)
+        status, document = answer(connection)
+    assert (status, document["error"]) == (400, "bad_request")
+    assert closed(served, "pipelined") >= 1
+
+
+def test_an_upgrade_to_another_protocol_is_refused(served):
+    body = json.dumps(ASK).encode()
+    with connect(served) as connection:
+        head = POST + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: %d\r\n\r\n" % len(body)
+        connection.sendall(head + body)
+        status, document = answer(connection)
+    assert (status, document["error"]) == (400, "bad_request")
+    assert "without `upgrade`" in document["message"]
+
+
+def test_connections_over_the_limit_are_refused_and_health_is_asked_elsewhere(served):
+    with ExitStack() as held:
+        for _ in range(40):
+            held.enter_context(connect(served))
+        with connect(served) as one_more:
+            status, body = answer(one_more)
+        assert (status, body["error"]) == (503, "service_unavailable")
+        assert served.get("/healthz", admin=True)[0] == 200
+        assert served.get("/readyz", admin=True)[0] == 200
+    assert closed(served, "too_many_connections") >= 1
+
+
+def test_the_log_has_a_reason_for_each_and_no_traceback(served):
+    assert {line["cause"] for line in served.lines if line["message"] == "a connection was closed"} >= {
+        "headers_too_large", "headers_timeout", "body_timeout", "malformed", "pipelined", "too_many_connections",
+    }  # fmt: skip
+    assert [line for line in served.lines if line.get("level") != "info"] == []
+
+
+def test_the_connection_limit_is_below_the_descriptor_limit(bundle_path):
+    prlimit = shutil.which("prlimit")
+    assert prlimit, "install util-linux"
+    with serving(bundle_path, prefix=(prlimit, "--nofile=256:256")) as service, ExitStack() as held:
+        for _ in range(300):
+            held.enter_context(connect(service))
+        assert service.get("/healthz", admin=True)[0] == 200
+        assert any("leaves room for 64 connections" in line["message"] for line in service.lines)
+
+
+def test_half_a_body_does_not_hold_up_the_end(bundle_path):
+    with serving(bundle_path, CONNECTIONS__BODY_SECONDS="1") as service, connect(service) as connection:
+        connection.sendall(POST + b"content-length: 100\r\n\r\n{")
+        time.sleep(0.2)  # until the server has read it
+        assert service.stop() == 0
+        assert not any("Cancel" in line["message"] for line in service.lines)
+
+
+def test_requests_are_answered_while_the_service_drains(bundle_path):
+    with serving(bundle_path, DRAIN_SECONDS="2", DEFAULT_DEADLINE_MS="10000") as service:
+        service.process.terminate()
+        answers = []
+        for _ in range(10):
+            answers.append((service.get("/readyz", admin=True)[0], service.post(ASK)[0]))
+            time.sleep(0.1)
+        assert answers[-1] == (503, 200)
+        assert {status for _, status in answers} == {200}
+        assert service.process.wait(30) == 0
