@@ -15,10 +15,12 @@ from feature_store.errors import (
     FeatureStoreError,
     InvalidIdError,
     LoadError,
+    PrivacyError,
     RowError,
     StoreUnavailable,
     StoreUrlError,
 )
+from feature_store.pseudonym import KeyRing, open_key_ring
 from feature_store.records import DEGRADATIONS, Fetched, PhotoRecord, ShownQuery, UserRecord
 from feature_store.settings import CircuitSettings, StoreSettings
 from feature_store.store import Store, open_store
@@ -32,8 +34,10 @@ __all__ = [
     "FeatureStoreError",
     "Fetched",
     "InvalidIdError",
+    "KeyRing",
     "LoadError",
     "PhotoRecord",
+    "PrivacyError",
     "RowError",
     "ShownQuery",
     "Store",
@@ -41,6 +45,7 @@ __all__ = [
     "StoreUnavailable",
     "StoreUrlError",
     "UserRecord",
+    "open_key_ring",
     "open_store",
 ]
 

@@ -16,6 +16,8 @@ from feature_store.errors import FeatureStoreError
 from feature_store.files import Source
 from feature_store.loader import BadRows, LoadReport, open_sources
 from feature_store.loader import load as load_sources
+from feature_store.privacy_cli import key_options
+from feature_store.pseudonym import KeyRing, open_key_ring
 from feature_store.publish import open_writer
 from feature_store.records import PhotoRecord, UserRecord
 from feature_store.redis_urls import url_warnings
@@ -75,6 +77,7 @@ def evidence() -> None:
     show_default=True,
     help="How embeddings are kept.",
 )
+@key_options
 @_errors_option
 @_strict_option
 def load(
@@ -83,6 +86,8 @@ def load(
     kind: Kind | None,
     ttl_days: float,
     vectors: VectorType,
+    key_file: Path | None,
+    raw_user_ids: bool,
     errors_file: Path | None,
     strict: bool,
 ) -> None:
@@ -94,15 +99,20 @@ def load(
     \b
     Examples:
       onebar evidence load evidence.parquet
-      onebar evidence load users.jsonl.gz --store redis://localhost:6379/0
+      onebar evidence load users.jsonl.gz --store redis://localhost:6379/0 --key-file users.key
       onebar evidence load anchors_of_today/ --store rediss+cluster://:PASSWORD@redis.internal:6379
     """
     try:
         sources = open_sources(path, kind)
+        key_ring = None
+        if any(source.kind == "users" for source in sources):
+            key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
+            if not ttl_days:
+                raise click.UsageError("users are not kept for ever: give --ttl-days a value over 0")
         _warn(store)
         writer = open_writer(store, round(ttl_days * 86_400))
         try:
-            report = _run(sources, writer, vectors, _errors_path(path, errors_file))
+            report = _run(sources, writer, vectors, key_ring, _errors_path(path, errors_file))
         finally:
             writer.close()
     except FeatureStoreError as error:
@@ -123,7 +133,7 @@ def check(path: Path, kind: Kind | None, errors_file: Path | None, strict: bool)
       onebar evidence check evidence.parquet --strict
     """
     try:
-        report = _run(open_sources(path, kind), None, "fp16", _errors_path(path, errors_file))
+        report = _run(open_sources(path, kind), None, "fp16", None, _errors_path(path, errors_file))
     except FeatureStoreError as error:
         raise click.ClickException(str(error)) from None
     _conclude(report, "good", strict, path, errors_file)
@@ -133,17 +143,21 @@ def check(path: Path, kind: Kind | None, errors_file: Path | None, strict: bool)
 @click.argument("photo_id", required=False)
 @click.option("--user", "user_id", help="A user, instead of the video or beside it.")
 @_store_option
-def show(photo_id: str | None, user_id: str | None, store: str) -> None:
-    """Show what is stored of PHOTO_ID and of a user, as JSON.
+@key_options
+def show(photo_id: str | None, user_id: str | None, store: str, key_file: Path | None, raw_user_ids: bool) -> None:
+    """Show what is stored of PHOTO_ID and of a user, as JSON. ID is a user id, or a pseudonym out of an event.
 
     \b
     Examples:
       onebar evidence show p1
-      onebar evidence show p1 --user u1 --store redis://localhost:6379/0
+      onebar evidence show p1 --user u1 --store redis://localhost:6379/0 --key-file users.key
     """
     if photo_id is None and user_id is None:
         raise click.UsageError("name a PHOTO_ID, or --user ID, or both")
     try:
+        if user_id is not None:
+            key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
+            user_id = (key_ring.current(user_id) or user_id) if key_ring else user_id
         _warn(store)
         answer = asyncio.run(_fetch(store, photo_id, user_id))
     except FeatureStoreError as error:
@@ -211,7 +225,13 @@ def _errors_path(path: Path, errors_file: Path | None) -> Path:
     return errors_file or path.with_name(f"{path.name}.errors.jsonl")
 
 
-def _run(sources: Sequence[Source], writer: Writer | None, vectors: VectorType, errors_path: Path) -> LoadReport:
+def _run(
+    sources: Sequence[Source],
+    writer: Writer | None,
+    vectors: VectorType,
+    key_ring: KeyRing | None,
+    errors_path: Path,
+) -> LoadReport:
     bars: dict[Path, tqdm[Any]] = {}
 
     def progress(source: Source, position: int) -> None:
@@ -224,7 +244,9 @@ def _run(sources: Sequence[Source], writer: Writer | None, vectors: VectorType, 
 
     try:
         with BadRows(errors_path) as bad_rows:
-            return load_sources(sources, writer, vector_type=vectors, bad_rows=bad_rows, progress=progress)
+            return load_sources(
+                sources, writer, vector_type=vectors, key_ring=key_ring, bad_rows=bad_rows, progress=progress
+            )
     finally:
         for bar in bars.values():
             bar.close()

@@ -1,5 +1,8 @@
 """The embedded store: SQLite, in memory or in a file, for a laptop and for tests. It needs no server.
 
+What has expired is not read, and is deleted when the file is next opened for writing; expired shown queries are deleted
+when a service next records some.
+
 It holds the very fields that FORMAT.md lays down for Redis, byte for byte. A read is done in the caller's thread: the
 keys of a request are found in tens of microseconds, which is less than a change of threads costs. Against a busy file
 it waits for `timeout_seconds` at most. Writing to a file goes to a thread.
@@ -38,6 +41,8 @@ _SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS hashes (key TEXT, field TEXT, value BLOB, PRIMARY KEY (key, field)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS expiries (key TEXT PRIMARY KEY, at_ms INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shown (key TEXT, query BLOB, at_ms INTEGER, PRIMARY KEY (key, query)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS shown_at ON shown (at_ms);
+CREATE INDEX IF NOT EXISTS expiries_at ON expiries (at_ms);
 PRAGMA application_id = {_APPLICATION_ID};
 """
 _SELECT_HASH: Final = """
@@ -134,16 +139,16 @@ class EmbeddedStore:
         oldest = _now_ms() - 1000 * self._settings.shown_window_seconds
         try:
             if self._path is None:
-                _write_shown(self._connection, key, rows, oldest)
+                _write_shown(self._connection, rows, oldest)
             else:
-                await asyncio.to_thread(self._write_shown_to_file, key, rows, oldest)
+                await asyncio.to_thread(self._write_shown_to_file, rows, oldest)
         except sqlite3.Error:
             return False
         return True
 
-    def _write_shown_to_file(self, key: str, rows: list[tuple[str, bytes, int]], oldest: int) -> None:
+    def _write_shown_to_file(self, rows: list[tuple[str, bytes, int]], oldest: int) -> None:
         with closing(_connect(self._path, _WRITE_WAIT_SECONDS)) as connection:
-            _write_shown(connection, key, rows, oldest)
+            _write_shown(connection, rows, oldest)
 
     async def ping(self) -> float:
         """See `store.Store`."""
@@ -165,11 +170,11 @@ class EmbeddedStore:
         return EmbeddedWriter(self._connection, self._settings.ttl_seconds, owned=False)
 
 
-def _write_shown(connection: sqlite3.Connection, key: str, rows: list[tuple[str, bytes, int]], oldest: int) -> None:
+def _write_shown(connection: sqlite3.Connection, rows: list[tuple[str, bytes, int]], oldest: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.executemany("INSERT OR REPLACE INTO shown VALUES (?, ?, ?)", rows)
-        connection.execute("DELETE FROM shown WHERE key = ? AND at_ms < ?", (key, oldest))
+        connection.execute("DELETE FROM shown WHERE at_ms < ?", (oldest,))  # of all users: some never come back
     except sqlite3.Error:
         connection.execute("ROLLBACK")
         raise
@@ -177,10 +182,10 @@ def _write_shown(connection: sqlite3.Connection, key: str, rows: list[tuple[str,
 
 
 class EmbeddedWriter:
-    """See `writes.Writer`."""
+    """See `writes.Writer`. `connection` is open until `close`."""
 
     def __init__(self, connection: sqlite3.Connection, ttl_seconds: int, *, owned: bool) -> None:
-        self._connection = connection
+        self.connection = connection
         self._ttl_seconds = ttl_seconds
         self._owned = owned
 
@@ -189,36 +194,36 @@ class EmbeddedWriter:
         now = _now_ms()
         keys = [(write.key,) for write in writes]
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("BEGIN IMMEDIATE")
             try:
                 # What has run out is gone: a field must not come back to life because another one is written.
-                self._connection.executemany(
+                self.connection.executemany(
                     "DELETE FROM hashes WHERE key = ?1 AND EXISTS"
                     f" (SELECT 1 FROM expiries WHERE key = ?1 AND at_ms <= {now})",
                     keys,
                 )
-                self._connection.executemany(
+                self.connection.executemany(
                     "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?)",
                     [(write.key, name, value) for write in writes for name, value in write.fields.items()],
                 )
                 if self._ttl_seconds:
                     expiry = now + 1000 * self._ttl_seconds
-                    self._connection.executemany(
+                    self.connection.executemany(
                         "INSERT OR REPLACE INTO expiries VALUES (?, ?)", [(key, expiry) for (key,) in keys]
                     )
                 else:
-                    self._connection.executemany("DELETE FROM expiries WHERE key = ?", keys)
+                    self.connection.executemany("DELETE FROM expiries WHERE key = ?", keys)
             except sqlite3.Error:
-                self._connection.execute("ROLLBACK")
+                self.connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the embedded store cannot be written ({error})") from error
 
     def close(self) -> None:
         """See `writes.Writer`."""
         if self._owned:
-            self._connection.close()
+            self.connection.close()
 
 
 def open_embedded(url: str, settings: StoreSettings) -> EmbeddedStore:
@@ -264,6 +269,8 @@ def open_embedded_writer(url: str, ttl_seconds: int) -> EmbeddedWriter:
         connection.execute("PRAGMA journal_mode = WAL")  # a service may read on while a file is loaded
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
+        connection.execute("DELETE FROM hashes WHERE key IN (SELECT key FROM expiries WHERE at_ms <= ?)", (_now_ms(),))
+        connection.execute("DELETE FROM expiries WHERE at_ms <= ?", (_now_ms(),))
     except StoreUrlError:
         connection.close()
         raise

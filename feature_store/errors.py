@@ -5,6 +5,7 @@ FeatureStoreError
 ├── StoreUnavailable   the store did not answer; raised by `ping` and by writers, never by `fetch`
 ├── InvalidIdError     a photo or user id that cannot be a key (also a ValueError)
 ├── CodecError         stored bytes that are not what FORMAT.md says
+├── PrivacyError       a key of pseudonyms that is missing, or a key file that cannot be used
 ├── RowError           one bad row of a file of evidence
 └── LoadError          a file of evidence that cannot be read at all
 
@@ -32,6 +33,10 @@ class InvalidIdError(FeatureStoreError, ValueError):
 
 class CodecError(FeatureStoreError):
     """Stored bytes cannot be decoded; the message names what is wrong with them."""
+
+
+class PrivacyError(FeatureStoreError):
+    """User ids cannot be made pseudonyms; the message says what to set. It never holds a key."""
 
 
 class RowError(FeatureStoreError):

@@ -24,6 +24,7 @@ from feature_store.codec import (
 )
 from feature_store.errors import CodecError, InvalidIdError, RowError
 from feature_store.keys import photo_key, time_field, user_key
+from feature_store.pseudonym import KeyRing
 from feature_store.vectors import Matrix, VectorType, encode_vectors
 from feature_store.writes import HashWrite
 
@@ -51,12 +52,14 @@ class RowOptions:
     """What a row leaves open.
 
     Attributes:
-        now_ms: unix milliseconds, for rows without `updated_at`.
-        vector_type: in which embeddings are stored.
+        now_ms: Unix milliseconds, for rows without `updated_at`.
+        vector_type: In which embeddings are stored.
+        key_ring: Makes pseudonyms of user ids; None stores them as they are.
     """
 
     now_ms: int
     vector_type: VectorType = "fp16"
+    key_ring: KeyRing | None = None
 
 
 def vector_bytes(matrix: Matrix) -> bytes:
@@ -184,7 +187,11 @@ def user_write(row: Row, options: RowOptions) -> HashWrite:
         RowError: with the reason.
     """
     try:
-        key = user_key(_identifier(row, "user_id"))
+        user_id = _identifier(row, "user_id")
+        stored_id = user_id if options.key_ring is None else options.key_ring.current(user_id)
+        if stored_id is None:
+            raise RowError("user_id is a pseudonym of a key that is not in the key file")
+        key = user_key(stored_id)
     except InvalidIdError as error:
         raise RowError(f"user_id: {error}") from None
     if row.get("queries") is None:

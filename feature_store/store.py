@@ -13,6 +13,8 @@ from feature_store.settings import StoreSettings
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 EMBEDDED_SCHEMES = ("sqlite", "memory")
+LASTING_SCHEMES = (*REDIS_SCHEMES, "sqlite")
+"""Of stores that outlive the process."""
 
 
 class Store(Protocol):

@@ -74,14 +74,19 @@ def running_stack(
     with ExitStack() as parts:
         redis = shutil.which("redis-server") if use_redis else None
         store_url = parts.enter_context(_redis(redis, work)) if redis else f"sqlite:///{(work / 'store.db').resolve()}"
+        key = work / "users.key"
+        if not key.exists():
+            _run([console_command(), "privacy", "new-key", str(key)], work / "load.log")
         for path in evidence_files(evidence):
-            _load(path, store_url, work / "load.log")
+            load = [console_command(), "evidence", "load", str(path), "--store", store_url, "--key-file", str(key)]
+            _run(load, work / "load.log")
         port = _free_port()
         environment = os.environ | {
             "ONEBAR_BUNDLE": str(bundle),
             "ONEBAR_PORT": str(port),
             "ONEBAR_STORE__URL": store_url,
             "ONEBAR_EVENTS__PATH": str(work / "events.jsonl"),
+            "ONEBAR_PRIVACY__KEY_FILE": str(key),
         }
         if not use_cache:
             environment["ONEBAR_RESULT_CACHE__ENTRIES"] = "0"
@@ -144,8 +149,7 @@ def _process(
                 process.wait()
 
 
-def _load(path: Path, store_url: str, log: Path) -> None:
-    command = [console_command(), "evidence", "load", str(path), "--store", store_url]
+def _run(command: Sequence[str], log: Path) -> None:
     with log.open("ab") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:

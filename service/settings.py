@@ -75,6 +75,15 @@ class DecodingSettings(_Branch):
     no_repeat_ngram_size: int | None = Field(default=None, ge=0, description="0 allows repetitions.")
 
 
+class PrivacySettings(_Branch):
+    """What stands for a user in the store, in events and in logs."""
+
+    key_file: Path | None = Field(
+        default=None, description="Keys of user pseudonyms; memory:// without a file gets a key of its own."
+    )
+    raw_user_ids: bool = Field(default=False, description="Whether user ids are used as they are.")
+
+
 class EventSettings(_Branch):
     """Where the event of each answer goes."""
 
@@ -138,6 +147,7 @@ class Settings(BaseSettings):
     decoding: DecodingSettings = DecodingSettings()
     result_cache: ResultCacheSettings = ResultCacheSettings()
     personal: PersonalSettings = PersonalSettings()
+    privacy: PrivacySettings = PrivacySettings()
     events: EventSettings = EventSettings()
 
 

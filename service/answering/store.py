@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 import feature_store
-from feature_store import Store, StoreUrlError
+from feature_store import KeyRing, Store, StoreUrlError
 from feature_store.errors import LoadError
 from feature_store.loader import load_path
 from service.errors import ConfigurationError
@@ -15,7 +15,7 @@ from service.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-async def open_store(settings: Settings, shown_window_seconds: int | None) -> Store:
+async def open_store(settings: Settings, shown_window_seconds: int | None, key_ring: KeyRing | None) -> Store:
     """Open the store of the settings and load the evidence that it is given at start. The caller closes it.
 
     Raises:
@@ -40,7 +40,7 @@ async def open_store(settings: Settings, shown_window_seconds: int | None) -> St
                 raise ConfigurationError(
                     "Evidence files are loaded into memory:// alone; use `onebar evidence load` for other stores."
                 )
-            report = load_path(path, writer())
+            report = load_path(path, writer(), key_ring=key_ring)
             logger.info("evidence loaded", extra={"file": path.name, "rows": report.written, "bad": report.bad})
     except (StoreUrlError, LoadError) as error:
         raise ConfigurationError(str(error)) from error

@@ -15,6 +15,9 @@ import redis
 
 from feature_store import CircuitSettings, StoreSettings
 
+# For a busy machine: nothing of it is a timeout.
+PATIENT = StoreSettings(timeout_seconds=5, socket_timeout_seconds=5, connect_timeout_seconds=5)
+
 # For outages: soon noticed, soon over.
 IMPATIENT = StoreSettings(
     timeout_seconds=0.4,
