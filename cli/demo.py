@@ -23,7 +23,6 @@ def demo(host: str, port: int) -> None:
     Example:  onebar demo
               onebar recommend PHOTO_ID --explain       (in another terminal)
     """
-    from service.errors import ConfigurationError
     from service.http.app import create_app
     from service.http.server import run
     from service.observing.logs import configure_logging
@@ -32,24 +31,22 @@ def demo(host: str, port: int) -> None:
     missing = [path for path in (DEMO / "bundle" / "manifest.json", *EVIDENCE) if not path.exists()]
     if missing:
         raise click.ClickException(f"{missing[0]} is missing; clone again, or run `make demo-model`")
-    try:
-        settings = load_settings(
-            bundle=DEMO / "bundle",
-            prohibited_terms=DEMO / "evidence" / "prohibited_terms.tsv",
-            store={"url": "memory://", "evidence": EVIDENCE},
-            events={"sink": "none"},
-            default_deadline_ms=DEADLINE_MS,
-            docs_public=True,
-            drain_seconds=0,
-            host=host,
-            port=port,
-        )
-        configure_logging(settings.log_level)
-        _print_examples(f"http://{host}:{port}")
-        status = run(create_app(settings), settings)
-    except ConfigurationError as error:
-        raise click.ClickException(str(error)) from error
-    sys.exit(status)
+    settings = load_settings(
+        bundle=DEMO / "bundle",
+        prohibited_terms=DEMO / "evidence" / "prohibited_terms.tsv",
+        store={"url": "memory://", "evidence": EVIDENCE},
+        events={"sink": "none"},
+        default_deadline_ms=DEADLINE_MS,
+        docs_public=True,
+        explain_without_key=True,
+        drain_seconds=0,
+        host=host,
+        port=port,
+    )
+    configure_logging(settings.log_level)
+    app = create_app(settings)
+    _print_examples(f"http://{host}:{port}")
+    sys.exit(run(app, settings))
 
 
 def _print_examples(url: str) -> None:

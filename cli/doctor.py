@@ -20,6 +20,7 @@ from generation.cpu import cpu_flags
 from generation.engine import Engine
 from generation.errors import GenerationError
 from generation.native.library import missing
+from generation.request import GenerationRequest
 
 _FLAGS = {
     "avx2": "256-bit vectors",
@@ -93,10 +94,11 @@ def _time_answers(bundle: Bundle, engine: Engine) -> str:
     tokens = bundle.render_budgets.max_source_tokens
     ordinary = bundle.architecture.vocab_size - 1
     source = [bundle.special_tokens.bos, *[ordinary] * (tokens - 2), bundle.special_tokens.eos]
+    request = GenerationRequest(source, bundle.generation)
     seconds = []
     for _ in range(_ANSWERS):
         start = time.perf_counter()
-        engine.generate(source, bundle.generation)
+        engine.generate(request)
         seconds.append(time.perf_counter() - start)
     median, slowest = statistics.median(seconds) * 1000, max(seconds) * 1000
     return f"{median:.1f} ms median, {slowest:.1f} ms slowest of {_ANSWERS}, for the longest source ({tokens} tokens)"

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import click
+
+from cli.errors import message_for
 
 # subcommand -> (module, attribute, the extra with its dependencies, help line)
 COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "demo": ("cli.demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
     "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
     "recommend": ("client.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
+    "keys": ("service.operating.cli", "keys", "serve", "Make, list and withdraw API keys."),
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
     "doctor": ("cli.doctor", "doctor", "serve", "Check this machine, a bundle and a store."),
     "evidence": ("feature_store.cli", "evidence", "serve", "Load and inspect cached evidence."),
@@ -61,6 +65,16 @@ class LazyGroup(click.Group):
                 f"`onebar {name}` needs the package {error.name!r}; install it with: pip install -e '.[{extra}]'"
             ) from error
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand. What its user can correct becomes one sentence."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            message = message_for(error, ctx.invoked_subcommand)
+            if message is None:
+                raise
+            raise message from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of subcommands from `COMMANDS`, without importing them."""

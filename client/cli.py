@@ -12,6 +12,7 @@ import click
 @click.command()
 @click.argument("photo_id", required=False)
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the service is.")
+@click.option("--key", envvar="ONEBAR_KEY", help="The API key; better given in the environment, as ONEBAR_KEY.")
 @click.option("--user", "user_id", help="The viewer.")
 @click.option("--explain", is_flag=True, help="Also print the source text and every hypothesis.")
 @click.option("--input", "input_file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -28,6 +29,7 @@ import click
 def recommend(
     photo_id: str | None,
     url: str,
+    key: str | None,
     user_id: str | None,
     explain: bool,
     input_file: Path | None,
@@ -46,23 +48,19 @@ def recommend(
       onebar recommend p1 --user u1
       onebar recommend --input captions.csv --caption-column title --concurrency 4
     """
-    from client.connection import ClientError, Connection
-    from client.rows import Columns, InputError, read_rows
+    from client.connection import Connection
+    from client.rows import Columns, read_rows
     from client.run_file import run_file
 
     if (photo_id is None) == (input_file is None):
         raise click.UsageError("Give either a PHOTO_ID or --input FILE.")
-    try:
-        if input_file is None:
-            body = {"photo_id": photo_id, "user_id": user_id, "explain": explain, "deadline_ms": deadline_ms}
-            with Connection(url) as connection:
-                reply = connection.post({key: value for key, value in body.items() if value is not None})
-            click.echo(json.dumps(reply.body, ensure_ascii=False, indent=2))
-            sys.exit(0 if reply.status == 200 else 1)
-        columns = Columns(caption_column, summary_column, id_column)
-        rows = read_rows(input_file, columns, limit)
-        report = run_file(url, rows, concurrency, {"user_id": user_id, "deadline_ms": deadline_ms}, output)
-    except (ClientError, InputError) as error:
-        raise click.ClickException(str(error)) from error
+    if input_file is None:
+        body = {"photo_id": photo_id, "user_id": user_id, "explain": explain, "deadline_ms": deadline_ms}
+        with Connection(url, key) as connection:
+            reply = connection.post({name: value for name, value in body.items() if value is not None})
+        click.echo(json.dumps(reply.body, ensure_ascii=False, indent=2))
+        sys.exit(0 if reply.status == 200 else 1)
+    rows = read_rows(input_file, Columns(caption_column, summary_column, id_column), limit)
+    report = run_file(url, rows, concurrency, {"user_id": user_id, "deadline_ms": deadline_ms}, output, key)
     click.echo(report.text())
     sys.exit(0 if report.clean else 1)

@@ -30,13 +30,26 @@ class Reply:
 class Connection:
     """One kept-alive connection. For one thread; use it as a context manager."""
 
-    def __init__(self, url: str) -> None:
-        """Raises ClientError where the URL is not one."""
+    def __init__(self, url: str, key: str | None = None) -> None:
+        """Prepare a connection.
+
+        Args:
+            url: of the service.
+            key: the API key; None where the service needs none.
+
+        Raises:
+            ClientError: the URL or the key has a wrong form.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ClientError(f"{url!r} is not the URL of a service; it looks like http://127.0.0.1:8000.")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise ClientError("The API key has characters that no key has; copy it again.")
         self._url = url
+        self._headers = {"content-type": "application/json"}
+        if key:
+            self._headers["authorization"] = f"Bearer {key}"
         self._path = parts.path.rstrip("/") + "/recommend"
         self._http = kind(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
 
@@ -52,9 +65,8 @@ class Connection:
         """Send one request. Raises ClientError where there is no answer."""
         started = time.perf_counter()
         try:
-            self._http.request(
-                "POST", self._path, json.dumps(body, ensure_ascii=False).encode(), {"content-type": "application/json"}
-            )
+            content = json.dumps(body, ensure_ascii=False).encode()
+            self._http.request("POST", self._path, content, self._headers)
             response = self._http.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -72,7 +72,14 @@ class Report:
         return "\n".join(lines)
 
 
-def run_file(url: str, rows: Rows, concurrency: int, common: Mapping[str, Any], output: Path | None = None) -> Report:
+def run_file(
+    url: str,
+    rows: Rows,
+    concurrency: int,
+    common: Mapping[str, Any],
+    output: Path | None = None,
+    key: str | None = None,
+) -> Report:
     """Send every row, waiting where the service asks for it.
 
     Args:
@@ -82,12 +89,14 @@ def run_file(url: str, rows: Rows, concurrency: int, common: Mapping[str, Any], 
         common: fields that every request gets; None is left out.
         output: where to write ``{"request": …, "status": …, "response": …}`` lines, in the order of their arrival.
 
+        key: the API key; None where the service needs none.
+
     Raises:
         ClientError: the service cannot be reached at the start.
     """
     given = {key: value for key, value in common.items() if value is not None}
     report = Report(len(rows.bodies), rows.corrected)
-    with Connection(url) as connection:
+    with Connection(url, key) as connection:
         connection.post(rows.bodies[0] | given)  # a wrong URL fails here, before any row
     lock = threading.Lock()
     pending = iter(rows.bodies)
@@ -97,7 +106,7 @@ def run_file(url: str, rows: Rows, concurrency: int, common: Mapping[str, Any], 
         with tqdm(total=report.rows, unit="row", desc="recommend") as bar, ThreadPoolExecutor(concurrency) as pool:
 
             def work() -> None:
-                with Connection(url) as connection:
+                with Connection(url, key) as connection:
                     for body in _take(pending, lock):
                         reply, waits = _send(connection, body | given)
                         with lock:

@@ -14,6 +14,7 @@ from evidence.render import Renderer
 from evidence.schema import Evidence
 from generation.bundle import Bundle, load_bundle
 from generation.engine import Engine
+from generation.request import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class BundlePredictor:
 
     def _ask(self, source: tuple[int, ...]) -> Answer:
         bundle = self.bundle
-        generation = self._engine.generate(source, bundle.generation)
+        generation = self._engine.generate(GenerationRequest(source, bundle.generation))
         hypotheses = generation.hypotheses
         queries = distinct(bundle.decode(h.token_ids) for h in hypotheses if not bundle.is_reject(h))
         return Answer(

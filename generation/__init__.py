@@ -2,16 +2,21 @@
 
 Nothing here knows HTTP, evidence stores or torch. `bundle.load_bundle` verifies a folder that `onebar export` wrote.
 
-    scheduler   many requests at once (inbox: who comes, loop: its thread)   engine   one at a time
-         └────────────────────┬─────────────────────────────────────────────────────┘
-    stepper     requests on their way: begun, stepped together, ended
+    request     what is asked for: a source, options, a deadline, constraints
+         │
+    scheduler   many requests at once                                        engine   one at a time
+      inbox       requests inside           loop        its thread              │
+      forecaster  when a new one is done    pace        measured durations      │
+         └────────────────────┬─────────────────────────────────────────────────┘
+    stepper     runs the model for the active requests
+         ├── progress           one active request: its search, its constraints, its slot in a lane
          ├── lane               memory of requests of one shape, and the step over them
          ├── backend            what runs the two graphs: native/, or session for ONNX Runtime
          ├── beam               the search of one request, on the host
-         └── candidates         what it may go on with, under logits_processors and constraints/
+         └── candidates         the continuations it may take, under logits_processors and constraints/
 """
 
 import os
 
-# ONNX Runtime's wheels report to their maker unless told not to before they are first imported.
+# ONNX Runtime's wheels send telemetry unless this is set before their first import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

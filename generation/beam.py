@@ -1,7 +1,7 @@
-"""Beam search for one request, on the host: what transformers 4.57 `_beam_search` does, without its tensors.
+"""Beam search for one request, on the host, with the results of `_beam_search` in transformers 4.57.
 
-The model's part ends in the graph with the best continuations over all beams of the request. What is left is
-bookkeeping over some sixteen candidates, for which plain Python beats numpy's cost per call.
+The decoder graph returns the best continuations over all beams of a request. This module keeps the books of about
+sixteen candidates a step, for which plain Python is faster than numpy with its cost per call.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from generation.options import GenerationOptions
 class Hypothesis:
     """One generated sequence.
 
-    token_ids: generated tokens without the end-of-sequence token.
-    sum_logprobs: sum of the log-probabilities of its tokens, the end-of-sequence token among them.
-    score: sum_logprobs / (number of generated tokens, the end among them) ** length_penalty.
-    finished: whether it has an end; False where max_new_tokens cut it.
-    forced: the end was put there when time was up. It was likely enough, but others were likelier just then.
+    Attributes:
+        token_ids: generated tokens without the end-of-sequence token.
+        sum_logprobs: sum of the log-probabilities of its tokens, including the end-of-sequence token.
+        score: sum_logprobs / (number of generated tokens, including the end) ** length_penalty.
+        finished: whether it has an end; False if max_new_tokens cut it.
+        forced: the end was added when the deadline came. Its probability was high enough (WHOLE_QUERY_LOGPROB), but
+            the search had not chosen it.
     """
 
     token_ids: tuple[int, ...]
@@ -32,25 +34,38 @@ class Hypothesis:
     forced: bool = False
 
 
-# A sequence may be forced to end where the model gives its end at least this probability, so that it is one of the ten
-# likeliest continuations at worst: what stands there then reads as a whole query.
+# A sequence may be forced to end if the model gives the end at least this probability. The end is then one of the ten
+# most likely continuations, and the sequence reads as a whole query.
 WHOLE_QUERY_LOGPROB = math.log(0.1)
 
 
 class BeamSearch:
     """The state of one request's search, advanced once per decoder step until `done`.
 
-    After each `advance`, `tokens` and `beam_indices` are what the next decoder step takes: the last token of each
-    open beam, and which of the previous step's beams it continues; `prefixes` are all tokens of each. Beams are in
-    falling order of their sums.
+    Open beams are in falling order of their sums.
+
+    Attributes:
+        prefixes: all tokens of each open beam.
+        tokens: the last token of each open beam, an input of the next decoder step.
+        beam_indices: for each open beam, the beam of the previous step that it continues; an input too.
+        sums: the log-probability sum of each open beam.
+        steps: decoder steps so far.
+        done: whether further steps would change nothing.
     """
 
     def __init__(self, options: GenerationOptions, decoder_start_token_id: int, eos_token_id: int) -> None:
+        """Begin with one open beam, which has no tokens.
+
+        Args:
+            options: how to search.
+            decoder_start_token_id: the token that the decoder is given first; it is not part of a prefix.
+            eos_token_id: the token that ends a sequence.
+        """
         self._options = options
         self._eos = eos_token_id
         self.prefixes: list[tuple[int, ...]] = [()]
         self._best: list[Hypothesis] = []  # at most num_beams, best first
-        self._likely_ends: list[Hypothesis] = []  # while nothing has ended
+        self._likely_ends: list[Hypothesis] = []  # kept while no hypothesis is complete
         self.tokens: list[int] = [decoder_start_token_id]
         self.beam_indices: list[int] = [0]
         self.sums: list[float] = [0.0]
@@ -59,26 +74,26 @@ class BeamSearch:
 
     @property
     def wanted(self) -> int:
-        """Candidates that `advance` takes: num_beams go on even where every beam also offers its end."""
+        """Number of candidates that `advance` takes: num_beams remain even if each beam's end is among them."""
         return 2 * self._options.num_beams
 
     @property
     def has_ended(self) -> bool:
-        """Whether a hypothesis is complete, so that `advance` needs no `end_logprobs`."""
+        """Whether a hypothesis is complete. `advance` then needs no `end_logprobs`."""
         return bool(self._best)
 
     def advance(
         self, sums: Sequence[float], beams: Sequence[int], tokens: Sequence[int], end_logprobs: Sequence[float] = ()
     ) -> None:
-        """Take the best continuations of a decoder step.
+        """Continue the beams with the best candidates of a decoder step.
 
         Args:
-            sums: log-probability sums of the continued sequences, falling; as many as `wanted`, fewer where no more
-                are allowed.
-            beams: for each, the open beam that it continues.
-            tokens: for each, the token that it adds.
-            end_logprobs: of each open beam, the log-probability of its end, while nothing has ended. Only a search
-                that is cut short by `forced` needs them.
+            sums: log-probability sums of the continued sequences, falling; `wanted` of them, or fewer if fewer are
+                allowed.
+            beams: for each candidate, the open beam that it continues.
+            tokens: for each candidate, the token that it adds.
+            end_logprobs: the log-probability of the end of each open beam, needed until a hypothesis is complete.
+                Only `forced` uses them.
         """
         options = self._options
         width = options.num_beams
@@ -87,27 +102,27 @@ class BeamSearch:
         self.steps += 1
         at_limit = self.steps == options.max_new_tokens
 
-        # Only the first num_beams candidates may finish; the others are there to keep the beam full.
+        # Only the first num_beams candidates may finish, as in transformers; the others keep the beam full.
         ended = [c for c in kept[:width] if at_limit or c[2] == self._eos]
         if ended:
             self._finish(ended)
-        going_on = [] if at_limit else [c for c in kept if c[2] != self._eos][:width]
+        continued = [] if at_limit else [c for c in kept if c[2] != self._eos][:width]
         if not self._best:
             self._note_likely_ends(end_logprobs, sums_before)
-        self.prefixes = [(*before[beam], token) for _, beam, token in going_on]
-        self.sums = [total for total, _, _ in going_on]
-        self.beam_indices = [beam for _, beam, _ in going_on]
-        self.tokens = [token for _, _, token in going_on]
-        self.done = not going_on or not self._can_improve()
+        self.prefixes = [(*before[beam], token) for _, beam, token in continued]
+        self.sums = [total for total, _, _ in continued]
+        self.beam_indices = [beam for _, beam, _ in continued]
+        self.tokens = [token for _, _, token in continued]
+        self.done = not continued or not self._can_improve()
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
-        """Return the best num_return_sequences hypotheses that are complete by now, best first."""
+        """Return the complete hypotheses so far, best first, num_return_sequences at most."""
         return tuple(self._best[: self._options.num_return_sequences])
 
     def forced(self) -> tuple[Hypothesis, ...]:
-        """Return what may be handed out when time is up: complete hypotheses, or else likely ends, best first.
+        """Return the answer of a search that is cut short: complete hypotheses, or else forced ends, best first.
 
-        An open sequence counts as a whole query where its end had WHOLE_QUERY_LOGPROB at least.
+        An open beam may be forced to end if its end had a log-probability of WHOLE_QUERY_LOGPROB or more at some step.
         """
         if self._best:
             return self.hypotheses()
@@ -120,7 +135,7 @@ class BeamSearch:
             finished = token == self._eos
             ids = self.prefixes[beam]
             complete.append(Hypothesis(ids if finished else (*ids, token), total, total / length, finished))
-        # nlargest is stable: of equal scores the earlier one stays, as a top-k over [kept, new] has it.
+        # nlargest is stable: of equal scores the earlier one is kept, as by the top-k of transformers over [kept, new].
         self._best = heapq.nlargest(self._options.num_beams, self._best + complete, key=lambda h: h.score)
 
     def _note_likely_ends(self, end_logprobs: Sequence[float], sums: Sequence[float]) -> None:
@@ -132,7 +147,7 @@ class BeamSearch:
         self._likely_ends.sort(key=lambda hypothesis: -hypothesis.score)
 
     def _can_improve(self) -> bool:
-        """Whether an open beam could still displace a complete hypothesis, by the rule of `early_stopping`."""
+        """Whether an open beam could still replace a complete hypothesis, by the rule of `early_stopping`."""
         options = self._options
         if len(self._best) < options.num_beams:
             return True

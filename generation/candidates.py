@@ -1,9 +1,9 @@
-"""The continuations that a search may take: the graph's best, less what constraints forbid.
+"""The continuations that a search may take: the best ones of the decoder graph, without those that are forbidden.
 
-A search with B beams needs the 2 * B best continuations that are allowed (B may turn out to be ends). The graph hands
-out 3 * B: where at most B of them are forbidden, the others are what is needed. Else the request's log-probabilities
-are read, which is as exact and slower. A set that is allowed is tried in this order too while it is large: what a
-model likes best is mostly in it.
+A search with B beams needs the 2 * B best continuations that are allowed, because B of them may be ends. The graph
+returns 3 * B. If at most B of these are forbidden, the others suffice. Otherwise the log-probabilities of the request
+are read, which gives the same result and is slower. For a large set of allowed tokens the candidates of the graph are
+tried first too, because most of them are usually allowed.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from generation.logits_processors import Allowed, Banned, Predicate, Restriction, predicate
 
-SPARE_FACTOR = 3  # candidates that the graph hands out for each beam
+SPARE_FACTOR = 3  # candidates that the graph returns for each beam
 
-# Sums by falling value, and for each the open beam that it continues and the token that it adds.
+# Log-probability sums in falling order; for each, the open beam that it continues, and the token that it adds.
 Candidates = tuple[list[float], list[int], list[int]]
 
-_FEW = 64  # values that are sorted sooner than the largest are picked out of them
-_MANY = 1000  # allowed tokens of all beams: ranking so many costs more than a look at the graph's candidates
+_FEW = 64  # so many values are sorted faster than they are partitioned
+_MANY = 1000  # allowed tokens of all beams; ranking more costs more than testing the candidates of the graph
 
 
 def need_logprobs(restrictions: Sequence[Restriction], num_beams: int) -> bool:
-    """Whether the candidates of the graph may not be enough under these restrictions."""
+    """Whether too few candidates of the graph may be allowed, so that log-probabilities are needed."""
     banned = 0
     for restriction in restrictions:
         if isinstance(restriction, Banned):
@@ -38,7 +38,7 @@ def need_logprobs(restrictions: Sequence[Restriction], num_beams: int) -> bool:
 
 
 def are_few(restrictions: Sequence[Restriction]) -> bool:
-    """Whether so few tokens are allowed that they are ranked without a look at the graph's candidates."""
+    """Whether so few tokens are allowed that ranking them is faster than testing the candidates of the graph."""
     allowed = 0
     for restriction in restrictions:
         if not isinstance(restriction, Allowed):
@@ -50,13 +50,13 @@ def are_few(restrictions: Sequence[Restriction]) -> bool:
 def drop_forbidden(
     candidates: Candidates, predicates: Sequence[Predicate | None], wanted: int, most_forbidden: float = math.inf
 ) -> Candidates:
-    """Take the first `wanted` candidates that are allowed; no more are looked at once `most_forbidden` are not.
+    """Return the first `wanted` candidates that are allowed.
 
     Args:
-        candidates: by falling sum.
-        predicates: what tells, for each open beam, whether a token is forbidden.
-        wanted: how many.
-        most_forbidden: with more of these the others would not be enough.
+        candidates: in falling order of their sums.
+        predicates: for each open beam, tells whether a token is forbidden; None if none is.
+        wanted: number of candidates.
+        most_forbidden: stop after more than so many forbidden ones, because the rest would not suffice.
     """
     sums: list[float] = []
     beams: list[int] = []
@@ -79,13 +79,13 @@ def drop_forbidden(
 def from_logprobs(
     logprobs: NDArray[np.float32], sums: Sequence[float], restrictions: Sequence[Restriction], wanted: int
 ) -> Candidates:
-    """Find the best continuations under any restrictions; of equal ones, the lower beam's and the lower token first.
+    """Return the best continuations under any restrictions. Equal ones are in the order of beams, then of tokens.
 
     Args:
         logprobs: [B, vocab_size], of the open beams.
-        sums: of the open beams.
+        sums: log-probability sums of the open beams.
         restrictions: of the open beams.
-        wanted: how many; fewer come back where fewer are allowed.
+        wanted: number of continuations; fewer are returned if fewer are allowed.
     """
     listed = [r.token_ids if isinstance(r, Allowed) else np.arange(logprobs.shape[1]) for r in restrictions]
     tokens = np.concatenate(listed)  # [M]
@@ -107,7 +107,7 @@ def from_logprobs(
 def _best(
     totals: NDArray[np.float32], beams: NDArray[np.int64], tokens: NDArray[np.integer[Any]], count: int
 ) -> Candidates:
-    """Return the largest values but minus infinity, falling, equal ones in order of place."""
+    """Return the largest values except minus infinity, in falling order; equal ones keep their order."""
     if totals.size > max(count, _FEW):
         least = np.partition(totals, totals.size - count)[totals.size - count]
         large = np.flatnonzero(totals >= least)

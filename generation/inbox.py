@@ -1,31 +1,33 @@
-"""Where callers leave requests and the loop takes them from."""
+"""The requests inside a scheduler: where callers leave them, and where they are until they are answered."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from generation.errors import SchedulerStopped
-from generation.logits_processors import LogitsProcessor
-from generation.options import GenerationOptions
+from generation.progress import Progress
+from generation.request import GenerationRequest
 from generation.results import Generation
-from generation.stepper import Progress
 
 
 @dataclass(slots=True, eq=False)
-class Request:
-    """A request from submission to answer. Instants are of the scheduler's clock.
+class Entry:
+    """A request from its submission to its answer. Instants are seconds of the scheduler's clock.
 
-    began, encoded, progress: set by the loop.
+    Attributes:
+        request: what is asked for.
+        future: gets the answer. Cancelling it frees what the request occupies.
+        submitted: instant of the submission.
+        began: instant at which the encoder pass began; set by the loop.
+        encoded: instant at which the first decoder step had ended; set by the loop.
+        progress: the request in its lane; set by the loop.
     """
 
-    source_ids: Sequence[int]
-    options: GenerationOptions
-    deadline: float | None
-    processors: Sequence[LogitsProcessor]
+    request: GenerationRequest
     future: Future[Generation]
     submitted: float
     began: float = 0.0
@@ -34,51 +36,87 @@ class Request:
 
 
 class Inbox:
-    """A queue that can be closed: once it is, nothing is left in it that nobody would answer."""
+    """A queue that can be closed. After `take_rest` it is empty and stays empty.
+
+    Attributes:
+        closed: no more entries are accepted.
+        give_up_at: instant at which the loop must stop even if entries are left; None for no limit.
+    """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # between taking a request in and saying that none is taken in any more
+        """Open the inbox."""
+        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # `put` must not check `closed` before `close` and add its entry after it
         self.closed = False
         self.give_up_at: float | None = None
 
     def __len__(self) -> int:
+        """Return the number of entries (and of wake-ups) that the loop has not taken yet."""
         return self._queue.qsize()
 
-    def put(self, request: Request) -> None:
-        """Leave a request.
+    def put(self, entry: Entry) -> None:
+        """Add an entry.
 
         Raises:
-            SchedulerStopped: it was closed.
+            SchedulerStopped: the inbox is closed.
         """
         with self._lock:
             if self.closed:
                 raise SchedulerStopped("the engine takes no more requests; send this one to another instance")
-            self._queue.put(request)
+            self._queue.put(entry)
 
     def close(self, give_up_at: float | None = None) -> None:
-        """Take nothing more, and wake the loop, which is to finish what is in, but not after `give_up_at`."""
+        """Accept no more entries, and wake the loop so that it finishes what is inside.
+
+        Args:
+            give_up_at: instant at which the loop stops even if entries are left.
+        """
         with self._lock:
             if give_up_at is not None:
                 self.give_up_at = give_up_at
             self.closed = True
         self._queue.put(None)
 
-    def take(self, *, wait: bool) -> Request | None:
-        """Take the next request out; None where the inbox was only woken.
+    def take(self, *, wait: bool) -> Entry | None:
+        """Take the next entry out; None for a wake-up.
 
         Raises:
-            queue.Empty: there is none, and it was not to be waited for.
+            queue.Empty: there is no entry, and `wait` is false.
         """
         return self._queue.get(block=wait)
 
-    def take_rest(self) -> list[Request]:
-        """Close for good and take out everything that is left."""
+    def take_rest(self) -> list[Entry]:
+        """Close the inbox and take out all entries that are left."""
         with self._lock:
             self.closed = True
         left = []
         while len(self):
-            request = self._queue.get()
-            if request is not None:
-                left.append(request)
+            entry = self._queue.get()
+            if entry is not None:
+                left.append(entry)
         return left
+
+
+@dataclass(slots=True, eq=False)
+class Backlog:
+    """All requests inside a scheduler, and the heartbeat of its loop.
+
+    Only the loop's thread changes `waiting`, `active` and `progressed_at`. Any thread may read them without a lock: the
+    containers are never replaced, and reading a length, a copy or the instant is atomic.
+
+    Attributes:
+        inbox: entries that the loop has not taken yet.
+        waiting: entries that are not encoded yet, first come first.
+        active: entries that are being stepped.
+        progressed_at: instant at which the loop last finished a turn; None while it has no work.
+    """
+
+    inbox: Inbox = field(default_factory=Inbox)
+    waiting: deque[Entry] = field(default_factory=deque)
+    active: list[Entry] = field(default_factory=list)
+    progressed_at: float | None = None
+
+    @property
+    def waiting_count(self) -> int:
+        """Number of requests that nothing has been done for yet."""
+        return len(self.inbox) + len(self.waiting)

@@ -1,12 +1,12 @@
-"""Requests of one shape, side by side in memory that the decoder graph works on in place.
+"""Requests of one shape, in memory that the decoder graph reads and updates in place.
 
 A lane has a slot for each request: cross-attention keys and values, the self-attention cache, masks. Slots 0 to n - 1
-are taken; a request that leaves is replaced by the last one. Everything that decides how a sum is made (beams, room
-of the cache, padded source length) is the same for all requests of a lane whatever their number, so that a request's
-answer does not depend on who else is there.
+are taken; when a request leaves, the last one moves to its slot. All sizes that decide the order of floating-point sums
+(beams, room of the cache, padded source length) are the same for all requests of a lane, so a request's answer does not
+depend on the other requests (docs/adr/0020).
 
-The cache is only ever appended to. Position p of beam b is key p * B + b of its request for good; where beams change
-order, the rows of `self_bias`, which say whose past a key is, change order instead of the keys.
+The cache is only appended to. Position p of beam b is key p * B + b of its request, and never moves. When beams are
+reordered, the rows of `self_bias`, which say to whose past a key belongs, are reordered instead of the keys.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ _Binder = Callable[[int, int, bool], tuple[_Arrays, _Arrays]]
 class LaneShape:
     """What the requests of a lane have in common.
 
-    num_beams: B.
-    positions: C, tokens that the self-attention cache has room for.
-    source_tokens: S, what sources are padded to.
+    Attributes:
+        num_beams: B.
+        positions: C, tokens that the self-attention cache has room for.
+        source_tokens: S, the length that sources are padded to.
     """
 
     num_beams: int
@@ -45,19 +46,31 @@ class LaneShape:
 
 
 class Lane:
-    """Slots for requests of one shape, and the step that moves all of them on."""
+    """Slots for requests of one shape, and the decoder step over all of them.
+
+    The last four attributes are the outputs of the last step, with N = SPARE_FACTOR * B candidates for each request.
+
+    Attributes:
+        shape: of the requests.
+        slots: number of slots.
+        taken: number of slots that are in use.
+        sums: [slots, N], log-probability sums of the candidates, falling.
+        beams: [slots, N], the open beam that each candidate continues.
+        tokens: [slots, N], the token that each candidate adds.
+        specials: [slots, B, 2], log-probabilities of the end and of [REJECT] for each open beam (END, REJECT).
+    """
 
     def __init__(
         self, session: DecoderSession, sizes: Architecture, shape: LaneShape, slots: int, together: int
     ) -> None:
-        """Lay out the memory of `slots` requests; the system gives it as it is touched.
+        """Reserve the memory of all slots; the system maps its pages when they are first written to.
 
         Args:
-            session: what runs the steps.
+            session: runs the steps.
             sizes: of the model.
             shape: of the requests.
-            slots: how many requests there is room for.
-            together: how many of them go through the graph at once.
+            slots: number of requests that there is room for.
+            together: number of requests that go through the graph at once.
         """
         self.shape = shape
         self.slots = slots
@@ -81,7 +94,8 @@ class Lane:
         self._parents = np.zeros((slots, beams), np.int64)
         self._scores = np.zeros((slots, beams), np.float32)
         self._positions = np.zeros(slots, np.int64)
-        # (request, head, position), with requests numbered as in a run of several, and as in a run of one.
+        # (request, head, position) of the keys that a step writes. Requests are numbered within a run, of several or of
+        # one request.
         self._written = np.zeros((2, slots, heads, 3), np.int64)
         self._written[_TOGETHER, ..., 0] = np.arange(slots)[:, None] % together
         self._written[..., 1] = np.arange(heads)
@@ -95,7 +109,7 @@ class Lane:
         self._logprobs: FloatArray | None = None
 
     def join(self, cross: Sequence[FloatArray]) -> int:
-        """Take a slot for a source that was encoded to `cross` [1, heads, S', head_dim]; return its number."""
+        """Take a slot for a source with these cross keys and values [1, heads, length, head_dim]; return its number."""
         slot = self.taken
         length = cross[0].shape[2]
         for memory, values in zip(self._cross.values(), cross, strict=True):
@@ -110,7 +124,7 @@ class Lane:
         return slot
 
     def leave(self, slot: int) -> int:
-        """Free a slot; return the slot whose request lies there from now on (the last one, or the same: nobody)."""
+        """Free a slot and move the last request to it; return the slot that the moved request had."""
         self.taken = last = self.taken - 1
         if slot != last:
             past = int(self._positions[last])
@@ -124,12 +138,12 @@ class Lane:
         return last
 
     def clear(self, slot: int) -> None:
-        """Wipe the cache of a slot whose values may not be numbers: a masked key still is a term of a sum."""
+        """Zero the cache of a slot that may hold NaN, because a masked key is still a term of a sum."""
         for memory in self._cache.values():
             memory[slot] = 0.0
 
     def first_step(self, slot: int, token: int, *, logprobs: bool) -> None:
-        """Decode the start token of a request, which has one beam as yet."""
+        """Decode the start token of a request, which has one beam at this point."""
         self._ids[slot, 0] = token
         self._scores[slot, 0] = 0.0
         self._written[_ALONE, slot, :, 2] = 0
@@ -149,8 +163,8 @@ class Lane:
         Args:
             tokens: the last token of each beam, by slot.
             parents: which beam of the step before each one continues, by slot.
-            sums: the log-probability sum of each beam, by slot; minus infinity where there is no beam.
-            logprobs: whether `logprobs_of` will be asked.
+            sums: the log-probability sum of each beam, by slot; minus infinity for a beam that is not open.
+            logprobs: whether `logprobs_of` will be called.
         """
         count, beams = self.taken, self.shape.num_beams
         self._ids[:count] = tokens
@@ -167,7 +181,7 @@ class Lane:
         self._positions[:count] += 1
 
     def step_alone(self, slot: int, *, logprobs: bool) -> None:
-        """Run the last step, which failed, for one request alone."""
+        """Repeat the last step, which failed, for one request alone."""
         self._run(self._one_arrays, slot, 1, logprobs)
         self._positions[slot] += 1
 
@@ -176,13 +190,13 @@ class Lane:
         return self.sums[slot].tolist(), self.beams[slot].tolist(), self.tokens[slot].tolist()
 
     def logprobs_of(self, slot: int) -> FloatArray:
-        """Return the log-probabilities [B, vocab_size] that the last step was asked to leave."""
+        """Return the log-probabilities [B, vocab_size] of the last step, which must have been run with `logprobs`."""
         assert self._logprobs is not None
         values: FloatArray = self._logprobs[slot, :, : self._sizes.vocab_size]
         return values
 
     def _run(self, arrays: _Binder, slot: int, count: int, logprobs: bool) -> None:
-        # By name: a key that holds the lane would keep its memory until the garbage collector came by.
+        # By name: with a bound method as key, a reference cycle would keep the lane's memory until garbage collection.
         key = (arrays.__name__, slot, count, logprobs)
         if key not in self._runs:
             self._runs[key] = self._session.bind(*arrays(slot, count, logprobs))
@@ -210,7 +224,7 @@ class Lane:
         return inputs, self._outputs(rows, cache, self.shape.num_beams, logprobs)
 
     def _first_arrays(self, slot: int, count: int, logprobs: bool) -> tuple[_Arrays, _Arrays]:
-        """The same memory seen as one beam with room for C * B positions, of which the first is written."""
+        """View the same memory as one beam with room for C * B positions, of which the first is written."""
         rows = slice(slot, slot + count)
         shape = self.shape
         heads, head_dim = self._sizes.attention_heads, self._sizes.head_dim

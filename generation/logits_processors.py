@@ -1,10 +1,10 @@
-"""Constraints of a search: what may not follow, beam by beam, before each step.
+"""Constraints of a search: before each step, the tokens that must not continue each open beam.
 
-A forbidden token counts as having log-probability minus infinity after the log-softmax; nothing is renormalised, as in
-transformers. The end of a sequence is a token like any other here.
+A forbidden token has log-probability minus infinity after the log-softmax; nothing is renormalised, as in transformers.
+The end of a sequence is a token like any other.
 
-Most constraints forbid little. What they forbid is dropped from the candidates of the graph, of which more come than a
-search needs; only where that might not be enough are a request's log-probabilities read.
+Most constraints forbid few tokens. These are removed from the candidates of the graph, which are more than a search
+needs. The log-probabilities of a request are read only if too few candidates might be left (`candidates.py`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ class Banned:
     token_ids: frozenset[int]
 
 
-@dataclass(slots=True)  # not frozen, as eight are made at a step and that doubles what one costs
+@dataclass(slots=True)  # not frozen: eight are made at each step, and freezing doubles the cost of one
 class Allowed:
-    """Only these tokens may continue a beam: integers, rising, each once. An empty set ends the beam without a result.
+    """Only these tokens may continue a beam. An empty set ends the beam without a result.
 
-    forbids: those among them that may not all the same, asked as in Filtered.
+    Attributes:
+        token_ids: integers in rising order, each once.
+        forbids: exceptions among them, as in Filtered; None for none.
     """
 
     token_ids: NDArray[np.integer[Any]]
@@ -44,10 +46,11 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """Of what may continue a beam, nothing that `forbids` says yes to.
+    """No token that `forbids` is true for may continue a beam: for constraints that forbid too much to list it.
 
-    It is asked of candidates alone, the likeliest first: for constraints that forbid too much to list it. It must
-    always give the same answer, in far less than a microsecond.
+    Attributes:
+        forbids: is called for candidates only, the most likely first. It must always return the same value for a token,
+            and take far less than a microsecond.
     """
 
     forbids: Predicate
@@ -55,39 +58,40 @@ class Filtered:
 
 Restriction = Banned | Allowed | Filtered | None
 
-# States of the open beams, log-probabilities [B, vocab_size], sums of the open beams, how many are wanted -> their best
-# continuations that are allowed, as `Candidates` in candidates.py; of equal ones the lower beam's and token first.
+# (states of the open beams, log-probabilities [B, vocab_size], sums of the open beams, number of continuations) -> the
+# best continuations that are allowed, as `Candidates` in candidates.py. Equal ones are in order of beams, then tokens.
 Rank = Callable[[Sequence[Any], NDArray[np.float32], Sequence[float], int], tuple[list[float], list[int], list[int]]]
 
 
 class LogitsProcessor(Protocol):
-    """A constraint on requests: an automaton over tokens, of which every beam has a state.
+    """A constraint: an automaton over tokens, in which every beam has a state.
 
-    It keeps nothing of a request itself, so one object serves many. A state may be anything, and is never changed.
+    The object keeps nothing of a request, so one object serves many. A state may be of any type, and is never changed.
+    The methods run in the engine's thread. What they raise fails their request.
 
-    One that is quicker at finding the best continuations than at saying what may continue has an attribute `rank`, a
-    `Rank`, besides. It is asked where no other binds the request.
+    A constraint that finds the best continuations faster than it lists what may continue has an attribute `rank`, a
+    `Rank`, besides. It is used if the request has no other constraint.
     """
 
     def begin(self) -> Any:
-        """Return the state of a beam without tokens."""
+        """Return the state of a beam that has no tokens."""
 
     def follow(self, states: Sequence[Any], beam_indices: Sequence[int], tokens: Sequence[int]) -> Sequence[Any] | None:
-        """Return the states of the open beams after a step; None where nothing will be forbidden any more.
+        """Return the states of the open beams after a step; None if nothing will be forbidden from now on.
 
         Args:
-            states: of the beams that were open before.
-            beam_indices: which of them each open beam continues.
-            tokens: the token that it added.
+            states: of the beams that were open before the step.
+            beam_indices: for each open beam, the beam that it continues.
+            tokens: for each open beam, the token that it added.
         """
 
     def restrict(self, states: Sequence[Any]) -> Sequence[Restriction]:
-        """Say what may continue each open beam; None where everything may."""
+        """Return the restriction of each open beam; None for a beam that any token may continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class MinNewTokens:
-    """No end before a number of tokens, at least one. A beam's state is its length."""
+    """No end before `minimum` tokens, at least one. A beam's state is its number of tokens."""
 
     minimum: int
     eos_token_id: int
@@ -102,7 +106,7 @@ class MinNewTokens:
         return [length] * len(tokens) if length < self.minimum else None
 
     def restrict(self, states: Sequence[int]) -> Sequence[Restriction]:
-        """Forbid the end to all beams: those that are followed are too short."""
+        """Forbid the end of all beams, because `follow` drops this constraint as soon as they are long enough."""
         return [Banned(frozenset((self.eos_token_id,)))] * len(states)
 
 
@@ -110,7 +114,9 @@ class MinNewTokens:
 class NoRepeatNgrams:
     """No sequence of `size` tokens twice. A beam's state is its tokens.
 
-    start: the decoder's first token, which counts, as in transformers.
+    Attributes:
+        size: tokens of an n-gram.
+        start: the decoder's first token, which is part of the sequence, as in transformers.
     """
 
     size: int
@@ -140,7 +146,7 @@ class NoRepeatNgrams:
 
 
 def from_options(options: GenerationOptions, specials: SpecialTokens) -> tuple[LogitsProcessor, ...]:
-    """Return the constraints that options ask for."""
+    """Return the constraints that the options imply."""
     made: list[LogitsProcessor] = []
     if options.min_new_tokens > 0:
         made.append(MinNewTokens(options.min_new_tokens, specials.eos))
@@ -150,15 +156,15 @@ def from_options(options: GenerationOptions, specials: SpecialTokens) -> tuple[L
 
 
 class Constraints:
-    """What binds one request, and what is known of its open beams."""
+    """The constraints of one request, with the states of its open beams."""
 
     def __init__(self, processors: Sequence[LogitsProcessor]) -> None:
-        """Begin with one beam that has no tokens."""
+        """Begin with one open beam, which has no tokens."""
         self._known: list[tuple[LogitsProcessor, Sequence[Any]]] = [(p, (p.begin(),)) for p in processors]
 
     @property
     def ranks(self) -> bool:
-        """Whether `rank` finds continuations, without anything having to say what is restricted."""
+        """Whether `rank` finds the continuations, so that `restrictions` is not needed."""
         return len(self._known) == 1 and self._rank_of(self._known[0][0]) is not None
 
     @staticmethod
@@ -168,18 +174,18 @@ class Constraints:
     def rank(
         self, logprobs: NDArray[np.float32], sums: Sequence[float], wanted: int
     ) -> tuple[list[float], list[int], list[int]]:
-        """Return the best continuations that are allowed. Only where it `ranks`."""
+        """Return the best continuations that are allowed. Only if `ranks` is true."""
         ((processor, states),) = self._known
         rank = self._rank_of(processor)
         assert rank is not None
         return rank(list(states), logprobs, sums, wanted)
 
     def __bool__(self) -> bool:
-        """Whether anything can still be forbidden."""
+        """Whether any constraint can still forbid something."""
         return bool(self._known)
 
     def follow(self, beam_indices: Sequence[int], tokens: Sequence[int]) -> None:
-        """Take a step: the open beams continue these beams by these tokens."""
+        """Take a step, after which the open beams continue these beams with these tokens."""
         known = []
         for processor, states in self._known:
             following = processor.follow(states, beam_indices, tokens)
@@ -188,18 +194,18 @@ class Constraints:
         self._known = known
 
     def restrictions(self) -> Sequence[Restriction]:
-        """Ask all processors and combine what they say of each beam: bans are united, allowed sets intersected."""
+        """Return the restriction of each open beam: banned sets of all processors united, allowed sets intersected."""
         combined: Sequence[Restriction] = ()
         for processor, states in self._known:
-            said = processor.restrict(states)
-            if len(said) != len(states):
-                raise ValueError(f"{processor!r} restricted {len(said)} of {len(states)} beams")
-            combined = [combine(*both) for both in zip(combined, said, strict=True)] if combined else said
+            own = processor.restrict(states)
+            if len(own) != len(states):
+                raise ValueError(f"{processor!r} restricted {len(own)} of {len(states)} beams")
+            combined = [combine(*both) for both in zip(combined, own, strict=True)] if combined else own
         return combined
 
 
 def combine(first: Restriction, second: Restriction) -> Restriction:
-    """Return what two restrictions of one beam leave."""
+    """Return the restriction that allows what both restrictions allow."""
     if first is None or second is None:
         return first or second
     if isinstance(first, Banned) and isinstance(second, Banned):
@@ -218,7 +224,7 @@ def combine(first: Restriction, second: Restriction) -> Restriction:
 
 
 def predicate(restriction: Restriction) -> Predicate | None:
-    """Return what tells whether a token is forbidden; None where none is."""
+    """Return a function that tells whether a token is forbidden; None if no token is."""
     if not isinstance(restriction, Allowed):
         return None if restriction is None else _unlisted(restriction)
     return _either(partial(_absent, restriction.token_ids.data), restriction.forbids)

@@ -1,24 +1,22 @@
-"""The loop of in-flight batching: what is done when, and how each request ends.
+"""The loop of in-flight batching: the order of work, and how each request ends.
 
     inbox ─► waiting, first come first ─► begin: encode, first step ─► active: step, step ... ─► future
-                │ deadline comes,           at most one                  │ deadline comes,
-                ▼ cancelled                 between two steps            ▼ cancelled, fails
+                │ deadline,                at most one                   │ deadline,
+                ▼ cancelled                between two steps             ▼ cancelled, failed
 
-Every future is resolved: by a result, by what made its request fail, by cancellation, or, when the loop ends for
-whatever reason, by SchedulerStopped.
+Every future is resolved: with a result, with the error of its request, by cancellation, or, when the loop ends for any
+reason, with SchedulerStopped. docs/adr/0022 explains the order.
 """
 
 from __future__ import annotations
 
 import logging
 import queue
-from collections import deque
 from collections.abc import Callable
 
-from generation.engine import warm_up_sources
+from generation.engine import generate_alone, warm_up_requests
 from generation.errors import RequestFailed, SchedulerStopped
-from generation.inbox import Inbox, Request
-from generation.options import GenerationOptions
+from generation.inbox import Backlog, Entry
 from generation.pace import Pace
 from generation.results import Generation
 from generation.scheduler_stats import Outcome, Watch
@@ -29,59 +27,37 @@ WARM_UP_ROUNDS = 3
 
 
 class Loop:
-    """Moves all requests on, turn by turn. For one thread; `waiting`, `active` and `expected_seconds` are for any."""
+    """Moves all requests on, turn by turn, in one thread."""
 
-    def __init__(self, stepper: Stepper, inbox: Inbox, watch: Watch, pace: Pace, clock: Callable[[], float]) -> None:
-        """Begin with nothing to do.
+    def __init__(
+        self, stepper: Stepper, backlog: Backlog, watch: Watch, pace: Pace, clock: Callable[[], float]
+    ) -> None:
+        """Connect the parts.
 
         Args:
             stepper: runs the model.
-            inbox: where requests come from.
-            watch: told of what happens.
-            pace: learns how long things take.
-            clock: what deadlines are instants of, in seconds.
+            backlog: the requests inside.
+            watch: counts what happens.
+            pace: predicts how long encoder passes and steps take, and learns from them.
+            clock: returns the present instant in seconds; deadlines are instants of this clock.
         """
         self.stepper = stepper
-        self.waiting: deque[Request] = deque()
-        self.active: list[Request] = []
-        self._inbox = inbox
+        self._inbox = backlog.inbox
+        self._backlog = backlog
+        self._waiting = backlog.waiting
+        self._active = backlog.active
         self._watch = watch
         self._pace = pace
         self._clock = clock
 
-    def expected_seconds(self, source_tokens: float, options: GenerationOptions, ahead: int) -> float:
-        """Return in how many seconds a request would be answered that comes after `ahead` others; seldom exceeded.
-
-        Everybody who is in or ahead has to be encoded, and then n of them share a step. Its own steps are counted in
-        full: those behind it will be there by then.
-        """
-        pace, limit = self._pace, options.max_new_tokens
-        active = tuple(self.active)
-        waiting = len(self._inbox) + len(self.waiting) + ahead
-        others = waiting + len(active)
-        together = min(others + 1, max(1, self.stepper.row_budget // options.num_beams))
-        own_steps = pace.steps_left(1, limit)  # the first is taken with the encoding
-        others_steps = waiting * own_steps + sum(
-            pace.steps_left(r.progress.search.steps, limit) for r in active if r.progress
-        )
-        steps = own_steps + others_steps / together
-        searches = 1 + others / together**2  # that the number of steps depends on; of the others', a share each
-        return (pace.encoding(source_tokens, waiting + 1) + pace.stepping(together, steps, searches)).cautious
-
     def warm_up(self) -> None:
-        """Run the longest source and a short one a few times, which also tells how long things take."""
-        options = self.stepper.bundle.generation
-        for source in warm_up_sources(self.stepper.bundle) * WARM_UP_ROUNDS:
-            before = self._clock()
-            progress = self.stepper.begin(source, options)
-            now = self._clock()
-            self._pace.encoded(len(source), now - before)
-            while not progress.over:
-                before = now
-                self.stepper.step()
-                now = self._clock()
-                self._pace.stepped(1, now - before)
-            self.stepper.end(progress)
+        """Run the longest source and a short one a few times, which also gives the pace its first measurements.
+
+        Raises:
+            RequestFailed: the model's output is not a number.
+        """
+        for request in warm_up_requests(self.stepper.bundle) * WARM_UP_ROUNDS:
+            generate_alone(self.stepper, self._pace, self._clock, request)
 
     def run(self) -> None:
         """Answer requests until the inbox is closed and all are answered."""
@@ -94,163 +70,178 @@ class Loop:
             self._stop()
 
     def take_in(self) -> bool:
-        """Move what was submitted to the queue; wait for it where there is nothing else to do. False ends the loop."""
+        """Move all entries from the inbox to `waiting`, and wait for one if there is no other work.
+
+        Returns:
+            False if the loop must end.
+        """
         inbox = self._inbox
         while True:
-            idle = not self.active and not self.waiting
+            idle = not self._active and not self._waiting
             if idle and inbox.closed and not len(inbox):
                 return False
             if inbox.give_up_at is not None and self._clock() >= inbox.give_up_at:
                 return False
+            if idle:
+                self._backlog.progressed_at = None
             try:
-                request = inbox.take(wait=idle)
+                entry = inbox.take(wait=idle)
             except queue.Empty:
                 return True
-            if request is not None:
-                self.waiting.append(request)
+            if idle:
+                self._backlog.progressed_at = self._clock()
+            if entry is not None:
+                self._waiting.append(entry)
 
     def turn(self) -> None:
-        """Begin at most one request, then move all on by one step; answer whoever is done or out of time."""
+        """Begin at most one request, then step all active ones; answer those that are done or out of time."""
         self._drop_cancelled()
-        self._answer_late_waiters()
-        if self.waiting and self._may_begin(self.waiting[0]):
-            self._begin(self.waiting[0])
-        self._answer_due(self._pace.stepping(len(self.active)).cautious)
-        if self.active:
+        self._answer_late_waiting()
+        if self._waiting and self._may_begin(self._waiting[0]):
+            self._begin(self._waiting[0])
+        cut_short = self._answer_due(self._pace.stepping(len(self._active)).cautious)
+        if self._active:
             self._step()
+        elif cut_short:
+            now = self._clock()
+            self._pace.step_ruled_out(max(entry.request.seconds_left(now) for entry in cut_short))
+        self._backlog.progressed_at = self._clock()
 
     def _drop_cancelled(self) -> None:
-        for request in [request for request in self.active if request.future.cancelled()]:
-            self._leave(request)
-            self._drop(request)
-        for request in [request for request in self.waiting if request.future.cancelled()]:
-            self.waiting.remove(request)
-            self._drop(request)
+        for entry in [entry for entry in self._active if entry.future.cancelled()]:
+            self._leave(entry)
+            self._drop(entry)
+        for entry in [entry for entry in self._waiting if entry.future.cancelled()]:
+            self._waiting.remove(entry)
+            self._drop(entry)
 
-    def _answer_late_waiters(self) -> None:
-        """Answer those who wait and would not be through with the encoder in time, wherever in the queue they stand."""
+    def _answer_late_waiting(self) -> None:
+        """Answer waiting requests, wherever they are in the queue, that could not be encoded before their deadline."""
         now = self._clock()
         late = [
-            request
-            for request in self.waiting
-            if request.deadline is not None
-            and now + self._pace.encoding(len(request.source_ids)).cautious >= request.deadline
+            entry
+            for entry in self._waiting
+            if entry.request.is_due(now + self._pace.encoding(len(entry.request.source_ids)).cautious)
         ]
-        for request in late:
-            self.waiting.remove(request)
-            nothing = Generation((), 0.0, 0, True, 0.0, 0.0, queue_seconds=now - request.submitted)
-            self._resolve(request, nothing, "deadline")
+        if late and not self._active:
+            request = max((entry.request for entry in late), key=lambda request: request.seconds_left(now))
+            self._pace.encoding_ruled_out(len(request.source_ids), request.seconds_left(now))
+        for entry in late:
+            self._waiting.remove(entry)
+            self._resolve(entry, Generation.not_begun(now - entry.submitted), "deadline")
 
-    def _may_begin(self, request: Request) -> bool:
-        """Whether there is room, and whether those who are on their way would still be through in time.
+    def _may_begin(self, entry: Entry) -> bool:
+        """Whether there is room, and whether the active requests would still meet their deadlines.
 
-        Whoever would not be so, even if nobody joined, holds nobody up.
+        An active request that would miss its deadline anyway is ignored.
         """
-        if not self.stepper.has_room(request.options):
+        if not self.stepper.has_room(entry.request.options):
             return False
-        pace, now, count = self._pace, self._clock(), len(self.active)
-        encoding = pace.encoding(len(request.source_ids))
-        for other in self.active:
-            if other.deadline is None or other.progress is None:
+        pace, now, count = self._pace, self._clock(), len(self._active)
+        encoding = pace.encoding(len(entry.request.source_ids))
+        for other in self._active:
+            if other.request.deadline is None or other.progress is None:
                 continue
-            steps = pace.steps_left(other.progress.search.steps, other.options.max_new_tokens)
-            left = other.deadline - now
+            steps = pace.steps_left(other.progress.search.steps, other.request.options.max_new_tokens)
+            left = other.request.seconds_left(now)
             if (encoding + pace.stepping(count + 1, steps, 1)).cautious > left >= pace.stepping(count, steps).mean:
                 return False
         return True
 
-    def _begin(self, request: Request) -> None:
-        pace, length = self._pace, len(request.source_ids)
-        # Who could not take another step after this encoding has nothing to wait for.
-        self._answer_due((pace.encoding(length) + pace.stepping(len(self.active) + 1)).cautious)
-        request.began = self._clock()
-        self._watch.started(request.began - request.submitted)
+    def _begin(self, entry: Entry) -> None:
+        pace, request = self._pace, entry.request
+        source_tokens = len(request.source_ids)
+        # A request that could not take another step after this encoding is answered now rather than later.
+        self._answer_due((pace.encoding(source_tokens) + pace.stepping(len(self._active) + 1)).cautious)
+        entry.began = self._clock()
+        self._watch.started(entry.began - entry.submitted)
         try:
-            request.progress = self.stepper.begin(request.source_ids, request.options, request.processors)
+            entry.progress = self.stepper.begin(request)
         except Exception as error:
-            self.waiting.popleft()
-            self._fail(request, error)
+            self._waiting.popleft()
+            self._fail(entry, error)
             return
-        request.encoded = self._clock()
-        seconds = request.encoded - request.began
-        pace.encoded(length, seconds)
-        self._watch.encoded(length, seconds)
-        self.active.append(request)
-        self.waiting.popleft()  # not before: whoever guards the door counts those who wait and those who are active
-        if request.progress.over:
-            self._answer(request)
+        entry.encoded = self._clock()
+        seconds = entry.encoded - entry.began
+        pace.encoded(source_tokens, seconds)
+        self._watch.encoded(source_tokens, seconds)
+        # In this order, so that admission, which reads both lengths from another thread, never misses the request.
+        self._active.append(entry)
+        self._waiting.popleft()
+        if entry.progress.over:
+            self._answer(entry)
 
-    def _answer_due(self, seconds: float) -> None:
-        """Answer those whose deadline comes within the next `seconds`, which are about to be spent."""
+    def _answer_due(self, seconds: float) -> list[Entry]:
+        """Answer active requests whose deadline comes within the next `seconds`, which are about to be spent.
+
+        Returns:
+            The requests that were answered.
+        """
         horizon = self._clock() + seconds
-        for request in [r for r in self.active if r.deadline is not None and r.deadline <= horizon]:
-            self._answer(request)
+        due = [entry for entry in self._active if entry.request.is_due(horizon)]
+        for entry in due:
+            self._answer(entry)
+        return due
 
     def _step(self) -> None:
-        before, count, rows = self._clock(), len(self.active), self.stepper.rows
+        before, count, rows = self._clock(), len(self._active), self.stepper.rows
         self.stepper.step()
         seconds = self._clock() - before
         self._pace.stepped(count, seconds)
         self._watch.stepped(count, rows, seconds)
-        for request in [r for r in self.active if r.progress is not None and r.progress.over]:
-            self._answer(request)
+        for entry in [entry for entry in self._active if entry.progress is not None and entry.progress.over]:
+            self._answer(entry)
 
-    def _answer(self, request: Request) -> None:
-        """Take a request out of its lane and resolve it with what it has."""
-        progress = request.progress
+    def _answer(self, entry: Entry) -> None:
+        """Take an active request out of its lane and resolve it with what it has."""
+        progress = entry.progress
         assert progress is not None
-        self._leave(request)
+        self._leave(entry)
         if progress.error is not None:
-            self._fail(request, progress.error)
+            self._fail(entry, progress.error)
             return
-        search = progress.search
-        if search.done:
-            self._pace.ended(search.steps)
-        now = self._clock()
-        generation = Generation(
-            hypotheses=search.hypotheses() if search.done else search.forced(),
-            reject_probability=progress.reject_probability,
-            steps=search.steps,
-            deadline_reached=not search.done,
-            encode_seconds=request.encoded - request.began,
-            decode_seconds=now - request.encoded,
-            queue_seconds=request.began - request.submitted,
+        if progress.search.done:
+            self._pace.ended(progress.search.steps)
+        generation = progress.generation(
+            submitted=entry.submitted, began=entry.began, encoded=entry.encoded, ended=self._clock()
         )
-        self._resolve(request, generation, "finished" if search.done else "deadline")
+        self._resolve(entry, generation, "deadline" if generation.deadline_reached else "finished")
 
-    def _leave(self, request: Request) -> None:
-        assert request.progress is not None
-        self.active.remove(request)
-        self.stepper.end(request.progress)
+    def _leave(self, entry: Entry) -> None:
+        assert entry.progress is not None
+        self._active.remove(entry)
+        self.stepper.end(entry.progress)
 
-    def _drop(self, request: Request) -> None:
-        """Tell those who wait for a cancelled future that nothing will come."""
-        request.future.set_running_or_notify_cancel()
+    def _drop(self, entry: Entry) -> None:
+        """Notify those who wait for a cancelled future."""
+        entry.future.set_running_or_notify_cancel()
         self._watch.ended("cancelled")
 
-    def _resolve(self, request: Request, generation: Generation, outcome: Outcome) -> None:
-        if request.future.set_running_or_notify_cancel():
+    def _resolve(self, entry: Entry, generation: Generation, outcome: Outcome) -> None:
+        if entry.future.set_running_or_notify_cancel():
             self._watch.ended(outcome)
-            request.future.set_result(generation)
+            entry.future.set_result(generation)
         else:
             self._watch.ended("cancelled")
 
-    def _fail(self, request: Request, cause: BaseException) -> None:
+    def _fail(self, entry: Entry, cause: BaseException) -> None:
         error = RequestFailed(f"generation failed for this request: {cause}")
         error.__cause__ = cause
         logger.error("a request failed and others did not", exc_info=cause)
-        self._reject(request, error)
+        self._reject(entry, error)
 
-    def _reject(self, request: Request, error: Exception) -> None:
-        if request.future.set_running_or_notify_cancel():
+    def _reject(self, entry: Entry, error: Exception) -> None:
+        if entry.future.set_running_or_notify_cancel():
             self._watch.ended("failed")
-            request.future.set_exception(error)
+            entry.future.set_exception(error)
         else:
             self._watch.ended("cancelled")
 
     def _stop(self) -> None:
-        """Fail everything that is left, and everything that comes in from now on."""
-        left = [*self.active, *self.waiting, *self._inbox.take_rest()]
-        self.active, self.waiting = [], deque()
-        for request in left:
-            self._reject(request, SchedulerStopped("the engine stopped before this request was answered"))
+        """Fail all requests that are left, and all that come from now on."""
+        left = [*self._active, *self._waiting, *self._inbox.take_rest()]
+        self._active.clear()
+        self._waiting.clear()
+        self._backlog.progressed_at = None
+        for entry in left:
+            self._reject(entry, SchedulerStopped("the engine stopped before this request was answered"))

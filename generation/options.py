@@ -1,7 +1,4 @@
-"""Options of one generation, validated in one place.
-
-The names and the meanings are those of transformers' `GenerationConfig`.
-"""
+"""Options of one generation, with the names and meanings of `GenerationConfig` in transformers."""
 
 from __future__ import annotations
 
@@ -20,14 +17,16 @@ MAX_BEAMS = 64
 class GenerationOptions:
     """How one request is searched.
 
-    num_beams: open hypotheses that are kept at each step.
-    num_return_sequences: hypotheses handed back, at most num_beams.
-    length_penalty: exponent of the length that a sum of log-probabilities is divided by; over 0 favours long ones.
-    early_stopping: True stops with num_beams finished hypotheses; False stops when the best open beam, at its
-        present length, cannot beat the worst finished one; "never" assumes the best length that it could still reach.
-    min_new_tokens: tokens before the end-of-sequence token may come.
-    max_new_tokens: tokens at most, the end-of-sequence token among them.
-    no_repeat_ngram_size: no n tokens in a row may come twice, the decoder's start token among them; 0 allows all.
+    Attributes:
+        num_beams: open beams that are kept at each step.
+        num_return_sequences: hypotheses that are returned, at most num_beams.
+        length_penalty: the sum of log-probabilities is divided by the length to this power; values over 0 favour long
+            sequences.
+        early_stopping: True stops with num_beams finished hypotheses; False stops when the best open beam, at its
+            present length, cannot beat the worst finished one; "never" assumes the best length that it could reach.
+        min_new_tokens: tokens before the end-of-sequence token is allowed.
+        max_new_tokens: tokens at most, including the end-of-sequence token.
+        no_repeat_ngram_size: no n-gram of this size may occur twice, the decoder's start token included; 0 allows all.
 
     Raises:
         OptionsError: an option is of the wrong type, out of range, or contradicts another.
@@ -42,6 +41,7 @@ class GenerationOptions:
     no_repeat_ngram_size: int = 0
 
     def __post_init__(self) -> None:
+        """Check types and ranges."""
         for name in (
             "num_beams", "num_return_sequences", "min_new_tokens", "max_new_tokens", "no_repeat_ngram_size",
         ):  # fmt: skip
@@ -73,20 +73,20 @@ class GenerationOptions:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GenerationOptions:
-        """Read options from a manifest or a checkpoint; what is left out takes its default.
+        """Read options from a manifest or a checkpoint; missing ones have their defaults.
 
         Raises:
-            OptionsError: an unknown key, or a value that is refused.
+            OptionsError: a key is unknown, or a value is refused.
         """
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise OptionsError(f"unknown generation options {sorted(unknown)}")
         given = dict(values)
-        # A narrower search than the default hands back as many as it has.
+        # By default a search returns all of its beams, also if it is narrower than the default.
         if "num_beams" in given and "num_return_sequences" not in given:
             given["num_return_sequences"] = given["num_beams"]
         return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the options as they stand in a manifest."""
+        """Return the options as a manifest contains them."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""What a request is answered with."""
+"""The answer to one request."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from generation.beam import Hypothesis
 class Generation:
     """The answer to one request.
 
-    hypotheses: best first. Where the deadline came first, those that were complete by then; if there were none, open
-        beams that were given an end where that was likely enough (`Hypothesis.forced`); or none at all.
-    reject_probability: P([REJECT]) as the first token; 0 where the deadline came before the first step.
-    steps: decoder steps that were run.
-    deadline_reached: the search was cut short, so that better hypotheses may be missing.
-    encode_seconds: for encoding and the first step.
-    decode_seconds: from there to the end; other requests may have been worked on, too.
-    queue_seconds: before anything was done.
+    Attributes:
+        hypotheses: best first. A search that the deadline cut short returns the hypotheses that were complete by then;
+            if there were none, open beams with a forced end where an end was likely enough (`Hypothesis.forced`); if
+            there were none of those either, nothing.
+        reject_probability: P([REJECT]) as the first token; 0 if the first step was not run.
+        steps: decoder steps that were run for this request.
+        deadline_reached: the search was cut short, so that better hypotheses may be missing.
+        encode_seconds: time of the encoder pass and of the first decoder step.
+        decode_seconds: time from there to the end, work for other requests included.
+        queue_seconds: time from submission to the start of the encoder pass.
     """
 
     hypotheses: tuple[Hypothesis, ...]
@@ -28,3 +30,8 @@ class Generation:
     encode_seconds: float
     decode_seconds: float
     queue_seconds: float = 0.0
+
+    @classmethod
+    def not_begun(cls, queue_seconds: float = 0.0) -> Generation:
+        """Return the answer to a request whose deadline left no time to encode its source."""
+        return cls((), 0.0, 0, True, 0.0, 0.0, queue_seconds)

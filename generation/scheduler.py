@@ -1,4 +1,4 @@
-"""In-flight batching, as callers see it: one thread steps all requests together (`loop.py`).
+"""In-flight batching for callers: one thread steps all requests together (`loop.py`).
 
 submit() ─► inbox ─► the loop, in its thread ─► future
 """
@@ -6,25 +6,34 @@ submit() ─► inbox ─► the loop, in its thread ─► future
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from generation.backend import Backend
 from generation.bundle import Bundle
-from generation.inbox import Inbox, Request
-from generation.logits_processors import LogitsProcessor
+from generation.forecaster import Forecaster
+from generation.inbox import Backlog, Entry
 from generation.loop import Loop
-from generation.options import GenerationOptions
 from generation.pace import Pace
+from generation.request import GenerationRequest, check_request
 from generation.results import Generation
 from generation.scheduler_stats import SchedulerObserver, SchedulerStats, Watch
-from generation.stepper import Stepper, check_options, check_source
+from generation.stepper import Stepper
+
+logger = logging.getLogger(__name__)
+CLOSE_GRACE_SECONDS = 5.0  # after the drain time, for the step that is running
 
 
 class Scheduler:
-    """Answers many requests at once from one bundle, in a thread of its own. To be closed."""
+    """Answers many requests at once from one bundle, in a thread of its own. It must be closed.
+
+    Attributes:
+        bundle: the model.
+        forecaster: predicts when a new request would be answered. Any thread may ask it.
+    """
 
     def __init__(
         self,
@@ -32,140 +41,123 @@ class Scheduler:
         threads: int = 1,
         *,
         row_budget: int = 64,
-        observer: SchedulerObserver | None = None,
         clock: Callable[[], float] = time.perf_counter,
         backend: Backend = "auto",
     ) -> None:
         """Start the thread; return when it has loaded the graphs and is warm.
 
         Args:
-            bundle: what to answer from.
-            threads: ORT's intra-op threads.
-            row_budget: beams that are open at once, over all requests. More wait.
-            observer: told of what happens, in the loop's thread.
-            clock: what deadlines are instants of, in seconds.
+            bundle: the model.
+            threads: intra-op threads of ONNX Runtime.
+            row_budget: beams that are open at once, over all requests. Requests that do not fit wait.
+            clock: returns the present instant in seconds; deadlines are instants of this clock.
             backend: what runs the graphs.
 
         Raises:
-            BackendError: it cannot be had here.
+            BackendError: the backend cannot run this bundle on this machine.
             BundleError: a graph cannot be run.
+            RequestFailed: the model's output is not a number.
         """
         self.bundle = bundle
         self._threads = threads
         self._row_budget = row_budget
         self._backend: Backend = backend
         self._clock = clock
-        self._watch = Watch(observer)
+        self._watch = Watch()
         self._pace = Pace(bundle.architecture.max_positions)
-        self._inbox = Inbox()
+        self._backlog = Backlog()
+        self.forecaster = Forecaster(self._pace, self._backlog, row_budget)
         built: Future[Loop] = Future()
         self._thread = threading.Thread(target=self._run, args=(built,), name="onebar-generation", daemon=True)
         self._thread.start()
         self._loop = built.result()
 
-    async def submit(
-        self,
-        source_ids: Sequence[int],
-        options: GenerationOptions | None = None,
-        deadline: float | None = None,
-        processors: Sequence[LogitsProcessor] = (),
-    ) -> Generation:
+    async def submit(self, request: GenerationRequest) -> Generation:
         """Answer a request. Cancelling frees what it occupies before the next step.
-
-        Args:
-            source_ids: rendered source, <s> ... </s>.
-            options: None for the bundle's own.
-            deadline: instant of the clock by which to answer with what there is.
-            processors: constraints besides those of the options.
 
         Raises:
             OptionsError: the model cannot be searched in this way.
-            SourceError: the source is empty, too long, or has ids that the model does not know.
-            RequestFailed: this request failed; others were not touched.
-            SchedulerStopped: it was closed, or its loop has died.
+            SourceError: the source is empty, too long, or has ids outside of the vocabulary.
+            RequestFailed: this request failed; others are not affected.
+            SchedulerStopped: the scheduler was closed, or its loop has died.
         """
-        return await asyncio.wrap_future(self.submit_future(source_ids, options, deadline, processors))
+        return await asyncio.wrap_future(self.submit_future(request))
 
-    def generate(
-        self,
-        source_ids: Sequence[int],
-        options: GenerationOptions | None = None,
-        deadline: float | None = None,
-        processors: Sequence[LogitsProcessor] = (),
-    ) -> Generation:
-        """Answer a request, as `submit` does, and block until then."""
-        return self.submit_future(source_ids, options, deadline, processors).result()
+    def generate(self, request: GenerationRequest) -> Generation:
+        """Answer a request and block until then. Raises what `submit` raises."""
+        return self.submit_future(request).result()
 
-    def submit_future(
-        self,
-        source_ids: Sequence[int],
-        options: GenerationOptions | None = None,
-        deadline: float | None = None,
-        processors: Sequence[LogitsProcessor] = (),
-    ) -> Future[Generation]:
-        """Queue a request, as `submit` does; cancelling the future frees what the request occupies."""
-        options = options or self.bundle.generation
-        check_options(self.bundle, options)
-        check_source(self.bundle, source_ids)
-        request = Request(source_ids, options, deadline, processors, Future(), self._clock())
-        self._inbox.put(request)
-        return request.future
+    def submit_future(self, request: GenerationRequest) -> Future[Generation]:
+        """Queue a request. Cancelling the future frees what the request occupies before the next step.
 
-    def check_options(self, options: GenerationOptions) -> None:
-        """Check options against the model. Raises OptionsError."""
-        check_options(self.bundle, options)
+        Raises:
+            OptionsError: the model cannot be searched in this way.
+            SourceError: the source is empty, too long, or has ids outside of the vocabulary.
+            SchedulerStopped: the scheduler was closed, or its loop has died.
+        """
+        check_request(self.bundle, request)
+        entry = Entry(request, Future(), self._clock())
+        self._backlog.inbox.put(entry)
+        return entry.future
 
-    @property
-    def stalled_seconds(self) -> float:
-        """Stub, replaced by the merge of the scheduler branch."""
-        return 0.0
+    def observe(self, observer: SchedulerObserver | None) -> None:
+        """Report to this observer from now on, in the loop's thread; to none with None, as at the start.
+
+        It may be called while the loop runs. A request that is inside then is reported in part.
+        """
+        self._watch.observer = observer
 
     @property
     def alive(self) -> bool:
-        """Whether requests are taken and worked on."""
-        return self._thread.is_alive() and not self._inbox.closed
+        """Whether requests are accepted and worked on. True while a step hangs: see `stalled_seconds`."""
+        return self._thread.is_alive() and not self._backlog.inbox.closed
+
+    @property
+    def stalled_seconds(self) -> float:
+        """Seconds since the loop last finished a turn (one encoder pass and one step at most); 0 while it has no work.
+
+        Milliseconds while it works, and growing without limit while a step hangs. Reads one attribute, without a lock.
+        """
+        progressed_at = self._backlog.progressed_at
+        return 0.0 if progressed_at is None else max(0.0, self._clock() - progressed_at)
 
     @property
     def waiting(self) -> int:
-        """Requests that nothing has been done for yet."""
-        return len(self._inbox) + len(self._loop.waiting)
+        """Number of requests that are not encoded yet."""
+        return self._backlog.waiting_count
 
     @property
     def active(self) -> int:
-        """Requests that are being stepped."""
-        return len(self._loop.active)
-
-    def expected_seconds(self, source_tokens: float, options: GenerationOptions | None = None, ahead: int = 0) -> float:
-        """Return in how many seconds a request that is submitted now would be answered; seldom exceeded.
-
-        Args:
-            source_tokens: of its source.
-            options: None for the bundle's own.
-            ahead: how many will be submitted before it, besides those that have been.
-        """
-        return self._loop.expected_seconds(source_tokens, options or self.bundle.generation, ahead)
+        """Number of requests that are being stepped."""
+        return len(self._backlog.active)
 
     def stats(self) -> SchedulerStats:
-        """Return the counters as they stand."""
-        return self._watch.stats(self.active, self.waiting, sum(r.options.num_beams for r in tuple(self._loop.active)))
+        """Return the counters as they are now."""
+        rows = sum(entry.request.options.num_beams for entry in tuple(self._backlog.active))
+        return self._watch.stats(self.active, self.waiting, rows)
 
     def close(self, drain_seconds: float | None = None) -> None:
-        """Take no more requests, finish those that are in, and end the thread.
+        """Accept no more requests, finish those that are inside, and end the thread.
 
         Args:
-            drain_seconds: how long they have; what is left then fails with SchedulerStopped. None for no limit.
+            drain_seconds: time for the requests inside; those that are left then fail with SchedulerStopped. None for
+                no limit. With a limit, a thread that hangs in a step is abandoned after CLOSE_GRACE_SECONDS more, and
+                its futures are not resolved.
         """
-        self._inbox.close(None if drain_seconds is None else self._clock() + drain_seconds)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        self._backlog.inbox.close(None if drain_seconds is None else self._clock() + drain_seconds)
+        if threading.current_thread() is self._thread:
+            return
+        self._thread.join(None if drain_seconds is None else drain_seconds + CLOSE_GRACE_SECONDS)
+        if self._thread.is_alive():
+            logger.critical("the generation loop hangs in a step and is abandoned; end this process")
 
     def _run(self, built: Future[Loop]) -> None:
         try:
             stepper = Stepper(self.bundle, self._threads, self._row_budget, self._backend)
-            loop = Loop(stepper, self._inbox, self._watch, self._pace, self._clock)
+            loop = Loop(stepper, self._backlog, self._watch, self._pace, self._clock)
             loop.warm_up()
         except BaseException as error:
-            self._inbox.close()
+            self._backlog.inbox.close()
             built.set_exception(error)
             return
         built.set_result(loop)

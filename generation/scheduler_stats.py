@@ -1,9 +1,8 @@
-"""What the scheduler tells of itself: counters to read, and an observer to be told."""
+"""What the scheduler reports: counters to read, and events for an observer."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -14,7 +13,19 @@ Outcome = Literal["finished", "deadline", "cancelled", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStats:
-    """Counters. active_requests, waiting_requests and rows are of this moment; the others only grow."""
+    """Counters of a scheduler since its start; the first three are of this moment.
+
+    Attributes:
+        active_requests: requests that are being stepped.
+        waiting_requests: requests that are not encoded yet.
+        rows: beams of the active requests.
+        steps: decoder steps, of all active requests together; first steps are part of the encodes.
+        encodes: encoder passes.
+        finished: requests whose search was done.
+        deadline_reached: requests whose search was cut short, or not begun.
+        cancelled: requests whose future was cancelled.
+        failed: requests that ended with an error.
+    """
 
     active_requests: int
     waiting_requests: int
@@ -28,26 +39,35 @@ class SchedulerStats:
 
 
 class SchedulerObserver(Protocol):
-    """Is told of what happens, in the loop's thread, which waits for it: it must be quick."""
+    """Is called in the loop's thread, which waits for it: every method must be quick."""
 
     def started(self, queue_seconds: float) -> None:
-        """A request leaves the queue."""
+        """The encoder pass of a request begins, so many seconds after its submission."""
 
     def encoded(self, source_tokens: int, seconds: float) -> None:
         """A source was encoded and its first token decoded."""
 
     def stepped(self, requests: int, rows: int, seconds: float) -> None:
-        """Requests, of so many beams together, were moved on by one token."""
+        """A decoder step was run for so many requests, with so many beams together."""
 
     def ended(self, outcome: Outcome) -> None:
-        """A request was answered, or came to another end."""
+        """A request was answered, failed, or was cancelled."""
 
 
 @dataclass(slots=True)
 class Watch:
-    """Counts, and passes on to an observer, whose failures are logged and do no harm."""
+    """Counts what happens and reports it to the observer. An observer that raises is logged and has no effect.
 
-    observer: SchedulerObserver | None
+    Only the loop's thread counts. `observer` may be replaced by any thread: each report reads it once.
+
+    Attributes:
+        observer: gets the reports; None for none.
+        steps: decoder steps.
+        encodes: encoder passes.
+        outcomes: requests that ended, by outcome.
+    """
+
+    observer: SchedulerObserver | None = None
     steps: int = 0
     encodes: int = 0
     outcomes: dict[str, int] = field(
@@ -55,38 +75,37 @@ class Watch:
     )
 
     def started(self, queue_seconds: float) -> None:
-        """Pass on."""
-        if self.observer:
-            self._tell(self.observer.started, queue_seconds)
+        """Report that the encoder pass of a request begins."""
+        self._report("started", queue_seconds)
 
     def encoded(self, source_tokens: int, seconds: float) -> None:
-        """Count and pass on."""
+        """Count and report an encoder pass."""
         self.encodes += 1
-        if self.observer:
-            self._tell(self.observer.encoded, source_tokens, seconds)
+        self._report("encoded", source_tokens, seconds)
 
     def stepped(self, requests: int, rows: int, seconds: float) -> None:
-        """Count and pass on."""
+        """Count and report a decoder step."""
         self.steps += 1
-        if self.observer:
-            self._tell(self.observer.stepped, requests, rows, seconds)
+        self._report("stepped", requests, rows, seconds)
 
     def ended(self, outcome: Outcome) -> None:
-        """Count and pass on."""
+        """Count and report the end of a request."""
         self.outcomes[outcome] += 1
-        if self.observer:
-            self._tell(self.observer.ended, outcome)
+        self._report("ended", outcome)
 
     def stats(self, active: int, waiting: int, rows: int) -> SchedulerStats:
-        """Return the counters as they stand."""
+        """Return the counters as they are now."""
         outcomes = self.outcomes
         return SchedulerStats(
             active, waiting, rows, self.steps, self.encodes,
             outcomes["finished"], outcomes["deadline"], outcomes["cancelled"], outcomes["failed"],
         )  # fmt: skip
 
-    def _tell(self, what: Callable[..., None], *values: float | str) -> None:
+    def _report(self, event: str, *values: float | str) -> None:
+        observer = self.observer
+        if observer is None:
+            return
         try:
-            what(*values)
+            getattr(observer, event)(*values)
         except Exception:
             logger.exception("the scheduler's observer failed")

@@ -1,50 +1,31 @@
-"""Requests on their way through a bundle: begun one by one, moved on together, step by step.
+"""Runs the model for the active requests: they begin one by one and are stepped together.
 
     begin()  encode one source, decode its first token  ->  Progress, in a lane
     step()   one token for every beam of every request
     end()    free the request's slot
 
-Whoever drives it decides when: the engine for one request, the scheduler for many. It is for one thread.
+The caller decides the order: the engine for one request, the scheduler's loop for many. For one thread.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from generation.backend import Backend, open_sessions
 from generation.beam import WHOLE_QUERY_LOGPROB, BeamSearch
 from generation.bundle import Bundle
 from generation.candidates import Candidates, are_few, drop_forbidden, from_logprobs, need_logprobs
-from generation.errors import OptionsError, RequestFailed, SourceError
+from generation.errors import RequestFailed
 from generation.huge_pages import WORTHWHILE, use_huge_pages
 from generation.lane import END, REJECT, Lane, LaneShape
-from generation.logits_processors import Constraints, LogitsProcessor, Restriction, forbids, from_options, predicate
+from generation.logits_processors import Constraints, forbids, from_options, predicate
 from generation.options import GenerationOptions
+from generation.progress import Progress
+from generation.request import GenerationRequest
 from generation.tuning import requests_together
 
-POSITIONS_STEP = 4  # room in a cache is given in multiples of this, so that like options share a lane
-MAX_IDLE_LANES = 4  # beyond as many lanes, those that empty are given up
-
-
-@dataclass(slots=True, eq=False)
-class Progress:
-    """One request in a lane. error: what made it fail, if it did; it takes no more steps then."""
-
-    options: GenerationOptions
-    search: BeamSearch
-    constraints: Constraints
-    lane: Lane
-    slot: int
-    reject_probability: float = 0.0
-    error: BaseException | None = None
-    restricted: Sequence[Restriction] = ()
-
-    @property
-    def over(self) -> bool:
-        """Whether further steps would change nothing."""
-        return self.search.done or self.error is not None
+POSITIONS_STEP = 4  # caches have room for a multiple of this, so that requests with similar options share a lane
+MAX_IDLE_LANES = 4  # with more lanes than this, a lane that becomes empty is freed
 
 
 class Stepper:
@@ -54,18 +35,19 @@ class Stepper:
         """Load the graphs.
 
         Args:
-            bundle: what to run.
-            threads: ORT's intra-op threads.
-            row_budget: beams of all requests together; a lane has room for as many requests as that makes, but one.
+            bundle: the model.
+            threads: intra-op threads of ONNX Runtime.
+            row_budget: beams of all requests together; a lane has a slot for each request that fits, and at least one.
             backend: what runs the graphs.
 
         Raises:
-            BackendError: it cannot be had here.
+            BackendError: the backend cannot run this bundle on this machine.
             BundleError: a graph cannot be run.
         """
         self.bundle = bundle
         self.row_budget = row_budget
         self._encoder, self._decoder = open_sessions(bundle, threads, backend)
+        self._vocab_size = bundle.architecture.vocab_size
         self._lanes: dict[LaneShape, Lane] = {}
         self._residents: dict[Lane, list[Progress]] = {}
         if bundle.graph_bytes >= WORTHWHILE:
@@ -76,36 +58,33 @@ class Stepper:
 
     @property
     def requests(self) -> int:
-        """Requests in lanes."""
+        """Number of active requests."""
         return sum(lane.taken for lane in self._lanes.values())
 
     @property
     def rows(self) -> int:
-        """Beams of all of them."""
+        """Number of beams of all active requests."""
         return sum(lane.taken * lane.shape.num_beams for lane in self._lanes.values())
 
     def has_room(self, options: GenerationOptions) -> bool:
-        """Whether another request fits the row budget; one always does where there is none."""
+        """Whether another request fits the row budget. Without active requests, any request does."""
         return not self.requests or self.rows + options.num_beams <= self.row_budget
 
-    def begin(
-        self,
-        source_ids: Sequence[int],
-        options: GenerationOptions,
-        processors: Sequence[LogitsProcessor] = (),
-    ) -> Progress:
-        """Encode a source and decode its first token. Source and options must have been checked.
+    def begin(self, request: GenerationRequest) -> Progress:
+        """Encode a source and decode its first token. The request must have been checked (`check_request`).
 
         Raises:
-            Exception: whatever a processor raises; nothing is left behind.
+            RequestFailed: the model's output is not a number.
+            Exception: what a logits processor or a session raised. The slot is free again.
         """
         specials = self.bundle.special_tokens
+        options, source_ids = request.options, request.source_ids
         search = BeamSearch(options, specials.decoder_start, specials.eos)
-        constraints = Constraints((*from_options(options, specials), *processors))
+        constraints = Constraints((*from_options(options, specials), *request.processors))
         restricted = constraints.restrictions()
         lane = self._lane(options, len(source_ids))
         slot = lane.join(self._encoder.run(source_ids))
-        progress = Progress(options, search, constraints, lane, slot, restricted=restricted)
+        progress = Progress(request, search, constraints, lane, slot, restricted=restricted)
         self._residents[lane].append(progress)
         try:
             logprobs = constraints.ranks or need_logprobs(restricted, options.num_beams)
@@ -119,7 +98,7 @@ class Stepper:
         return progress
 
     def step(self) -> None:
-        """Move every request in every lane on by one token. Requests that are over must have been ended."""
+        """Decode one token for every request in every lane. Requests that are over must have been ended."""
         for lane, residents in self._residents.items():
             if residents:
                 self._step_lane(lane, residents)
@@ -134,19 +113,9 @@ class Stepper:
         if moved is not progress:
             moved.slot = progress.slot
             residents[moved.slot] = moved
-        usual = next(iter(self._residents))  # what was asked for first is what is asked for most
+        usual = next(iter(self._residents))  # the first lane is that of the usual options; it stays
         if not residents and lane is not usual and len(self._lanes) > MAX_IDLE_LANES:
             del self._lanes[lane.shape], self._residents[lane]
-
-    def check(self, source_ids: Sequence[int], options: GenerationOptions) -> None:
-        """Check a request before anything is done for it.
-
-        Raises:
-            OptionsError: the model cannot be searched in this way.
-            SourceError: the source is empty, too long, or has ids that the model does not know.
-        """
-        check_options(self.bundle, options)
-        check_source(self.bundle, source_ids)
 
     def _shape(self, options: GenerationOptions, length: int) -> LaneShape:
         longest = self.bundle.architecture.max_positions
@@ -172,8 +141,7 @@ class Stepper:
         logprobs = False
         for progress in residents:
             search = progress.search
-            self._restrict(progress)
-            logprobs = logprobs or progress.constraints.ranks or need_logprobs(progress.restricted, beams)
+            logprobs |= self._restrict(progress)
             missing = beams - len(search.tokens)
             tokens.append(search.tokens + [0] * missing)
             parents.append(search.beam_indices + [0] * missing)
@@ -190,7 +158,7 @@ class Stepper:
                     progress.error = error
 
     def _step_one_by_one(self, lane: Lane, residents: list[Progress], error: Exception, *, logprobs: bool) -> None:
-        """Find out whose failure a failed step is."""
+        """Repeat a step that failed for each request alone, to find out which request made it fail."""
         if len(residents) == 1:
             residents[0].error = error
             return
@@ -200,20 +168,35 @@ class Stepper:
             except Exception as own:
                 progress.error = own
 
-    def _restrict(self, progress: Progress) -> None:
+    def _restrict(self, progress: Progress) -> bool:
+        """Update the restrictions of a request; return whether it needs the log-probabilities of the next step."""
         constraints, search = progress.constraints, progress.search
         progress.restricted = ()
-        if constraints:
-            try:
-                constraints.follow(search.beam_indices, search.tokens)
-                if not constraints.ranks:
-                    progress.restricted = constraints.restrictions()
-            except Exception as error:
-                progress.error = error
+        if not constraints:
+            return False
+        try:
+            constraints.follow(search.beam_indices, search.tokens)
+            if constraints.ranks:
+                return True
+            progress.restricted = constraints.restrictions()
+            return need_logprobs(progress.restricted, progress.request.options.num_beams)
+        except Exception as error:
+            progress.error = error
+            return False
 
     def _advance(self, progress: Progress) -> None:
+        """Continue the search of a request after a step.
+
+        Raises:
+            RequestFailed: the model's output is not a number, or a constraint chose a token that does not exist.
+            Exception: what a constraint raised.
+        """
         search = progress.search
-        search.advance(*self._candidates(progress), () if search.has_ended else self._ends(progress))
+        sums, beams, tokens = self._candidates(progress)
+        # The decoder reads the embedding of each token from memory without a check.
+        if progress.constraints and tokens and not 0 <= min(tokens) <= max(tokens) < self._vocab_size:
+            raise RequestFailed(f"a constraint chose tokens outside of the vocabulary: {tokens}")
+        search.advance(sums, beams, tokens, () if search.has_ended else self._ends(progress))
 
     def _ends(self, progress: Progress) -> list[float]:
         """Return the log-probability of the end of each open beam, minus infinity where it is forbidden."""
@@ -243,39 +226,9 @@ class Stepper:
             sums, beams, tokens = sums[:count], beams[:count], tokens[:count]
         if not restricted:
             return sums[:wanted], beams[:wanted], tokens[:wanted]
-        enough = not need_logprobs(restricted, progress.options.num_beams)
+        enough = not need_logprobs(restricted, progress.request.options.num_beams)
         most_forbidden = math.inf if enough else len(sums) - wanted
         found = drop_forbidden((sums, beams, tokens), [predicate(r) for r in restricted], wanted, most_forbidden)
         if enough or len(found[0]) == wanted:
             return found
         return from_logprobs(lane.logprobs_of(slot), search.sums, restricted, wanted)
-
-
-def check_options(bundle: Bundle, options: GenerationOptions) -> None:
-    """Check options against the model, so that a caller can refuse them before anything is queued.
-
-    Raises:
-        OptionsError: the model cannot be searched in this way.
-    """
-    sizes = bundle.architecture
-    if options.max_new_tokens > sizes.max_positions:
-        raise OptionsError(
-            f"max_new_tokens must be at most the model's {sizes.max_positions}, got {options.max_new_tokens}"
-        )
-    if 3 * options.num_beams > sizes.vocab_size:
-        raise OptionsError(
-            f"num_beams must be at most a third of the vocabulary's {sizes.vocab_size}, got {options.num_beams}"
-        )
-
-
-def check_source(bundle: Bundle, source_ids: Sequence[int]) -> None:
-    """Check that the model can read a source.
-
-    Raises:
-        SourceError: it is empty, too long, or has ids that the model does not know.
-    """
-    sizes = bundle.architecture
-    if not 1 <= len(source_ids) <= sizes.max_positions:
-        raise SourceError(f"a source must have 1 to {sizes.max_positions} tokens, got {len(source_ids)}")
-    if min(source_ids) < 0 or max(source_ids) >= sizes.vocab_size:
-        raise SourceError(f"a source must hold token ids from 0 to {sizes.vocab_size - 1}")

@@ -1,7 +1,8 @@
-"""How many requests to put through the decoder graph at once, measured on the machine that runs it.
+"""Measures how many requests to run through the decoder graph at once on this machine.
 
-More requests share the weights that are read, and their rows fill the kernels; but what a step writes in between, the
-log-probabilities above all, leaves the caches. Where the best lies depends on both (docs/adr/0021). Answers do not.
+More requests share the weights that are read, and fill the kernels better, but their intermediate results, above all
+the log-probabilities, no longer fit the caches. The best number depends on both (docs/adr/0021). Answers do not depend
+on it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,16 @@ PATIENCE_SECONDS = 2.0
 
 
 def requests_together(session: DecoderSession, sizes: Architecture, shape: LaneShape, most: int) -> int:
-    """Return the number of requests, `most` at most, at which a step takes least for each.
+    """Return the number of requests with the shortest time of a step per request.
 
-    The least of a few times counts, as others may use the machine; measuring ends after PATIENCE_SECONDS.
+    Each number is measured REPEATS times, and the shortest time counts, because other processes may use the machine. No
+    further number is measured after PATIENCE_SECONDS.
+
+    Args:
+        session: runs the steps.
+        sizes: of the model.
+        shape: of the requests.
+        most: largest number to consider.
     """
     began = time.perf_counter()
     best, least = 1, float("inf")
@@ -41,7 +49,7 @@ def _step_seconds(session: DecoderSession, sizes: Architecture, shape: LaneShape
     beams = [[0] * shape.num_beams] * count
     for slot in range(count):
         lane.join([source] * (2 * sizes.decoder_layers))
-        lane.clear(slot)  # memory that was never written to is no memory yet, and costs nothing to read
+        lane.clear(slot)  # pages that were never written to are not mapped yet, and reading them costs nothing
     times = []
     for _ in range(min(REPEATS, shape.positions - 1)):
         before = time.perf_counter()

@@ -14,6 +14,7 @@ from generation.beam import Hypothesis
 from generation.bundle import SpecialTokens
 from generation.engine import Engine
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
 
 Answers = list[tuple[Hypothesis, ...]]
 BATCH = 16
@@ -65,7 +66,7 @@ def compare(answers: Answers, references: Answers) -> Comparison:
 def engine_answers(engine: Engine, sources: Sequence[Sequence[int]], options: GenerationOptions) -> Answers:
     """Answer every source with an exported bundle."""
     name = f"bundle, {engine.bundle.precision}"
-    return [engine.generate(source, options).hypotheses for source in tqdm(sources, desc=name)]
+    return [engine.generate(GenerationRequest(source, options)).hypotheses for source in tqdm(sources, desc=name)]
 
 
 def reference_answers(

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from generation.errors import BackendError, BundleError
-from service.errors import RulesError, ServiceError
+from service.errors import RulesError
 from service.settings import load_settings
-
-CANNOT_START = 2
 
 
 @click.command()
@@ -23,6 +19,9 @@ CANNOT_START = 2
 @click.option("--port", type=int)
 @click.option("--rules", type=click.Path(path_type=Path), help="YAML file of business rules.")
 @click.option("--prohibited-terms", type=click.Path(path_type=Path), help="File of category<TAB>term lines.")
+@click.option("--keys", type=click.Path(path_type=Path), help="File of API keys that `onebar keys` wrote.")
+@click.option("--insecure", is_flag=True, default=None, help="Let other machines call without a key.")
+@click.option("--admin-port", type=int, help="Port of health, metrics, version and docs.")
 @click.option("--query-set", type=click.Path(path_type=Path), help="File of queries; nothing else is written.")
 def serve(
     bundle: Path | None,
@@ -32,6 +31,9 @@ def serve(
     port: int | None,
     rules: Path | None,
     prohibited_terms: Path | None,
+    keys: Path | None,
+    insecure: bool | None,
+    admin_port: int | None,
     query_set: Path | None,
 ) -> None:
     """Serve POST /recommend.
@@ -49,17 +51,13 @@ def serve(
     from service.http.server import run
     from service.observing.logs import configure_logging
 
-    try:
-        settings = load_settings(
-            bundle=bundle, host=host, port=port, rules=rules, prohibited_terms=prohibited_terms,
-            query_set=query_set,
-            store={key: value for key, value in (("url", store), ("evidence", evidence or None)) if value} or None,
-        )  # fmt: skip
-        configure_logging(settings.log_level)
-        status = run(create_app(settings), settings)
-    except (BackendError, BundleError, ServiceError) as error:
-        _cannot_start(str(error))
-    sys.exit(status)
+    settings = load_settings(
+        bundle=bundle, host=host, port=port, rules=rules, prohibited_terms=prohibited_terms, keys=keys,
+        insecure=insecure, admin_port=admin_port, query_set=query_set,
+        store={key: value for key, value in (("url", store), ("evidence", evidence or None)) if value} or None,
+    )  # fmt: skip
+    configure_logging(settings.log_level)
+    sys.exit(run(create_app(settings), settings))
 
 
 @click.group()
@@ -89,8 +87,3 @@ def check_rules(file: Path) -> None:
         f"{len(loaded.blocked_queries)} blocked queries, {len(loaded.pinned_queries)} pinned queries, "
         f"length bounds {'on' if loaded.length else 'off'}, recently shown {'on' if loaded.recently_shown else 'off'}."
     )
-
-
-def _cannot_start(sentence: str) -> NoReturn:
-    click.echo(f"OneBar cannot start: {sentence}", err=True)
-    sys.exit(CANNOT_START)

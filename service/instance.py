@@ -38,9 +38,8 @@ class Instance:
         self.parts = build_parts(settings)
         self._metrics = Metrics()
         self.runner = GenerationRunner(
-            scheduler or build_scheduler(self.parts, self._metrics), self.parts.bundle.model_version,
-            self.parts.constraints,
-        )  # fmt: skip
+            scheduler or build_scheduler(self.parts), self.parts.bundle.model_version, self.parts.constraints
+        )
         self._sink = open_sink(settings.events)
         self._store: Store | None = None
         self.serving: Serving | None = None

@@ -20,12 +20,12 @@ from generation.backend import Backend, choose_backend
 from generation.bundle import Bundle, load_bundle
 from generation.cores import available_cores
 from generation.errors import OptionsError
+from generation.request import check_options
 from generation.scheduler import Scheduler
 from service.answering.decoding import DecodingConstraints, load_decoding_constraints
 from service.answering.policy import Policy
 from service.answering.rules import Rules, load_rules
 from service.errors import ConfigurationError
-from service.observing.metrics import Metrics
 from service.settings import Settings
 
 
@@ -109,19 +109,17 @@ def build_parts(settings: Settings) -> Parts:
     )
 
 
-def build_scheduler(parts: Parts, metrics: Metrics) -> Scheduler:
+def build_scheduler(parts: Parts) -> Scheduler:
     """Start the engine of the bundle. The caller closes it.
 
     Raises:
         ConfigurationError: the decoding options contradict the bundle.
     """
-    scheduler = Scheduler(parts.bundle, parts.threads, observer=metrics.engine, backend=parts.backend)
     try:
-        scheduler.check_options(parts.constraints.options)
+        check_options(parts.bundle, parts.constraints.options)
     except OptionsError as error:
-        scheduler.close(0.0)
         raise ConfigurationError(f"ONEBAR_DECODING__… cannot be used with this bundle: {error}.") from error
-    return scheduler
+    return Scheduler(parts.bundle, parts.threads, backend=parts.backend)
 
 
 def _open_key_ring(settings: Settings) -> KeyRing | None:

@@ -11,6 +11,7 @@ from typing import Any
 from feature_store import Store
 from service.answering.admission import Admission
 from service.answering.answer import Answer
+from service.answering.caller import Caller
 from service.answering.deadline import Deadline
 from service.answering.pipeline import Pipeline
 from service.answering.request import RecommendRequest
@@ -57,6 +58,7 @@ class Serving:
         if sink:
             events = EventLog(sink, parts.settings.events.queue_size, metrics.event_dropped)
             events.start()
+        runner.observe(metrics.engine)
         return cls._build(parts, runner, store, metrics, cache, shown, events)
 
     @classmethod
@@ -97,9 +99,15 @@ class Serving:
         self.admission.check(Deadline.after(arrived_at, deadline_ms or self.parts.settings.default_deadline_ms))
 
     async def recommend(
-        self, request: RecommendRequest, arrived_at: float, traceparent: str | None
+        self, request: RecommendRequest, caller: Caller, arrived_at: float, traceparent: str | None
     ) -> tuple[dict[str, Any], Mapping[str, float]]:
         """Answer one request.
+
+        Args:
+            request: validated.
+            caller: whether the answer may explain, and whether it is remembered as shown.
+            arrived_at: ``time.perf_counter()`` seconds.
+            traceparent: of the request, for the event.
 
         Returns:
             The body, and the milliseconds of each request stage.
@@ -112,14 +120,21 @@ class Serving:
         answer = await self.pipeline.answer(request, deadline)
         timings_ms = answer.timings_ms()
         self.metrics.answer(answer.decision, answer.reason, answer.degraded, answer.seconds)
-        self._record(answer, request, timings_ms, traceparent)
-        explain = self.parts.constraints.to_wire() if request.explain and settings.explain_enabled else None
+        self._record(answer, request, caller, timings_ms, traceparent)
+        explain = self.parts.constraints.to_wire() if request.explain and caller.may_explain else None
         return answer.to_wire(self.parts.bundle.model_version, timings_ms, explain), timings_ms
 
     def _record(
-        self, answer: Answer, request: RecommendRequest, timings_ms: Mapping[str, float], traceparent: str | None
+        self,
+        answer: Answer,
+        request: RecommendRequest,
+        caller: Caller,
+        timings_ms: Mapping[str, float],
+        traceparent: str | None,
     ) -> None:
-        if answer.shown and answer.user_id and self.parts.rules.recently_shown and self.shown:
+        # Without a key, anybody could fill the list of any viewer.
+        keyed = caller.key_id is not None
+        if keyed and answer.shown and answer.user_id and self.parts.rules.recently_shown and self.shown:
             self.shown.record(answer.user_id, [item.query for item in answer.shown])
         if self.events:
             asked = {

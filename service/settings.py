@@ -129,7 +129,11 @@ class Settings(BaseSettings):
     backend: Literal["auto", "native", "onnxruntime"] = Field(
         default="auto", description="What runs the model: the project's own kernels where they can, or ONNX Runtime."
     )
-    explain_enabled: bool = True
+    keys: Path | None = Field(default=None, description="File of API keys that `onebar keys` wrote.")
+    insecure: bool = Field(default=False, description="Whether other machines may call without a key.")
+    explain_without_key: bool = Field(
+        default=False, description="Whether `explain` needs no key; for a demo on one's own machine."
+    )
     drain_seconds: float = Field(
         default=5.0, ge=0, description="How long requests are still answered after SIGTERM, while /readyz says 503."
     )

@@ -21,6 +21,7 @@ from generation.beam import Hypothesis
 from generation.bundle import SpecialTokens
 from generation.engine import Engine
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
 from generation.scheduler import Scheduler
 from model_export.parity import Answers, reference_answers
 
@@ -58,8 +59,10 @@ def engine_contender(name: str, engine: Engine, options: GenerationOptions) -> C
     return Contender(
         name,
         prepare=lambda source: source,
-        answer=lambda batch: [engine.generate(source, options) for source in batch],
-        hypotheses=lambda sources, _: [engine.generate(source, options).hypotheses for source in sources],
+        answer=lambda batch: [engine.generate(GenerationRequest(source, options)) for source in batch],
+        hypotheses=lambda sources, _: [
+            engine.generate(GenerationRequest(source, options)).hypotheses for source in sources
+        ],
     )
 
 
@@ -67,24 +70,24 @@ def in_flight_contender(name: str, scheduler: Scheduler, options: GenerationOpti
     """The engine's scheduler, which steps the requests of all clients together."""
 
     async def together(sources: Sequence[Source]) -> Answers:
-        found = await asyncio.gather(*(scheduler.submit(source, options) for source in sources))
+        found = await asyncio.gather(*(scheduler.submit(GenerationRequest(source, options)) for source in sources))
         return [generation.hypotheses for generation in found]
 
     return Contender(
         name,
         prepare=lambda source: source,
-        answer=lambda batch: [scheduler.generate(source, options) for source in batch],
+        answer=lambda batch: [scheduler.generate(GenerationRequest(source, options)) for source in batch],
         hypotheses=lambda sources, at_once: [
             answer for group in _groups(sources, at_once) for answer in asyncio.run(together(group))
         ],
-        submit=lambda source: scheduler.submit(source, options),
+        submit=lambda source: scheduler.submit(GenerationRequest(source, options)),
     )
 
 
 def generate_contender(name: str, model: Any, options: GenerationOptions, specials: SpecialTokens) -> Contender:
     """`model.generate` of transformers, or of optimum, in padded batches."""
     given = {key: value for key, value in options.to_dict().items() if key != "min_new_tokens"}
-    config = GenerationConfig(
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
         **given,
         min_new_tokens=options.min_new_tokens or None,
         bos_token_id=specials.bos,

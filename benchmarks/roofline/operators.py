@@ -22,6 +22,7 @@ from generation import session
 from generation.bundle import Bundle
 from generation.engine import Engine
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
 from generation.scheduler import Scheduler
 
 QUEUED = 16  # times every source, all at once
@@ -41,12 +42,13 @@ def operator_milliseconds(
         with _profiled(alone):
             engine = Engine(bundle, backend="onnxruntime")
             for source in sources:
-                engine.generate(source, options)
+                engine.generate(GenerationRequest(source, options))
             del engine
             gc.collect()  # a profile is written when its session goes
         with _profiled(together):
             scheduler = Scheduler(bundle, backend="onnxruntime")
-            many = [scheduler.submit_future(source, options) for source in list(sources) * QUEUED]
+            requests = [GenerationRequest(source, options) for source in list(sources) * QUEUED]
+            many = [scheduler.submit_future(request) for request in requests]
             for future in many:
                 future.result()
             scheduler.close()

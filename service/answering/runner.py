@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from array import array
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Protocol
 
 from generation.engine import Generation
 from generation.errors import GenerationError, RequestFailed, SchedulerStopped
-from generation.logits_processors import LogitsProcessor
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
+from generation.scheduler_stats import SchedulerObserver
 from service.answering.decoding import DecodingConstraints
 from service.answering.errors import EngineStopped, GenerationFailed
 
 logger = logging.getLogger(__name__)
+
+
+class GenerationForecaster(Protocol):
+    """What the service needs of ``generation.forecaster.Forecaster``."""
+
+    def expected_seconds(self, source_tokens: float, ahead: int, options: GenerationOptions) -> float:
+        """Seconds, seldom exceeded, until a request that is submitted after ``ahead`` others would be answered."""
 
 
 class GenerationScheduler(Protocol):
@@ -38,27 +47,36 @@ class GenerationScheduler(Protocol):
     def active(self) -> int:
         """Requests that are being stepped."""
 
-    def submit_future(
-        self,
-        source_ids: Sequence[int],
-        options: GenerationOptions | None = None,
-        deadline: float | None = None,
-        processors: Sequence[LogitsProcessor] = (),
-    ) -> Future[Generation]:
+    @property
+    def forecaster(self) -> GenerationForecaster:
+        """Predicts when a new request would be answered."""
+
+    def submit_future(self, request: GenerationRequest) -> Future[Generation]:
         """Queue one request; cancelling the future frees its rows before the next step."""
 
-    def expected_seconds(self, source_tokens: float, options: GenerationOptions | None = None, ahead: int = 0) -> float:
-        """Seconds, seldom exceeded, until a request that is submitted after ``ahead`` others would be done."""
+    def observe(self, observer: SchedulerObserver | None) -> None:
+        """Report to this observer from now on."""
 
     def close(self, drain_seconds: float | None = None) -> None:
         """Stop, after at most this time for what is in."""
 
 
 class GenerationRunner:
-    """Hands sources to a scheduler under one set of options and constraints. Owns the scheduler."""
+    """Hands sources to a scheduler under one set of options and constraints. Owns the scheduler.
+
+    Attributes:
+        expected_seconds: (source tokens, requests ahead that are not submitted yet) -> seconds, seldom exceeded, until
+            a request that comes now would be answered. The method of the scheduler's forecaster, with the options that
+            all requests share.
+        observe: the scheduler's method that attaches an observer; until then nothing is reported.
+    """
 
     def __init__(self, scheduler: GenerationScheduler, model_version: str, constraints: DecodingConstraints) -> None:
         self._scheduler = scheduler
+        self.expected_seconds: Callable[[float, int], float] = partial(
+            scheduler.forecaster.expected_seconds, options=constraints.options
+        )
+        self.observe = scheduler.observe
         self._options = constraints.options
         self._processors = constraints.processors
         self._fixed = (model_version, constraints.version, constraints.options)
@@ -87,10 +105,6 @@ class GenerationRunner:
         """Everything that a generation of these ids depends on."""
         return (*self._fixed, array("i", source_ids).tobytes())
 
-    def expected_seconds(self, source_tokens: float, ahead: int) -> float:
-        """Seconds, seldom exceeded, until a request of this size that is submitted after so many others is done."""
-        return self._scheduler.expected_seconds(source_tokens, self._options, ahead)
-
     def start(self, source_ids: Sequence[int], deadline: float) -> asyncio.Future[Generation]:
         """Begin a generation that is cut at ``deadline`` (``time.perf_counter()`` seconds).
 
@@ -99,7 +113,8 @@ class GenerationRunner:
         Raises:
             GenerationError: here or by the future; see ``refusal``.
         """
-        return asyncio.wrap_future(self._scheduler.submit_future(source_ids, self._options, deadline, self._processors))
+        request = GenerationRequest(source_ids, self._options, deadline, self._processors)
+        return asyncio.wrap_future(self._scheduler.submit_future(request))
 
     async def close(self) -> None:
         """Stop; what is still in it fails. Who drains has waited before."""

@@ -17,6 +17,7 @@ from service.answering.errors import RequestRefused
 from service.answering.request import RecommendRequest
 from service.answering.runner import GenerationScheduler
 from service.http import wire
+from service.http.access import Access
 from service.http.admin import build_admin_router, build_health_router
 from service.http.docs_page import build_docs_router
 from service.http.envelope import Envelope
@@ -51,7 +52,8 @@ _QUIET: dict[str, Any] = {
 def create_app(settings: Settings, scheduler: GenerationScheduler | None = None) -> FastAPI:
     """Build the application of the public port.
 
-    ``app.state.instance`` is its Instance, ``app.state.admin`` the application of the admin port.
+    ``app.state.instance`` is its Instance, ``app.state.access`` knows its callers, and ``app.state.admin`` is the
+    application of the admin port.
 
     Args:
         settings: the whole tree.
@@ -60,8 +62,9 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     Raises:
         BackendError: the wanted backend cannot run the bundle on this machine.
         BundleError: the bundle must not be served.
-        ConfigurationError: rules, terms, constraints or the event sink cannot be used.
+        ConfigurationError: keys, rules, terms, constraints or the event sink cannot be used.
     """
+    access = Access(settings)
     instance = Instance(settings, scheduler)
 
     @asynccontextmanager
@@ -77,8 +80,9 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     )
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.state.instance = instance
+    app.state.access = access
     app.state.admin = _build_admin_app(instance, app)
-    app.include_router(build_router(instance))
+    app.include_router(build_router(instance, access))
     app.include_router(build_health_router(instance))
     _finish(app, instance)
     if settings.docs_public:

@@ -4,6 +4,8 @@ RequestRefused
 ├── InvalidRequest         422, every fault named
 ├── BodyTooLarge           413
 ├── UnsupportedMediaType   415
+├── Unauthorized           401
+├── Forbidden              403
 ├── Overloaded             429 with Retry-After       (service/answering/errors.py, like the rest)
 ├── NotReady               503
 └── GenerationFailed       500
@@ -55,10 +57,24 @@ class UnsupportedMediaType(RequestRefused):
         self.faults = (Fault("content-type", sentence),)
 
 
+class Unauthorized(RequestRefused):
+    """The request has no valid API key."""
+
+    def __init__(self, has_header: bool) -> None:
+        fault = "The API key is not valid, or no longer" if has_header else "The request has no API key"
+        super().__init__(f"{fault}; send the header `authorization: Bearer KEY` with a key of this service.")
+
+
+class Forbidden(RequestRefused):
+    """The caller may not ask this."""
+
+
 _ANSWERS: dict[type[RequestRefused], tuple[int, str]] = {
     InvalidRequest: (422, "invalid_request"),
     BodyTooLarge: (413, "body_too_large"),
     UnsupportedMediaType: (415, "unsupported_media_type"),
+    Unauthorized: (401, "unauthorized"),
+    Forbidden: (403, "forbidden"),
     Overloaded: (429, "overloaded"),
     NotReady: (503, "not_ready"),
     EngineStopped: (503, "not_ready"),
@@ -75,6 +91,8 @@ def headers_of(refusal: RequestRefused) -> dict[str, str]:
     """Return the headers that belong to a refusal."""
     if isinstance(refusal, Overloaded):  # Retry-After has whole seconds; the body has the exact time
         return {"retry-after": str(max(1, math.ceil(refusal.retry_after_seconds)))}
+    if isinstance(refusal, Unauthorized):
+        return {"www-authenticate": "Bearer"}
     if isinstance(refusal, NotReady):
         # The next request on this connection would come here again; a new connection goes to another instance.
         return {"retry-after": "1", "connection": "close"}

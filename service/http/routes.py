@@ -9,12 +9,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service.answering.answer import server_timing
+from service.answering.caller import Caller
 from service.answering.errors import GenerationFailed, RequestRefused
 from service.answering.request import RecommendRequest
 from service.http import wire
+from service.http.access import Access
 from service.http.body import ClientLeft, read_body, unless_client_leaves
 from service.http.envelope import TRACEPARENT
-from service.http.errors import body_of, status_of
+from service.http.errors import Forbidden, body_of, status_of
 from service.http.parsing import load_json, validate
 from service.http.protocol import ARRIVED_AT
 from service.http.responses import count_refusal, json_response, refused, request_id_of
@@ -29,6 +31,8 @@ CLIENT_CLOSED_REQUEST = 499
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": wire.ErrorResponse, "description": text}
     for status, text in {
+        401: "A valid API key is missing.",
+        403: "The key does not allow this.",
         413: "The body is over the limit.",
         415: "The content type is not JSON.",
         422: "The body does not follow the contract; every fault is named.",
@@ -46,7 +50,7 @@ def _body_schema(name: str, example: Any) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-def build_router(instance: Instance) -> APIRouter:
+def build_router(instance: Instance, access: Access) -> APIRouter:
     """Return the routes that the feed calls."""
     router = APIRouter()
     settings = instance.parts.settings
@@ -59,10 +63,11 @@ def build_router(instance: Instance) -> APIRouter:
         summary="Write search queries for one video, or say that none should be shown.",
     )
     async def recommend(request: Request) -> Response:
+        caller = access.caller_of(request)
         serving = instance.ready()
         document = load_json(await read_body(request, settings.max_body_bytes))
         try:
-            body, timings_ms = await unless_client_leaves(_answer(document, request, serving), request.receive)
+            body, timings_ms = await unless_client_leaves(_answer(document, request, serving, caller), request.receive)
         except ClientLeft:
             instance.metrics.cancelled()
             return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -78,29 +83,30 @@ def build_router(instance: Instance) -> APIRouter:
         summary="Answer up to 16 requests of one feed page, each with its own outcome.",
     )
     async def recommend_batch(request: Request) -> Response:
+        caller = access.caller_of(request)
         serving = instance.ready()
         document = load_json(await read_body(request, settings.max_batch_body_bytes))
         items = validate(wire.BatchRequest, document).requests
         try:
-            results = await unless_client_leaves(_outcomes(items, request, serving), request.receive)
+            results = await unless_client_leaves(_outcomes(items, request, serving, caller), request.receive)
         except ClientLeft:
             instance.metrics.cancelled()
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         return json_response({"results": results})
 
-    async def _outcomes(items: list[Any], request: Request, serving: Serving) -> list[dict[str, Any]]:
+    async def _outcomes(items: list[Any], request: Request, serving: Serving, caller: Caller) -> list[dict[str, Any]]:
         async with asyncio.TaskGroup() as group:
             tasks = []
             for item in items:
-                tasks.append(group.create_task(_outcome(item, request, serving)))
+                tasks.append(group.create_task(_outcome(item, request, serving, caller)))
                 await asyncio.sleep(0)  # other requests may run between the items of a large batch
         return [task.result() for task in tasks]
 
-    async def _outcome(item: Any, request: Request, serving: Serving) -> dict[str, Any]:
+    async def _outcome(item: Any, request: Request, serving: Serving, caller: Caller) -> dict[str, Any]:
         """One item of a batch. Its failure, expected or not, is its own."""
         refusal: RequestRefused
         try:
-            body, _ = await _answer(item, request, serving)
+            body, _ = await _answer(item, request, serving, caller)
         except RequestRefused as error:
             refusal = error
             count_refusal(instance, refusal)
@@ -117,12 +123,17 @@ def build_router(instance: Instance) -> APIRouter:
     return router
 
 
-async def _answer(document: Any, request: Request, serving: Serving) -> tuple[dict[str, Any], Any]:
+async def _answer(document: Any, request: Request, serving: Serving, caller: Caller) -> tuple[dict[str, Any], Any]:
     """Refuse for load before the document is validated, since validation of a large one costs milliseconds."""
     arrived_at = request.scope[ARRIVED_AT]
     serving.refuse_if_overloaded(arrived_at, _deadline_ms(document))
     asked = validate(RecommendRequest, document)
-    return await serving.recommend(asked, arrived_at, request.scope[TRACEPARENT])
+    if asked.explain and not caller.may_explain:
+        raise Forbidden(
+            "`explain` shows stored queries of a viewer, so it needs a key that may explain (made with"
+            " `onebar keys create FILE NAME --may explain`); use such a key, or leave `explain` out."
+        )
+    return await serving.recommend(asked, caller, arrived_at, request.scope[TRACEPARENT])
 
 
 def _deadline_ms(document: Any) -> float | None:

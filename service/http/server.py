@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.server import ServerState
 
+from service.http.access import Access
 from service.http.protocol import BoundedHttpProtocol
 from service.instance import Instance
 from service.settings import ConnectionSettings, Settings
@@ -54,10 +55,11 @@ class OneBarServer(uvicorn.Server):
     stops by itself and ``lost_engine`` says why.
     """
 
-    def __init__(self, config: uvicorn.Config, admin: uvicorn.Config, instance: Instance) -> None:
+    def __init__(self, config: uvicorn.Config, admin: uvicorn.Config, instance: Instance, access: Access) -> None:
         super().__init__(config)
         self._admin = admin
         self._instance = instance
+        self._access = access
         self._stop_at = float("inf")
         self.lost_engine: str | None = None
 
@@ -102,6 +104,8 @@ class OneBarServer(uvicorn.Server):
             self.lost_engine = reason
             logger.critical("the process ends because its engine is lost", extra={"reason": reason})
             threading.Thread(target=_exit_later, name="onebar-exit", daemon=True).start()
+        if counter % 10 == 0:
+            self._access.reload()
         stop = await super().on_tick(counter)
         return stop or self.lost_engine is not None or time.monotonic() >= self._stop_at
 
@@ -131,7 +135,7 @@ def run(app: FastAPI, settings: Settings) -> int:
     admin = _config(
         app.state.admin, settings.admin_host, settings.admin_port, settings, admin_limits, instance, lifespan="off"
     )
-    server = OneBarServer(public, admin, instance)
+    server = OneBarServer(public, admin, instance, app.state.access)
     # What keeps the application from starting is raised below, for one sentence; uvicorn would log its traceback, too.
     logging.getLogger("uvicorn.error").addFilter(lambda record: instance.start_error is None)
     try:

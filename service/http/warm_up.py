@@ -12,7 +12,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message
 
+from service.answering.caller import Caller
 from service.answering.errors import GenerationFailed
+from service.http.access import CALLER
 from service.settings import MAX_DEADLINE_MS
 
 _ROUNDS = 5
@@ -51,7 +53,7 @@ async def _post(app: ASGIApp, path: str, document: Any) -> None:
     async def receive() -> Message:
         if incoming:
             return incoming.pop()
-        await asyncio.Event().wait()  # the client stays; whoever watches for its leaving is cancelled
+        await asyncio.Event().wait()  # never disconnects; the task that waits for a disconnect is cancelled
         raise AssertionError
 
     async def send(message: Message) -> None:
@@ -62,7 +64,7 @@ async def _post(app: ASGIApp, path: str, document: Any) -> None:
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
         "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"", "headers": headers,
-        "client": None, "server": None,
+        "client": None, "server": None, CALLER: Caller(),
     }  # fmt: skip
     await app(scope, receive, send)
     if statuses != [200]:

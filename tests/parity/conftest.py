@@ -1,4 +1,4 @@
-"""Tiny random BARTs, exported in both precisions, and sources of uneven length to ask them."""
+"""Tiny random BARTs, exported in both precisions, and sources of uneven length."""
 
 from __future__ import annotations
 

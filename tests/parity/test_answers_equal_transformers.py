@@ -1,4 +1,4 @@
-"""fp32 graphs and the host's search against `generate` of transformers and of optimum: the same eight answers."""
+"""fp32 graphs and our beam search give the same eight answers as `generate` of transformers and of optimum."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from generation.options import EarlyStopping, GenerationOptions
+from generation.request import GenerationRequest
 from model_export.parity import engine_answers, reference_answers
 from model_export.verify import check_parity, measure_parity
 from tests.parity.conftest import Exported
@@ -56,7 +57,7 @@ def test_ngrams_that_must_not_repeat_are_the_same_ones(exported: Exported, size:
     assert found != free
 
 
-def test_the_hypotheses_of_these_models_are_worth_comparing(exported: Exported) -> None:
+def test_the_hypotheses_of_these_models_have_many_lengths(exported: Exported) -> None:
     options = GenerationOptions(max_new_tokens=10)
     lengths = {
         len(hypothesis.token_ids)
@@ -73,10 +74,12 @@ def test_the_probability_of_reject_is_the_first_steps(exported: Exported) -> Non
         with torch.inference_mode():
             logits = checkpoint.model(input_ids=torch.tensor([source]), decoder_input_ids=start).logits[0, 0]
         expected = torch.softmax(logits, dim=-1)[checkpoint.special_tokens.reject].item()
-        assert exported.fp32.generate(source).reject_probability == pytest.approx(expected, rel=1e-3)
+        assert exported.fp32.generate(
+            GenerationRequest(source, checkpoint.generation)
+        ).reject_probability == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore")  # optimum exports through torch's tracer
+@pytest.mark.filterwarnings("ignore")  # the tracer of torch, which optimum exports with, warns
 def test_optimum_answers_the_same(exported: Exported) -> None:
     report = measure_parity(exported.checkpoint, exported.int8.bundle, exported.sources)
     check_parity(report)
@@ -86,7 +89,7 @@ def test_optimum_answers_the_same(exported: Exported) -> None:
 
 
 def test_int8_stays_near(exported: Exported) -> None:
-    """Random weights have no margins between tokens, so lists differ; what both find must have nearly one score."""
+    """Random weights have no margins between tokens, so lists differ; hypotheses in both have similar scores."""
     options = replace(exported.checkpoint.generation, max_new_tokens=10)
     exact = engine_answers(exported.fp32, exported.sources, options)
     near = engine_answers(exported.int8, exported.sources, options)

@@ -1,4 +1,4 @@
-"""A request's answer is the same alone and in any company, in fp32 and in int8."""
+"""A request has the same answer alone and stepped together with others, in fp32 and in int8."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from generation.engine import Engine, Hypothesis
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
 from generation.scheduler import Scheduler
 from tests.parity.conftest import Exported
 
@@ -23,13 +24,11 @@ OPTIONS = (
     GenerationOptions(num_beams=1, num_return_sequences=1, max_new_tokens=5),
 )
 
-Request = tuple[list[int], GenerationOptions]
 
-
-def random_requests(vocabulary: int, longest: int) -> list[Request]:
+def random_requests(vocabulary: int, longest: int) -> list[GenerationRequest]:
     generator = np.random.default_rng(3)
     return [
-        (
+        GenerationRequest(
             [0, *generator.integers(7, vocabulary, generator.integers(1, longest - 1)).tolist(), 2],
             OPTIONS[generator.integers(len(OPTIONS))],
         )
@@ -37,16 +36,18 @@ def random_requests(vocabulary: int, longest: int) -> list[Request]:
     ]
 
 
-def answer_in_company(engine: Engine, requests: Sequence[Request], row_budget: int) -> list[tuple[Hypothesis, ...]]:
-    """Submit in bursts of random size, each when some answer of those before has come."""
+def answer_together(
+    engine: Engine, requests: Sequence[GenerationRequest], row_budget: int
+) -> list[tuple[Hypothesis, ...]]:
+    """Submit in bursts of random size; each burst waits for an answer of the bursts before."""
     generator = np.random.default_rng(5)
     scheduler = Scheduler(engine.bundle, row_budget=row_budget)
 
     async def submit_all() -> list[tuple[Hypothesis, ...]]:
         tasks: list[asyncio.Task[tuple[Hypothesis, ...]]] = []
 
-        async def submit(request: Request) -> tuple[Hypothesis, ...]:
-            return (await scheduler.submit(*request)).hypotheses
+        async def submit(request: GenerationRequest) -> tuple[Hypothesis, ...]:
+            return (await scheduler.submit(request)).hypotheses
 
         while len(tasks) < len(requests):
             burst = requests[len(tasks) : len(tasks) + int(generator.integers(1, 20))]
@@ -58,7 +59,9 @@ def answer_in_company(engine: Engine, requests: Sequence[Request], row_budget: i
         answers = asyncio.run(submit_all())
         stats = scheduler.stats()
         assert stats.finished == len(requests)
-        assert stats.steps < sum(options.max_new_tokens for _, options in requests) / 2, "they did travel together"
+        assert stats.steps < sum(request.options.max_new_tokens for request in requests) / 2, (
+            "requests were not stepped together"
+        )
         return answers
     finally:
         scheduler.close()
@@ -66,12 +69,14 @@ def answer_in_company(engine: Engine, requests: Sequence[Request], row_budget: i
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("row_budget", [40, 160])
-def test_two_hundred_requests_answer_as_they_do_alone(exported: Exported, precision: str, row_budget: int) -> None:
+def test_two_hundred_requests_have_the_same_answers_as_alone(
+    exported: Exported, precision: str, row_budget: int
+) -> None:
     engine: Engine = getattr(exported, precision)
-    # The tiny models render 96 tokens at most and can read 128: some requests are in the lanes of the longest.
+    # The tiny models render 96 tokens at most and can read 128: some requests are in the lane for longer sources.
     requests = random_requests(exported.checkpoint.architecture.vocab_size, longest=128)
-    alone = [engine.generate(source, options).hypotheses for source, options in requests]
-    together = answer_in_company(engine, requests, row_budget)
+    alone = [engine.generate(request).hypotheses for request in requests]
+    together = answer_together(engine, requests, row_budget)
     for expected, found in zip(alone, together, strict=True):
         assert [h.token_ids for h in found] == [h.token_ids for h in expected]
         np.testing.assert_allclose([h.score for h in found], [h.score for h in expected], atol=1e-5, rtol=0)

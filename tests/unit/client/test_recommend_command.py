@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from client.cli import recommend
+from cli.main import main
 from client.rows import Columns, InputError, read_rows
 from service.answering.request import RecommendRequest
 
@@ -133,7 +133,7 @@ def test_a_file_is_sent_whole_and_429_is_waited_out(url, tmp_path):
     file, output = tmp_path / "rows.csv", tmp_path / "answers.jsonl"
     file.write_text("item,title\n" + "".join(f"{n},shoe {n}\n" for n in range(20)))
     arguments = ["--url", url, "--input", str(file), "--caption-column", "title", "--output", str(output)]
-    result = CliRunner().invoke(recommend, arguments)
+    result = CliRunner().invoke(main, ["recommend", *arguments])
     assert result.exit_code == 0, result.output
     assert "20 rows in" in result.output
     assert "waited after 429  19 times" in result.output
@@ -145,13 +145,13 @@ def test_a_file_is_sent_whole_and_429_is_waited_out(url, tmp_path):
 def test_refused_rows_are_summed_up_and_fail_the_command(url, tmp_path):
     file = tmp_path / "rows.csv"
     file.write_text("title\nshoe\nrefuse this\n")
-    result = CliRunner().invoke(recommend, ["--url", url, "--input", str(file), "--caption-column", "title"])
+    result = CliRunner().invoke(main, ["recommend", "--url", url, "--input", str(file), "--caption-column", "title"])
     assert result.exit_code == 1
     assert "422 invalid_request evidence.caption" in result.output
 
 
 def test_one_video(url):
-    result = CliRunner().invoke(recommend, ["--url", url, "p1", "--user", "u1"])
+    result = CliRunner().invoke(main, ["recommend", "--url", url, "p1", "--user", "u1"])
     assert (result.exit_code, json.loads(result.output)["photo_id"]) == (0, "p1")
 
 
@@ -164,6 +164,6 @@ def test_one_video(url):
     ],
 )
 def test_trouble_is_one_sentence(arguments, sentence):
-    result = CliRunner().invoke(recommend, arguments)
+    result = CliRunner().invoke(main, ["recommend", *arguments])
     assert result.exit_code != 0
     assert sentence in result.output

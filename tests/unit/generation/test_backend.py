@@ -12,6 +12,7 @@ from generation.cpu import cpu_flags
 from generation.engine import Engine
 from generation.errors import BackendError
 from generation.native.library import NEEDED_FLAGS, missing
+from generation.request import GenerationRequest
 
 SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2]
 
@@ -47,7 +48,7 @@ def test_asking_for_kernels_that_cannot_run_is_refused_with_the_reason(
 def test_without_kernels_onnx_runtime_does_their_work(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "missing", lambda: "they were not compiled")
     assert choose_backend(replace(bundle, precision="int8"), threads=1) == "onnxruntime"
-    assert Engine(bundle).generate(SOURCE).hypotheses
+    assert Engine(bundle).generate(GenerationRequest(SOURCE, bundle.generation)).hypotheses
     with pytest.raises(BackendError, match="they were not compiled"):
         Engine(replace(bundle, precision="int8"), backend="native")
 

@@ -1,10 +1,11 @@
-"""Anytime answers: what comes back when the deadline comes first, and that it comes back in time.
+"""Deadlines: what a search that is cut short returns, and that it returns in time.
 
-The clock is a number that a fake stepper moves on: encoding takes 4 seconds, a step 1.
+The clock is a number: an encoder pass adds 4 seconds to it, a step 1.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,18 +15,23 @@ import pytest
 from generation.beam import WHOLE_QUERY_LOGPROB, BeamSearch
 from generation.bundle import load_bundle
 from generation.engine import Engine
-from generation.inbox import Inbox, Request
+from generation.inbox import Backlog, Entry
 from generation.loop import Loop
 from generation.options import GenerationOptions
 from generation.pace import Pace
+from generation.request import GenerationRequest
 from generation.scheduler import Scheduler
 from generation.scheduler_stats import Watch
 from generation.stepper import Stepper
+from tests.unit.generation.gate import SOURCE
 
-# The tiny model ends some of this source's hypotheses early, and none at the first step.
-SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2]
+# The tiny model ends some hypotheses of SOURCE early, and none at the first step.
 PATIENT = GenerationOptions(max_new_tokens=12, early_stopping="never")
 ENCODE, STEP = 4.0, 1.0
+
+
+def ask(deadline: float | None) -> GenerationRequest:
+    return GenerationRequest(SOURCE, PATIENT, deadline)
 
 
 class Clock:
@@ -37,7 +43,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that stands still but for encoding and stepping."""
+    """A clock that only encoder passes and steps move."""
     clock = Clock()
     begin, step = Stepper.begin, Stepper.step
 
@@ -57,7 +63,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def engine(bundle_path: Path, clock: Clock) -> Engine:
     engine = Engine(load_bundle(bundle_path), clock=clock)
-    engine.generate([0] * 128, PATIENT)  # by now it knows how long things take
+    engine.generate(GenerationRequest([0] * 128, PATIENT))  # the first measurements
     clock.now = 0.0
     return engine
 
@@ -71,7 +77,7 @@ def scheduler(bundle_path: Path, clock: Clock) -> Iterator[Scheduler]:
 
 
 def test_a_deadline_that_has_passed_costs_nothing(engine: Engine, clock: Clock) -> None:
-    answer = engine.generate(SOURCE, deadline=0.0)
+    answer = engine.generate(ask(0.0))
     assert answer.deadline_reached
     assert (answer.hypotheses, answer.steps, answer.reject_probability) == ((), 0, 0.0)
     assert clock.now == 0.0
@@ -79,14 +85,14 @@ def test_a_deadline_that_has_passed_costs_nothing(engine: Engine, clock: Clock) 
 
 def test_nothing_is_begun_that_would_end_too_late(engine: Engine, clock: Clock) -> None:
     # A source of 19 tokens is expected to take 57 % of the time of one of 128.
-    assert engine.generate(SOURCE, deadline=2.2).steps == 0
+    assert engine.generate(ask(2.2)).steps == 0
     assert clock.now == 0.0
 
 
 @pytest.mark.parametrize("steps", range(12))
 def test_every_answer_is_in_time_and_of_finished_hypotheses(engine: Engine, clock: Clock, steps: int) -> None:
     deadline = ENCODE + STEP * steps + 0.5
-    answer = engine.generate(SOURCE, PATIENT, deadline=deadline)
+    answer = engine.generate(ask(deadline))
     assert clock.now <= deadline
     assert answer.steps == 1 + steps
     assert answer.deadline_reached == (steps < 11)
@@ -95,52 +101,54 @@ def test_every_answer_is_in_time_and_of_finished_hypotheses(engine: Engine, cloc
     assert scores == sorted(scores, reverse=True)
 
 
-def test_a_deadline_that_is_far_changes_nothing(engine: Engine) -> None:
-    answer = engine.generate(SOURCE, PATIENT, deadline=99.0)
+@pytest.mark.parametrize("deadline", [99.0, math.inf])
+def test_a_deadline_that_is_far_changes_nothing(engine: Engine, deadline: float) -> None:
+    answer = engine.generate(ask(deadline))
     assert not answer.deadline_reached
-    assert answer.hypotheses == engine.generate(SOURCE, PATIENT).hypotheses
+    assert answer.hypotheses == engine.generate(ask(None)).hypotheses
 
 
 def test_the_scheduler_keeps_deadlines_as_the_engine_does(scheduler: Scheduler, engine: Engine, clock: Clock) -> None:
     for steps in range(12):
         clock.now = 0.0
         deadline = ENCODE + STEP * steps + 0.5
-        answer = scheduler.generate(SOURCE, PATIENT, deadline)
+        answer = scheduler.generate(ask(deadline))
         assert clock.now <= deadline
         clock.now = 0.0
-        assert answer.hypotheses == engine.generate(SOURCE, PATIENT, deadline).hypotheses
+        assert answer.hypotheses == engine.generate(ask(deadline)).hypotheses
         assert answer.deadline_reached == (steps < 11)
 
 
-def test_who_waits_too_long_is_answered_without_being_begun(scheduler: Scheduler) -> None:
-    answer = scheduler.generate(SOURCE, PATIENT, deadline=0.5)
+@pytest.mark.parametrize("deadline", [0.5, -math.inf])
+def test_a_request_that_waits_too_long_is_answered_without_being_begun(scheduler: Scheduler, deadline: float) -> None:
+    answer = scheduler.generate(ask(deadline))
     assert answer.deadline_reached
     assert (answer.hypotheses, answer.steps) == ((), 0)
     assert scheduler.stats().encodes == 0
 
 
-def test_nobody_is_begun_at_the_cost_of_those_who_are_on_their_way(bundle_path: Path, clock: Clock) -> None:
-    """Encoding takes 4 and eleven steps 11: beside a newcomer's encoding the first would be done at 19."""
+def test_a_request_waits_if_its_encoding_would_make_an_active_one_late(bundle_path: Path, clock: Clock) -> None:
+    """Encoding takes 4 and eleven steps 11: with a second encoding in between, the first request is done at 19."""
     bundle = load_bundle(bundle_path)
 
     def ends(deadline: float) -> tuple[list[float], list[bool]]:
-        inbox = Inbox()
-        loop = Loop(Stepper(bundle, 1, 64), inbox, Watch(None), Pace(len(SOURCE)), clock)
+        backlog = Backlog()
+        loop = Loop(Stepper(bundle, 1, 64), backlog, Watch(), Pace(len(SOURCE)), clock)
         loop.warm_up()
         clock.now = 0.0
-        requests = [Request(SOURCE, PATIENT, limit, (), Future(), 0.0) for limit in (deadline, None)]
+        entries = [Entry(ask(limit), Future(), 0.0) for limit in (deadline, None)]
         done: list[float] = []
-        for request in requests:
-            request.future.add_done_callback(lambda _: done.append(clock.now))
-            inbox.put(request)
-        while not all(request.future.done() for request in requests):
+        for entry in entries:
+            entry.future.add_done_callback(lambda _: done.append(clock.now))
+            backlog.inbox.put(entry)
+        while not all(entry.future.done() for entry in entries):
             loop.take_in()
             loop.turn()
-        return done, [request.future.result().deadline_reached for request in requests]
+        return done, [entry.future.result().deadline_reached for entry in entries]
 
     assert ends(100.0) == ([19.0, 20.0], [False, False])  # there is time for both
     assert ends(16.0) == ([15.0, 30.0], [False, False])  # the second waits
-    assert ends(10.0)[1] == [True, False]  # the first cannot be whole anyhow, and holds nobody up
+    assert ends(10.0)[1] == [True, False]  # the first would be late anyway, so the second does not wait for it
 
 
 def search(width: int, **options: object) -> BeamSearch:
@@ -150,7 +158,7 @@ def search(width: int, **options: object) -> BeamSearch:
 def test_an_open_beam_whose_end_was_likely_is_ended_when_time_is_up() -> None:
     searching = search(2)
     searching.advance([-0.1, -1.0, -3.0, -4.0], [0, 0, 0, 0], [10, 11, 12, 13], [-9.0])
-    # The end of the first beam is its third-best continuation: not among the two that may finish, but likely.
+    # The end of the first beam is its third-best continuation: not one of the two that may finish, but likely.
     searching.advance([-0.8, -1.2, -1.5, -2.0], [0, 0, 0, 1], [20, 21, 2, 22], [-1.4, -9.0])
     (forced,) = searching.forced()
     assert (forced.token_ids, forced.finished, forced.forced) == ((10,), True, True)
@@ -165,7 +173,7 @@ def test_an_end_that_was_unlikely_is_not_forced() -> None:
     assert searching.forced() == ()
 
 
-def test_what_finished_by_itself_is_preferred_to_what_is_forced() -> None:
+def test_a_finished_hypothesis_is_preferred_to_a_forced_one() -> None:
     searching = search(2)
     searching.advance([-0.1, -1.0, -3.0, -4.0], [0, 0, 0, 0], [10, 11, 12, 13], [-1.0])
     searching.advance([-0.8, -1.2, -1.5, -2.0], [0, 0, 1, 1], [20, 2, 21, 22], [-1.1, -9.0])

@@ -10,9 +10,11 @@ from generation.bundle import load_bundle
 from generation.engine import Engine
 from generation.errors import OptionsError, SourceError
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
 
 # The tiny model ends some of this source's hypotheses early, and none at the first step.
-SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2]
+SOURCE = (0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2)
+OPTIONS = GenerationOptions(max_new_tokens=10)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def engine(bundle_path: Path) -> Engine:
 
 
 def test_eight_hypotheses_come_back_best_first(engine: Engine) -> None:
-    generation_ = engine.generate(SOURCE)
+    generation_ = engine.generate(GenerationRequest(SOURCE, OPTIONS))
     scores = [hypothesis.score for hypothesis in generation_.hypotheses]
     assert len(scores) == 8
     assert scores == sorted(scores, reverse=True)
@@ -32,7 +34,8 @@ def test_eight_hypotheses_come_back_best_first(engine: Engine) -> None:
 
 
 def test_the_same_request_gets_the_same_answer(engine: Engine) -> None:
-    first, second = engine.generate(SOURCE), engine.generate(SOURCE)
+    request = GenerationRequest(SOURCE, OPTIONS)
+    first, second = engine.generate(request), engine.generate(request)
     assert first.hypotheses == second.hypotheses
     assert first.reject_probability == second.reject_probability
 
@@ -42,24 +45,25 @@ def test_the_same_request_gets_the_same_answer(engine: Engine) -> None:
 )
 def test_a_source_that_the_model_cannot_read_is_refused(engine: Engine, source: list[int]) -> None:
     with pytest.raises(SourceError, match="a source must"):
-        engine.generate(source)
+        engine.generate(GenerationRequest(source, OPTIONS))
 
 
 def test_options_beyond_the_model_are_refused(engine: Engine) -> None:
     with pytest.raises(OptionsError, match="max_new_tokens must be at most the model's 128"):
-        engine.generate(SOURCE, GenerationOptions(max_new_tokens=129))
+        engine.generate(GenerationRequest(SOURCE, GenerationOptions(max_new_tokens=129)))
 
 
 def test_warm_up_runs_the_longest_source(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
-    monkeypatch.setattr(engine, "generate", lambda source: lengths.append(len(source)))
+    monkeypatch.setattr(engine, "generate", lambda request: lengths.append(len(request.source_ids)))
     engine.warm_up()
     assert lengths == [96, 8]
 
 
-def test_the_callers_arithmetic_is_left_alone(bundle_path: Path) -> None:
+def test_denormal_numbers_of_the_caller_are_not_flushed_to_zero(bundle_path: Path) -> None:
+    """ONNX Runtime must not switch the CPU of the caller's thread to flush denormal numbers to zero."""
     script = (
         "import sys; from generation.bundle import load_bundle; from generation.engine import Engine\n"
         "Engine(load_bundle(sys.argv[1]), backend='onnxruntime').warm_up(); assert float(sys.argv[2]) / 4 > 0.0"
     )
-    subprocess.run([sys.executable, "-c", script, str(bundle_path), "2.3e-308"], check=True)  # denormal numbers
+    subprocess.run([sys.executable, "-c", script, str(bundle_path), "2.3e-308"], check=True)

@@ -5,35 +5,35 @@ import pytest
 from generation.pace import Estimate, Forecast, Line, Pace
 
 
-def test_an_estimate_follows_and_knows_how_far_values_stray() -> None:
-    steady, restless = Estimate(), Estimate()
+def test_an_estimate_follows_the_mean_and_the_deviation() -> None:
+    steady, noisy = Estimate(), Estimate()
     for index in range(200):
         steady.add(1.0)
-        restless.add(1.0 + (-1) ** index * 0.5)
+        noisy.add(1.0 + (-1) ** index * 0.5)
     assert (steady.mean, steady.deviation) == pytest.approx((1.0, 0.0))
-    assert restless.mean == pytest.approx(1.0, abs=0.05)
-    assert restless.deviation > 0.25
+    assert noisy.mean == pytest.approx(1.0, abs=0.05)
+    assert noisy.deviation > 0.25
 
 
-def test_what_strays_cancels_in_part_where_things_follow_each_other() -> None:
+def test_variances_add_up_not_deviations() -> None:
     one = Forecast(10.0, 3.0**2)
     both = one + Forecast(20.0, 4.0**2)
     assert one.cautious == pytest.approx(16.0)
     assert both.cautious == pytest.approx(30.0 + 2 * 5.0)
 
 
-def test_before_anything_was_measured_everything_takes_no_time() -> None:
+def test_before_any_measurement_forecasts_are_zero() -> None:
     pace = Pace(longest_source=100)
     assert pace.stepping(4).cautious == pace.encoding(50).cautious == 0.0
 
 
-def test_a_clock_that_stands_still_is_no_measure() -> None:
+def test_durations_of_zero_give_a_forecast_of_zero() -> None:
     pace = Pace(longest_source=100)
     pace.stepped(1, 0.0)
     assert pace.stepping(1) == Forecast(0.0, 0.0)
 
 
-def test_a_short_source_takes_less_than_the_longest_and_more_than_half() -> None:
+def test_a_short_source_takes_between_half_and_all_of_the_longest_ones_time() -> None:
     pace = Pace(longest_source=100)
     pace.encoded(100, 2.0)
     assert pace.encoding(100).mean == pytest.approx(2.0)
@@ -41,7 +41,7 @@ def test_a_short_source_takes_less_than_the_longest_and_more_than_half() -> None
     assert pace.encoding(50, count=3).mean == pytest.approx(4.5)
 
 
-def test_the_time_of_a_step_lies_on_a_line_over_the_number_of_requests() -> None:
+def test_the_time_of_a_step_is_linear_in_the_number_of_requests() -> None:
     pace = Pace(longest_source=100)
     pace.stepped(1, 1.0)
     pace.stepped(4, 2.5)
@@ -51,17 +51,17 @@ def test_the_time_of_a_step_lies_on_a_line_over_the_number_of_requests() -> None
 @pytest.mark.parametrize(
     ("points", "at_eight"),
     [([(2, 1.0)], 4.0), ([(2, 1.0), (4, 0.5)], 0.75), ([(2, 1.0), (4, 9.0)], 40 / 3)],
-    ids=["one number of requests: in proportion", "falling: flat", "steeper than in proportion: in proportion"],
+    ids=["one number of requests: proportional", "falling: flat", "steeper than proportional: proportional"],
 )
-def test_rows_cost_something_and_less_in_company(points: list[tuple[int, float]], at_eight: float) -> None:
+def test_the_slope_is_between_zero_and_proportional(points: list[tuple[int, float]], at_eight: float) -> None:
     line = Line()
     for requests, seconds in points:
         line.add(requests, seconds)
-    # What is newer weighs a little more.
+    # Newer points have a little more weight.
     assert line.at(8) == pytest.approx(at_eight, rel=0.01)
 
 
-def test_a_machine_that_is_busy_is_so_for_any_number_of_requests() -> None:
+def test_a_busy_machine_is_busy_for_every_number_of_requests() -> None:
     pace = Pace(longest_source=100)
     for _ in range(20):
         pace.stepped(1, 1.0)
@@ -71,13 +71,13 @@ def test_a_machine_that_is_busy_is_so_for_any_number_of_requests() -> None:
     assert pace.stepping(1).mean > 1.25
 
 
-def test_how_many_steps_are_left_is_not_known_of_searches_that_go_on() -> None:
+def test_the_steps_left_follow_the_searches_that_ended() -> None:
     pace = Pace(longest_source=100)
     pace.stepped(1, 1.0)
-    assert pace.steps_left(2, limit=10) == 8.0  # nothing has ended yet: the most it may be
+    assert pace.steps_left(2, limit=10) == 8.0  # no search has ended yet: the limit counts
     for steps in (4, 8) * 50:
         pace.ended(steps)
     assert pace.steps_left(2, limit=10) == pytest.approx(4.0, abs=0.5)
     assert pace.steps_left(2, limit=5) == 3.0
     assert pace.steps_left(30, limit=40) == 1.0
-    assert pace.stepping(1, 4.0, searches=1).square > pace.stepping(1, 4.0).square
+    assert pace.stepping(1, 4.0, searches=1).variance > pace.stepping(1, 4.0).variance

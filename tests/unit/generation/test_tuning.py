@@ -9,13 +9,13 @@ from generation.backend import open_sessions
 from generation.bundle import load_bundle
 from generation.engine import Engine
 from generation.lane import LaneShape
+from generation.request import GenerationRequest
 from generation.scheduler import Scheduler
-
-SOURCE = [0, 165, 198, 279, 221, 120, 5, 194, 40, 25, 213, 5, 194, 5, 77, 54, 126, 5, 2]
+from tests.unit.generation.gate import SOURCE
 
 
 @pytest.mark.parametrize(("microseconds", "best"), [([9, 9, 8, 8, 9], 4), ([5, 6, 7, 8, 9], 1), ([9, 8, 7, 6, 5], 16)])
-def test_the_number_that_takes_least_for_each_is_chosen(
+def test_the_number_with_the_shortest_time_for_each_request_is_chosen(
     bundle_path: Path, monkeypatch: pytest.MonkeyPatch, microseconds: list[int], best: int
 ) -> None:
     each = dict(zip((1, 2, 4, 8, 16), microseconds, strict=True))
@@ -33,11 +33,12 @@ def test_every_number_can_be_measured(bundle_path: Path) -> None:
 
 
 @pytest.mark.parametrize("together", [1, 2, 3, 5])
-def test_answers_do_not_depend_on_it(bundle_path: Path, monkeypatch: pytest.MonkeyPatch, together: int) -> None:
+def test_answers_do_not_depend_on_the_number(bundle_path: Path, monkeypatch: pytest.MonkeyPatch, together: int) -> None:
     bundle = load_bundle(bundle_path)
-    expected = Engine(bundle).generate(SOURCE).hypotheses
+    request = GenerationRequest(SOURCE, bundle.generation)
+    expected = Engine(bundle).generate(request).hypotheses
     monkeypatch.setattr("generation.stepper.requests_together", lambda *_: together)
     scheduler = Scheduler(bundle)
-    futures = [scheduler.submit_future(SOURCE) for _ in range(7)]
+    futures = [scheduler.submit_future(request) for _ in range(7)]
     assert [future.result(timeout=30).hypotheses for future in futures] == [expected] * 7
     scheduler.close()

@@ -21,6 +21,7 @@ from generation.constraints.query_set import QuerySet
 from generation.engine import Engine
 from generation.logits_processors import LogitsProcessor
 from generation.options import GenerationOptions
+from generation.request import GenerationRequest
 from generation.scheduler import Scheduler
 from model_export.checkpoint import Checkpoint, load_checkpoint
 from model_export.export import export_bundle
@@ -47,7 +48,8 @@ class Tiny:
         return self.engine.bundle
 
     def answers(self, processors: Sequence[LogitsProcessor], options: GenerationOptions = OPTIONS) -> Answers:
-        return [self.engine.generate(source, options, processors=processors).hypotheses for source in self.sources]
+        requests = [GenerationRequest(source, options, processors=processors) for source in self.sources]
+        return [self.engine.generate(request).hypotheses for request in requests]
 
     def reference(
         self,
@@ -160,7 +162,11 @@ async def test_constrained_requests_answer_among_others_as_they_do_alone(
     scheduler = Scheduler(tiny.bundle)
     try:
         together = await asyncio.gather(
-            *(scheduler.submit(source, OPTIONS, processors=kind) for kind in kinds for source in tiny.sources)
+            *(
+                scheduler.submit(GenerationRequest(source, OPTIONS, processors=kind))
+                for kind in kinds
+                for source in tiny.sources
+            )
         )
     finally:
         scheduler.close()

@@ -29,6 +29,7 @@ from tests.fixtures.serving import (
     settings_for,
     spoken,
     until,
+    with_key,
 )
 
 PHOTOS = (
@@ -156,15 +157,18 @@ async def test_inline_evidence_of_an_unknown_video(settings):
     assert [query["query"] for query in answer["queries"]] == ["garden hose"]
 
 
-async def test_a_user_is_not_shown_a_query_again_and_others_are(settings):
-    app, engine = scripted_app(settings)
+async def test_a_user_is_not_shown_a_query_again_and_others_are(settings, tmp_path):
+    keyed, headers = with_key(settings, tmp_path)
+    app, engine = scripted_app(keyed)
     instance = app.state.instance
     engine.say(spoken(instance.parts.bundle, "camera lens", "camera bag"))
     async with running(app) as client:
 
         async def shown(user_id: str) -> list[str]:
             answer = (
-                await client.post("/recommend", json={"photo_id": "p1", "user_id": user_id, "num_queries": 1})
+                await client.post(
+                    "/recommend", json={"photo_id": "p1", "user_id": user_id, "num_queries": 1}, headers=headers
+                )
             ).json()
             await instance.serving.shown.flush()
             return [query["query"] for query in answer["queries"]]
@@ -323,11 +327,14 @@ async def test_every_answer_leaves_one_event(settings):
     assert abs(events[0]["time_ms"] / 1000 - time.time()) < 600
 
 
-async def test_explain_can_be_switched_off(settings):
-    app, _ = scripted_app(settings.model_copy(update={"explain_enabled": False}))
+async def test_what_is_shown_without_a_key_is_not_remembered(settings):
+    app, engine = scripted_app(settings)
+    engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
-        answer = (await client.post("/recommend", json={"photo_id": "p1", "explain": True})).json()
-    assert "explain" not in answer
+        for _ in range(2):
+            answer = (await client.post("/recommend", json={"photo_id": "p1", "user_id": "u1"})).json()
+            await app.state.instance.serving.shown.flush()
+            assert [query["query"] for query in answer["queries"]] == ["camera lens"]
 
 
 @pytest.mark.parametrize("trace", ["garbage", TRACE.replace("00-", "ff-", 1), TRACE.upper()])

@@ -9,7 +9,7 @@ import pytest
 
 from generation.errors import RequestFailed
 from service.settings import Settings
-from tests.fixtures.serving import generation, metrics_of, running, scripted_app, settings_for, spoken, until
+from tests.fixtures.serving import generation, metrics_of, running, scripted_app, settings_for, spoken, until, with_key
 
 HOSE = {"photo_id": "new", "evidence": {"caption": "garden hose"}, "explain": True}
 
@@ -39,15 +39,16 @@ async def test_an_equal_request_is_answered_from_the_cache(settings):
     assert "onebar_result_cache_entries 1.0" in metrics
 
 
-async def test_policy_and_what_a_viewer_was_shown_stay_each_ones_own(settings):
-    app, engine = scripted_app(settings)
+async def test_policy_and_what_a_viewer_was_shown_stay_each_ones_own(settings, tmp_path):
+    keyed, headers = with_key(settings, tmp_path, "explain")
+    app, engine = scripted_app(keyed)
     instance = app.state.instance
     engine.say(spoken(instance.parts.bundle, "garden hose", "hose reel"))
     async with running(app) as client:
 
         async def ask(user_id: str, num_queries: int = 1) -> list[str]:
             body = HOSE | {"user_id": user_id, "num_queries": num_queries}
-            answer = (await client.post("/recommend", json=body)).json()
+            answer = (await client.post("/recommend", json=body, headers=headers)).json()
             await instance.serving.shown.flush()
             return queries(answer)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service.cli import serve
+from cli.main import main
 from service.observing.logs import JsonFormatter
 
 
 def refused(*arguments: str) -> str:
-    result = CliRunner().invoke(serve, list(arguments))
+    result = CliRunner().invoke(main, ["serve", *arguments])
     assert result.exit_code == 2, result.output
     return result.output
 

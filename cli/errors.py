@@ -1,0 +1,47 @@
+"""The one place that turns an exception into a command-line message.
+
+Each package has one tree of exceptions for what a user can correct. Such an error is printed as one sentence; every
+other exception is a fault of the program and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import click
+
+# By name, so that a command does not import the packages of the others.
+EXPECTED = frozenset(
+    {
+        "client.connection.ClientError",
+        "client.rows.InputError",
+        "evaluation.errors.EvaluationError",
+        "evidence.errors.EvidenceError",
+        "feature_store.errors.FeatureStoreError",
+        "generation.errors.GenerationError",
+        "model_export.errors.ExportError",
+        "offline.errors.OfflineError",
+        "service.errors.ServiceError",
+        "training.errors.TrainingError",
+    }
+)
+CANNOT_START = 2
+_SERVERS = frozenset({"demo", "serve"})
+
+
+class CannotStart(click.ClickException):
+    """A server that cannot start; its exit code tells it apart from one that ran."""
+
+    exit_code = CANNOT_START
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the sentence to standard error."""
+        click.echo(f"OneBar cannot start: {self.message}", file=file, err=file is None)
+
+
+def message_for(error: Exception, command: str | None) -> click.ClickException | None:
+    """Return what to print for an exception of a command, or None where the exception is a fault of the program."""
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    if names.isdisjoint(EXPECTED):
+        return None
+    return CannotStart(str(error)) if command in _SERVERS else click.ClickException(str(error))

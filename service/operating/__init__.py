@@ -1,0 +1,1 @@
+"""What operators control while the service runs: API keys."""

@@ -1,0 +1,180 @@
+"""API keys: a file with the hash of each, made and withdrawn by a command, read again by a running service.
+
+A key is ``ob_ID_SECRET``. The file holds the SHA-256 of the secret. A slow hash is not needed, because the secret is
+random and has 256 bits: nobody can guess it, with a fast hash or with a slow one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from service.errors import ServiceError
+
+PERMISSIONS = ("explain",)
+"""What a key may be allowed beyond asking for recommendations."""
+
+MAX_FILE_BYTES = 1024 * 1024
+_FORM = re.compile(r"ob_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_NO_HASH = "0" * 64
+
+
+class KeyFileError(ServiceError):
+    """A file of keys cannot be read or written; the message names the file, the fault and the correction."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One line of the file.
+
+    Attributes:
+        id: 12 hex digits, the public part of the key.
+        name: of the caller, for people and logs.
+        secret_sha256: 64 hex digits.
+        permissions: of PERMISSIONS.
+        created_at: Unix seconds.
+        expires_at: Unix seconds; None for a key that does not expire.
+    """
+
+    id: str
+    name: str
+    secret_sha256: str
+    permissions: tuple[str, ...]
+    created_at: int
+    expires_at: int | None = None
+
+    def is_valid(self, now: float) -> bool:
+        """Return whether the key has not expired."""
+        return self.expires_at is None or now < self.expires_at
+
+
+class KeyRing:
+    """The keys of one file. ``reload_if_changed`` follows the file; a file that cannot be read changes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file. Raises KeyFileError."""
+        self.path = path
+        self._keys = {key.id: key for key in read_keys(path)}
+        self._seen = _stamp(path)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def find(self, token: str) -> ApiKey | None:
+        """Return the key that a token stands for, or None. The secret is compared in constant time."""
+        form = _FORM.fullmatch(token)
+        key_id, secret = form.groups() if form else ("", "")
+        key = self._keys.get(key_id)
+        expected = key.secret_sha256 if key else _NO_HASH
+        same = hmac.compare_digest(_sha256(secret), expected)
+        return key if key and same and key.is_valid(time.time()) else None
+
+    def reload_if_changed(self) -> bool:
+        """Read the file again if it has changed, and return whether it had.
+
+        Raises:
+            KeyFileError: the changed file cannot be used; the keys of before stay.
+        """
+        stamp = _stamp(self.path)
+        if stamp == self._seen:
+            return False
+        self._seen = stamp
+        self._keys = {key.id: key for key in read_keys(self.path)}
+        return True
+
+
+def read_keys(path: Path) -> list[ApiKey]:
+    """Read a file of keys. Raises KeyFileError."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise KeyFileError(f"The key file {path} is over {MAX_FILE_BYTES} bytes; withdraw keys that are not used.")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        keys = [ApiKey(**(entry | {"permissions": tuple(entry["permissions"])})) for entry in document["keys"]]
+    except OSError as error:
+        raise KeyFileError(
+            f"The key file {path} cannot be read ({error.strerror}); make one with `onebar keys create {path} NAME`."
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise KeyFileError(
+            f"The key file {path} does not have the form that `onebar keys` writes ({error})."
+        ) from error
+    for key in keys:
+        _check(key, path)
+    return keys
+
+
+def create_key(
+    path: Path, name: str, permissions: tuple[str, ...] = (), valid_seconds: int | None = None
+) -> tuple[ApiKey, str]:
+    """Add a key to a file, which is made where there is none.
+
+    Returns:
+        The key, and the token that the caller sends. The token is not stored and cannot be shown again.
+
+    Raises:
+        KeyFileError: the file cannot be read or written.
+    """
+    keys = read_keys(path) if path.exists() else []
+    now = int(time.time())
+    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    expires_at = None if valid_seconds is None else now + valid_seconds
+    key = ApiKey(key_id, name, _sha256(secret), permissions, now, expires_at)
+    _write(path, [*keys, key])
+    return key, f"ob_{key_id}_{secret}"
+
+
+def revoke_key(path: Path, key_id: str) -> ApiKey:
+    """Remove a key from a file and return it. Raises KeyFileError where the file has no such key."""
+    keys = read_keys(path)
+    revoked = next((key for key in keys if key.id == key_id), None)
+    if revoked is None:
+        raise KeyFileError(f"The key file {path} has no key {key_id}; `onebar keys list {path}` shows its keys.")
+    _write(path, [key for key in keys if key is not revoked])
+    return revoked
+
+
+def _check(key: ApiKey, path: Path) -> None:
+    texts = (key.id, key.name, key.secret_sha256, *key.permissions)
+    numbers = (key.created_at, 0 if key.expires_at is None else key.expires_at)
+    whole = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
+    if not whole or not re.fullmatch("[0-9a-f]{12}", key.id) or not re.fullmatch("[0-9a-f]{64}", key.secret_sha256):
+        raise KeyFileError(f"The key file {path} does not have the form of `onebar keys` (key {key.id!r}).")
+    unknown = sorted(set(key.permissions) - set(PERMISSIONS))
+    if unknown:
+        known = ", ".join(PERMISSIONS)
+        raise KeyFileError(f"The key {key.id} in {path} has the unknown permission {unknown[0]!r}; known are: {known}.")
+
+
+def _write(path: Path, keys: list[ApiKey]) -> None:
+    """Replace the file in one step, readable for its owner alone where it is new."""
+    content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False) + "\n"
+    try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).chmod(mode)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise KeyFileError(f"The key file {path} cannot be written ({error.strerror}).") from error
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
