@@ -16,7 +16,7 @@ from feature_store.publish import open_writer
 from service.errors import ConfigurationError
 from service.parts import build_parts
 from service.settings import Settings
-from tests.fixtures.serving import bundle_path, metrics_of, running, scripted_app, settings_for, spoken
+from tests.fixtures.serving import bundle_path, metrics_of, running, scripted_app, settings_for, spoken, with_key
 from tests.integration.redis_servers import RedisServer
 
 __all__ = ["bundle_path"]
@@ -56,12 +56,13 @@ async def test_a_user_is_found_remembered_and_told_of_by_one_pseudonym(
     table.write_text(json.dumps({"user_id": USER, "queries": ["travel camera lens"]}) + "\n")
     with closing(open_writer(redis_server.url)) as writer:
         assert load_path(table, writer, key_ring=ring).written == 1
-    app, engine = scripted_app(settings)
+    keyed, headers = with_key(settings, tmp_path, "explain")
+    app, engine = scripted_app(keyed)
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
         answers = []
         for _ in range(2):
-            response = await client.post("/recommend", json=REQUEST)
+            response = await client.post("/recommend", json=REQUEST, headers=headers)
             answers.append(response.json())
             await app.state.instance.serving.shown.flush()
         metrics = await metrics_of(app)
