@@ -8,7 +8,7 @@ import pytest
 from evidence.embedding import DIMENSION, EMBEDDING_VERSION, embed
 from evidence.schema import RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
-from service.answering.evidence_source import _vectors, evidence_version, gather
+from service.answering.evidence_source import evidence_version, gather, vectors_of
 from service.answering.request import RecommendRequest
 from service.settings import PersonalSettings
 
@@ -63,12 +63,12 @@ def test_past_queries_without_vectors_are_embedded_here():
 
 def test_vectors_from_memory_are_those_that_the_embedder_makes():
     texts = ["travel camera lens", "red dress", "", "防晒霜"]
-    first, again = _vectors(texts), _vectors(texts)
+    first, again = vectors_of(texts), vectors_of(texts)
     assert np.array_equal(first, embed(texts))
     assert np.array_equal(again, first)
     first[:] = 0
-    assert np.array_equal(_vectors(texts), again)
-    assert _vectors([]).shape == (0, DIMENSION)
+    assert np.array_equal(vectors_of(texts), again)
+    assert vectors_of([]).shape == (0, DIMENSION)
 
 
 def test_a_user_of_another_embedding_version_keeps_only_recent_queries():
