@@ -49,5 +49,5 @@ __all__ = [
     "open_store",
 ]
 
-# What to do with the log is the entry point's affair; by itself a library is silent.
+# The entry point decides what is logged; a library by itself is silent.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

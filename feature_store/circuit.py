@@ -122,7 +122,7 @@ class Circuit:
     def open(self, reason: str) -> None:
         """Stop asking, and start to probe in the background."""
         if self._state == "closed" and not self._is_ended:
-            logger.warning("%s; requests go on without %s until it answers in time", reason, self._name)
+            logger.warning("%s; requests continue without %s until it answers in time", reason, self._name)
             self._state = "open"
             self._recovery = asyncio.create_task(self._recover())
 

@@ -68,7 +68,7 @@ def evidence() -> None:
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
-    help="Life of each record from this write on; 0 is for ever. Use one value for all jobs that write.",
+    help="Life of each record from this write on; 0 is without end (videos only). All jobs that write must use one value.",
 )
 @click.option(
     "--vectors",
@@ -94,7 +94,7 @@ def load(
     """Load PATH (Parquet, JSON Lines, gzipped JSON Lines, or a folder of them) into a store.
 
     A column that a file does not have leaves the stored field as it is, so that a job may refresh anchors alone. Bad
-    rows are counted and put aside; loading a file again is always safe.
+    rows are counted and written to --errors-file; loading a file again is always safe.
 
     \b
     Examples:
@@ -108,7 +108,7 @@ def load(
         if any(source.kind == "users" for source in sources):
             key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
             if not ttl_days:
-                raise click.UsageError("users are not kept for ever: give --ttl-days a value over 0")
+                raise click.UsageError("users must expire: give --ttl-days a value over 0")
         _warn(store)
         writer = open_writer(store, round(ttl_days * 86_400))
         try:

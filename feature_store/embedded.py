@@ -1,11 +1,11 @@
 """The embedded store: SQLite, in memory or in a file, for a laptop and for tests. It needs no server.
 
-What has expired is not read, and is deleted when the file is next opened for writing; expired shown queries are deleted
-when a service next records some.
+It holds the fields that FORMAT.md defines for Redis, byte for byte. A read runs in the caller's thread: it takes tens
+of microseconds, less than a change of threads costs. Where the file is busy it waits for `timeout_seconds` at most.
+Writes to a file run in a thread.
 
-It holds the very fields that FORMAT.md lays down for Redis, byte for byte. A read is done in the caller's thread: the
-keys of a request are found in tens of microseconds, which is less than a change of threads costs. Against a busy file
-it waits for `timeout_seconds` at most. Writing to a file goes to a thread.
+What has expired is not read. It is deleted when the file is next opened for writing; expired shown queries are deleted
+when a service next records some.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class EmbeddedStore:
     """See `store.Store`. In memory it also takes writes, through `writer`."""
 
     def __init__(self, url: str, path: Path | None, settings: StoreSettings) -> None:
+        """Open the file, or a store in memory where `path` is None."""
         self._url = url
         self._path = path
         self._settings = settings
@@ -157,7 +158,7 @@ class EmbeddedStore:
             self._connection.execute("SELECT count(*) FROM (SELECT 1 FROM hashes LIMIT 1)").fetchone()
         except sqlite3.Error as error:
             raise StoreUnavailable(
-                f"{self._url} does not answer ({error}); make it anew with `onebar evidence load`"
+                f"{self._url} does not answer ({error}); make it again with `onebar evidence load`"
             ) from error
         return time.perf_counter() - start
 
@@ -185,6 +186,7 @@ class EmbeddedWriter:
     """See `writes.Writer`. `connection` is open until `close`."""
 
     def __init__(self, connection: sqlite3.Connection, ttl_seconds: int, *, owned: bool) -> None:
+        """Take an open connection; `close` closes it where it is owned."""
         self.connection = connection
         self._ttl_seconds = ttl_seconds
         self._owned = owned

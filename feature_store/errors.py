@@ -9,7 +9,7 @@ FeatureStoreError
 ├── RowError           one bad row of a file of evidence
 └── LoadError          a file of evidence that cannot be read at all
 
-An outage is no error to a reader: `fetch` answers with what there is and says so in `degraded`.
+An outage is not an error for a reader: `fetch` returns what there is and names the cause in `degraded`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class StoreUrlError(FeatureStoreError):
 
 
 class StoreUnavailable(FeatureStoreError):
-    """The store did not answer; the message names it (without its password) and the mend."""
+    """The store did not answer; the message names it, without its secrets, and says what to do."""
 
 
 class InvalidIdError(FeatureStoreError, ValueError):
@@ -44,4 +44,4 @@ class RowError(FeatureStoreError):
 
 
 class LoadError(FeatureStoreError):
-    """A file cannot be loaded; the message is one sentence with the mend."""
+    """A file cannot be loaded; the message is one sentence that says what to do."""

@@ -36,7 +36,7 @@ def erase_events(path: Path, identifiers: Collection[str]) -> int:
     """Erase the events of users from a file, or from all .jsonl and .jsonl.gz files of a folder.
 
     A line of a plain file is overwritten with spaces: no other byte moves, so other processes may write to the file and
-    read from it at that time. A gzipped file is written anew and replaced; nothing may write to it at that time.
+    read from it at that time. A gzipped file is rewritten and replaced; nothing may write to it at that time.
 
     Args:
         path: A file or a folder; readers of the files must skip blank lines.

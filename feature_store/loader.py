@@ -1,4 +1,4 @@
-"""Loads files of evidence into a store, at some ten thousand rows a second; bad rows are counted and put aside."""
+"""Loads files of evidence into a store; bad rows are counted and written to a file of their own."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class BadRows:
     """
 
     def __init__(self, path: Path) -> None:
+        """Take the path; nothing is made yet."""
         self.path = path
         self._file: IO[str] | None = None
 

@@ -55,7 +55,7 @@ def privacy() -> None:
 def new_key(file: Path) -> None:
     """Make FILE with a new key; an existing file is not overwritten.
 
-    The loader, the service and the tools that join logs share it. Whoever has it can test which user a pseudonym is.
+    The loader, the service and the tools that join logs share it. With the key, one can test which user a pseudonym is.
 
     \b
     Example:

@@ -98,8 +98,8 @@ class Fetched:
     """Answer of one `fetch`.
 
     Attributes:
-        photo: None when nothing is stored of it, or it could not be had in time.
-        user: likewise; a user of whom nothing is stored is no degradation.
+        photo: None when nothing is stored of it, or it did not arrive in time.
+        user: the same; a user of whom nothing is stored is not a degradation.
         shown: lately shown queries, newest first; empty unless they were asked for.
         degraded: why something is missing that might have been had, each one of `DEGRADATIONS`, no repeats.
     """
@@ -133,7 +133,7 @@ def decode_photo(values: Values, embedding_version: str) -> tuple[PhotoRecord | 
 
     Args:
         values: of `PHOTO_HASH_FIELDS`, in that order; None where the hash has no such field.
-        embedding_version: the one to hand out; an embedding of another is withheld.
+        embedding_version: the version to return; an embedding of another version is withheld.
     """
     if all(value is None for value in values):
         return None, ()
@@ -174,7 +174,7 @@ def decode_user(values: Values, embedding_version: str) -> tuple[UserRecord | No
 
     Args:
         values: of `keys.USER_FIELDS`, in that order; None where the hash has no such field.
-        embedding_version: the one to hand out; embeddings of another are withheld, the queries are not.
+        embedding_version: the version to return; embeddings of another version are withheld, the queries are not.
     """
     if all(value is None for value in values):
         return None, ()

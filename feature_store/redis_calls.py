@@ -19,10 +19,10 @@ from typing import Any
 import redis.exceptions
 
 from feature_store.circuit import CIRCUIT_STATES, Circuit, CircuitState
+from feature_store.fair_timeout import let_the_loop_read
 from feature_store.redis_transport import Command, Transport
 from feature_store.redis_urls import explain
 from feature_store.settings import StoreSettings
-from feature_store.turns import see_what_has_arrived
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Calls:
         """
         done, late = await asyncio.wait(tasks, timeout=seconds)
         if late:
-            await see_what_has_arrived()
+            await let_the_loop_read()
             arrived = {task for task in late if task.done()}
             done, late = done | arrived, late - arrived
         for task in late:

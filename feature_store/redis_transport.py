@@ -26,9 +26,9 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from feature_store.fair_timeout import fair_timeout
 from feature_store.redis_urls import RedisUrl
 from feature_store.settings import StoreSettings
-from feature_store.turns import patience
 
 _REDIRECTIONS = (MovedError, AskError, TryAgainError)
 
@@ -42,7 +42,7 @@ MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
 class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
     """The client's parser, with an end to what it takes into memory.
 
-    A value in Redis may have 512 MB, and nobody but the writer of the value decides that.
+    A value in Redis can have up to 512 MB, and its writer alone decides that.
     """
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
@@ -63,7 +63,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
 
 
 class Transport(Protocol):
-    """How commands get to the server that has their keys. Whatever goes wrong is raised as it comes."""
+    """How commands get to the server that has their keys. Errors of the client are raised unchanged."""
 
     def node_of(self, key: str) -> str:
         """Return the name of the node that has a key; "" where there is but one, or it is not known yet."""
@@ -98,14 +98,14 @@ def _client_options(settings: StoreSettings) -> dict[str, Any]:
 
 
 async def _converse(connection: AbstractConnection, commands: Sequence[Command], seconds: float) -> list[Any]:
-    """Send commands over a connection that nobody else has, and return their replies.
+    """Send commands over a connection that no other call uses, and return their replies.
 
-    Left to itself, redis-py sends in a task of its own and times each reply. That is a quarter of what an exchange
-    costs, and it puts turns of the event loop between a reply's arrival and its reading (see `turns`).
+    By default redis-py sends in a task of its own and times each reply. That is a quarter of what an exchange
+    costs, and it puts iterations of the event loop between a reply's arrival and its reading (see `fair_timeout`).
     """
     connection.socket_timeout = None
     try:
-        async with patience(seconds):
+        async with fair_timeout(seconds):
             await connection.send_packed_command(connection.pack_commands(commands))
             return [await _reply(connection) for _ in commands]
     finally:
@@ -123,6 +123,7 @@ class SingleServer:
     """A `Transport` to one Redis server."""
 
     def __init__(self, url: RedisUrl, settings: StoreSettings) -> None:
+        """Make the client; nothing is connected yet."""
         options = _client_options(settings)
         if url.url.startswith("unix:"):
             del options["socket_keepalive"]
@@ -172,8 +173,9 @@ class Cluster:
     """A `Transport` to a Redis Cluster: keys of a request that lie on several nodes are asked for at once."""
 
     def __init__(self, url: RedisUrl, settings: StoreSettings) -> None:
+        """Make the client; nothing is connected yet."""
         # A master that is down must cost its own keys only, hence no full coverage; a moved slot is patched, since
-        # starting anew would close the connections that other requests are using.
+        # a new start would close the connections that other requests are using.
         self._client: RedisCluster = RedisCluster.from_url(
             url.url, require_full_coverage=False, reinitialize_steps=0, **_client_options(settings)
         )

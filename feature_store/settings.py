@@ -71,7 +71,7 @@ class StoreSettings:
         warm_connections: Made when the store is opened. A feed page of 16 asks 16 times at once, and connections that
             are only made then take longer than a request waits.
         circuit: When a server is left alone.
-        ttl_seconds: Life of a photo and of a user from their last write; 0 keeps them for ever.
+        ttl_seconds: Life of a photo and of a user from their last write; 0 keeps them without end.
         shown_window_seconds: For how long a query counts as lately shown.
         shown_limit: How many of them are kept and read at most.
         embedding_version: Version that stored embeddings must have to be returned.

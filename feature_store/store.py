@@ -20,7 +20,7 @@ LASTING_SCHEMES = (*REDIS_SCHEMES, "sqlite")
 class Store(Protocol):
     """Evidence and user histories by key.
 
-    One store serves a process, from one event loop. Whoever opened it closes it.
+    A process has one store, in one event loop. The code that opened it closes it.
     """
 
     @property
@@ -70,7 +70,7 @@ class Store(Protocol):
         """
 
     async def ping(self) -> float:
-        """Return the seconds that a round trip took. Raises StoreUnavailable with the reason and the mend."""
+        """Return the seconds that a round trip took. Raises StoreUnavailable, which says what to do."""
 
     async def close(self) -> None:
         """Close connections and end background work. To be called once; the store is of no use after it."""
@@ -79,8 +79,8 @@ class Store(Protocol):
 async def open_store(url: str, settings: StoreSettings | None = None) -> Store:
     """Open a store. The caller owns it and closes it.
 
-    A Redis that is down, or refuses the password, does not stop this: the store opens, answers with
-    `feature_store_down`, and goes on asking whether Redis is back. What cannot mend itself raises.
+    A Redis that is down or refuses the password does not raise: the store opens, answers with `feature_store_down`, and
+    tries to reconnect in the background. A URL that can never work raises.
 
     Args:
         url: one of

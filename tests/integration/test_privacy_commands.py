@@ -87,10 +87,10 @@ def test_without_a_key_no_user_is_loaded_and_the_sentence_says_what_to_do(url: s
     assert raw.user is not None
 
 
-def test_users_are_never_kept_for_ever(url: str, table: Path, key: Path) -> None:
+def test_users_always_expire(url: str, table: Path, key: Path) -> None:
     result = run("evidence", "load", table, "--store", url, "--key-file", key, "--ttl-days", 0)
     assert result.exit_code == 2
-    assert "not kept for ever" in result.output
+    assert "users must expire" in result.output
 
 
 def test_the_store_has_no_raw_id(redis_server: RedisServer, table: Path, key: Path) -> None:

@@ -291,7 +291,7 @@ async def test_the_log_says_once_why_and_once_that_it_is_over(
     assert store.circuit_state == "closed"
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 2
-    assert "requests go on without" in messages[0]
+    assert "requests continue without" in messages[0]
     assert "answers in time again" in messages[1]
     await store.close()
 
