@@ -68,7 +68,7 @@ def evidence() -> None:
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
-    help="Life of each record from this write on; 0 is without end (videos only). All jobs that write must use one value.",
+    help="Life of each record from this write on; 0 is without end (videos only). All writers must use one value.",
 )
 @click.option(
     "--vectors",

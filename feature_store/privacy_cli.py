@@ -100,8 +100,14 @@ def pseudonym(user_id: str, key_file: Path | None) -> None:
 
 @privacy.command()
 @_required_store_option
-@click.option("--key-file", required=True, envvar="ONEBAR_PRIVACY__KEY_FILE", show_envvar=True,
-              type=click.Path(exists=True, dir_okay=False, path_type=Path), help="With the new key last.")  # fmt: skip
+@click.option(
+    "--key-file",
+    required=True,
+    envvar="ONEBAR_PRIVACY__KEY_FILE",
+    show_envvar=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With the new key last.",
+)
 @click.option("--drop-old", is_flag=True, help="Delete each record under its old key once it is copied.")
 def rekey(store: str, key_file: Path, drop_old: bool) -> None:
     """Bring the users of a store under the newest key, from older keys or from raw ids.
@@ -133,11 +139,28 @@ def rekey(store: str, key_file: Path, drop_old: bool) -> None:
 @click.argument("user_id")
 @_required_store_option
 @key_options
-@click.option("--events", multiple=True, type=click.Path(path_type=Path),
-              help="A JSON Lines file of events, or a folder of them; may be repeated.")  # fmt: skip
-@click.option("--spool", type=click.Path(file_okay=False, path_type=Path), help="The folder of the event spool.")
-@click.option("--stream", default="onebar:events", show_default=True, help="The stream of events.")
-@click.option("--stream-url", help="The Redis of the stream; without it no stream is searched.")
+@click.option(
+    "--events",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A JSON Lines file of events, or a folder of them; may be repeated.",
+)
+@click.option(
+    "--spool",
+    envvar="ONEBAR_EVENTS__SPOOL_PATH",
+    show_envvar=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of the event spool.",
+)
+@click.option(
+    "--stream", default="onebar:events", envvar="ONEBAR_EVENTS__STREAM", show_default=True, help="The stream of events."
+)
+@click.option(
+    "--stream-url",
+    envvar="ONEBAR_EVENTS__URL",
+    show_envvar=True,
+    help="The Redis of the stream; without it no stream is searched.",
+)
 def erase(
     user_id: str,
     store: str,
