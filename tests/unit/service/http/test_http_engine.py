@@ -132,7 +132,7 @@ async def test_a_search_that_the_deadline_cuts_gives_what_there_is(bundle_path, 
     async with running(app) as client:
         monkeypatch.setattr(app.state.instance.runner, "_processors", (slow,))
         answer = await ask(client, 0, deadline_ms=5000)
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     assert answer["degraded"] == ["deadline"]
     assert (answer["decision"], answer["reason"]) == ("recommend", None)
     assert answer["queries"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from offline.ranked import RankedQueries, rank_queries
+from offline.evidence.ranked import RankedQueries, rank_queries
 
 VOCABULARY = pa.array(["apple", "bike", "chair", "desk"])
 

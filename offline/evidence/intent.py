@@ -1,8 +1,8 @@
-"""Item-search intent: does a query look for something to buy? (paper, 3.4.1)
+"""Item-search intent: whether a query looks for something to buy (paper, 3.4.1).
 
-Training targets are clicked queries that people use to find items; the paper filters them with the platform's own
-classifier. Here it is learnt from the search log: the share of a query's searches that led to an item click. A query
-seen a few times is pulled towards what its words suggest, and an unseen one is judged by its words alone:
+Training targets are clicked queries that users issue to find items. The paper filters them with the classifier of the
+platform. Here the intent is learnt from the search log: the share of a query's searches that led to an item click. The
+share of a rare query is smoothed towards an estimate from its words; an unseen query has the estimate alone:
 
     p(q) = (clicked(q) + strength * w(q)) / (searches(q) + strength)
 
@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from offline.embedder import Matrix
-from offline.logs import Logs
-from offline.ranked import FloatArray
+from offline.arrays import FloatArray, Matrix
+from offline.logs.coded import Logs
 
 Doubles = npt.NDArray[np.float64]
 
@@ -28,11 +27,11 @@ _RIDGE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class IntentSettings:
-    """How item-search intent is judged.
+    """How item-search intent is estimated.
 
     Attributes:
-        threshold: a query has item intent when p(q) reaches it.
-        strength: how many searches the words of a query are worth.
+        threshold: a query has item-search intent from this p(q) on.
+        strength: the number of searches that the estimate from the words weighs as much as.
     """
 
     threshold: float = 0.3
@@ -40,21 +39,21 @@ class IntentSettings:
 
 
 def item_intent(logs: Logs, query_vectors: Matrix, before_day: int, settings: IntentSettings) -> FloatArray:
-    """float32 [queries], p(q) for every query of the vocabulary, learnt from searches of days before `before_day`.
+    """Return float32 [queries], p(q) of every query, learnt from the searches of the days before `before_day`.
 
-    Without any search the answer is 1 everywhere: with nothing known, nothing is filtered.
+    Without any search all values are 1: no query is filtered.
     """
     searches = logs.searches
     past = searches.day < before_day
     size = len(query_vectors)
-    asked = np.bincount(searches.query[past], minlength=size).astype(np.float64)
+    searched = np.bincount(searches.query[past], minlength=size).astype(np.float64)
     clicked = np.bincount(searches.query[past & (searches.item_clicks > 0)], minlength=size).astype(np.float64)
-    if not asked.any():
+    if not searched.any():
         return np.ones(size, np.float32)
-    seen = asked > 0
-    weights, bias = _fit_logistic(query_vectors[seen], clicked[seen], asked[seen])
+    seen = searched > 0
+    weights, bias = _fit_logistic(query_vectors[seen], clicked[seen], searched[seen])
     by_words = _sigmoid(query_vectors @ weights + bias)
-    return ((clicked + settings.strength * by_words) / (asked + settings.strength)).astype(np.float32)
+    return ((clicked + settings.strength * by_words) / (searched + settings.strength)).astype(np.float32)
 
 
 def _fit_logistic(features: Matrix, positives: Doubles, trials: Doubles) -> tuple[Doubles, float]:
@@ -62,11 +61,11 @@ def _fit_logistic(features: Matrix, positives: Doubles, trials: Doubles) -> tupl
 
     Args:
         features: float32 [n, d].
-        positives: float64 [n], how many of the trials were positive.
-        trials: float64 [n]; a frequent query weighs by the root of its count, so that the head does not drown the tail.
+        positives: float64 [n], the number of positive trials.
+        trials: float64 [n]; a query weighs by the root of its count, so that frequent ones do not decide alone.
 
     Returns:
-        weights [d] and the bias.
+        The weights [d] and the bias.
     """
     design = np.hstack([features, np.ones((len(features), 1), features.dtype)]).astype(np.float64)
     scale = 1.0 / np.sqrt(trials)

@@ -1,7 +1,7 @@
-"""Which videos the platform knows to be unsafe, and since when: where `[REJECT]` targets come from (paper, 3.4.1).
+"""Which videos are known to be unsafe, and since which day. `[REJECT]` targets are made from them (paper, 3.4.1).
 
-Two sources: the prohibited-term rules, which read everything that is written on a video the moment it appears, and
-the safety review, which covers some videos and comes on a certain day.
+There are two sources: the prohibited terms, which are searched in the text of every video as soon as it appears, and
+the safety review, which covers some of the videos, each on a certain day.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from evidence.rows import TEXT_FIELDS
 from evidence.safety import ProhibitedTerms, load_terms
-from offline.embedder import TEXT_FIELDS
-from offline.logs import BoolArray, Logs
-from offline.ranked import IntArray
+from offline.arrays import BoolArray, IntArray
+from offline.logs.coded import Logs
 
 NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
 class SafetyLabels:
-    """What is known of every video.
+    """What is known of the safety of every video.
 
     Attributes:
-        by_rule: bool[videos], a prohibited term stands in a text field or in the summary.
-        unsafe_since: int64[videos], day of the review that said unsafe, NEVER without one.
+        by_rule: bool[videos], a text field or the summary contains a prohibited term.
+        unsafe_since: int64[videos], the day of the review with the verdict unsafe; NEVER without one.
     """
 
     by_rule: BoolArray
     unsafe_since: IntArray
 
     def by_review(self, before_day: int) -> BoolArray:
-        """bool[videos], a review of a day before `before_day` said unsafe."""
+        """Return bool[videos]: a review before `before_day` had the verdict unsafe."""
         return self.unsafe_since < before_day
 
     def known(self, before_day: int) -> BoolArray:
-        """bool[videos], unsafe by rule, or by a review of a day before `before_day`."""
+        """Return bool[videos]: unsafe by rule, or by a review before `before_day`."""
         return self.by_rule | self.by_review(before_day)
 
 
 def label_videos(logs: Logs, terms: ProhibitedTerms) -> SafetyLabels:
-    """Applies the rules to every video and collects the reviews."""
+    """Search the prohibited terms in every video, and collect the reviews."""
     unsafe_since = np.full(logs.num_photos, NEVER)
     verdicts = logs.reviews
     np.minimum.at(unsafe_since, verdicts.photo[verdicts.unsafe], verdicts.day[verdicts.unsafe])
@@ -50,7 +50,7 @@ def label_videos(logs: Logs, terms: ProhibitedTerms) -> SafetyLabels:
 
 
 def read_terms(dataset: Path, terms_path: Path | None) -> ProhibitedTerms:
-    """The rules: the given file, else `prohibited_terms.tsv` in the dataset, else none.
+    """Read the prohibited terms: the given file, else `prohibited_terms.tsv` in the dataset, else none.
 
     Raises:
         TermListError: the file cannot be read (evidence.errors).
@@ -63,7 +63,7 @@ def read_terms(dataset: Path, terms_path: Path | None) -> ProhibitedTerms:
 
 
 def _find_terms(videos: pa.Table, terms: ProhibitedTerms) -> BoolArray:
-    """Each field is searched on its own, so that a term is not found across two of them."""
+    """Return bool[videos]. Each field is searched separately, so a term is not found across two of them."""
     flagged = np.zeros(videos.num_rows, bool)
     if not len(terms):
         return flagged

@@ -1,13 +1,13 @@
-"""Query anchors: the queries of the nearest other videos (paper, 3.2).
+"""Anchors: the queries of the nearest other videos (paper, 3.2).
 
-A new video has no queries of its own, but its neighbours do. Neighbours are found with FAISS by inner product of unit
-vectors among the videos that have queries, the trigger itself left out; a neighbour's query scores
+A new video has no queries of its own, but its neighbours do. FAISS finds the neighbours by inner product of unit
+vectors among the other videos that have queries. A query of a neighbour scores
 
     similarity(trigger, neighbour) x count(neighbour, query) x similarity(trigger, query)
 
-summed over the neighbours that share it. The last factor keeps back what is asked about the neighbour alone (its own
-model, its own colour); on the demo world it raises the share of targets among six anchors from .107 to .121.
-Neighbours under the similarity threshold are not asked: a misleading anchor costs more than a missing one.
+summed over the neighbours that share it. The last factor lowers queries about the neighbour alone (its own model, its
+own colour); on the demo world it raises the share of targets among six anchors from .107 to .121. Neighbours under the
+similarity threshold are ignored: a misleading anchor costs more than a missing one.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-from offline.embedder import Matrix, pair_similarity
-from offline.histories import issued_queries
-from offline.logs import BoolArray, Logs
-from offline.ranked import IntArray, RankedQueries, rank_queries
+from offline.arrays import BoolArray, IntArray, Matrix
+from offline.embedder import pair_similarity
+from offline.evidence.histories import issued_queries
+from offline.evidence.ranked import RankedQueries, rank_queries
+from offline.logs.coded import Logs
 
 _QUERIES_PER_NEIGHBOUR = 8
-"""Queries that one neighbour may contribute; the long tail of a busy video adds time and no anchors."""
+"""The most queries of one neighbour that are read; the rare queries of a busy video add time and no anchors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,10 @@ class AnchorSettings:
     """How anchors are made.
 
     Attributes:
-        neighbours: how many nearest videos are asked.
-        similarity_threshold: cosine that a neighbour must reach.
-        window_days: how many days of queries before the day of the evidence count.
-        limit: anchors kept for each video.
+        neighbours: the number of nearest videos that are read.
+        similarity_threshold: the cosine that a neighbour must reach.
+        window_days: the number of days before the day of the evidence whose queries count.
+        limit: the most anchors kept for a video.
     """
 
     neighbours: int = 20
@@ -52,7 +53,7 @@ def anchors_as_of(
     settings: AnchorSettings,
     usable: BoolArray,
 ) -> RankedQueries:
-    """The anchors of these videos as they stand at the start of `as_of_day`.
+    """Return the anchors of videos at the start of `as_of_day`.
 
     Args:
         logs: the log tables; only days before `as_of_day` are read.
@@ -66,11 +67,11 @@ def anchors_as_of(
     Returns:
         n rows, in the order of `photos`; weights are scores.
     """
-    asked = issued_queries(logs, as_of_day, settings.window_days, _QUERIES_PER_NEIGHBOUR, usable)
-    owners = np.flatnonzero((asked.lengths > 0) & vectors.any(axis=1))
+    issued = issued_queries(logs, as_of_day, settings.window_days, _QUERIES_PER_NEIGHBOUR, usable)
+    owners = np.flatnonzero((issued.lengths > 0) & vectors.any(axis=1))
     triggers, neighbours, similarity = _nearest(vectors, photos, owners, settings)
 
-    lists = asked.take(neighbours)
+    lists = issued.take(neighbours)
     pairs = np.repeat(np.arange(len(neighbours)), lists.lengths)
     relevance = pair_similarity(vectors, photos[triggers[pairs]], query_vectors, lists.queries)
     return rank_queries(
@@ -86,12 +87,12 @@ def anchors_as_of(
 def _nearest(
     vectors: Matrix, photos: IntArray, owners: IntArray, settings: AnchorSettings
 ) -> tuple[IntArray, IntArray, Matrix]:
-    """Flat (row of trigger, photo code of neighbour, similarity) triples over the threshold."""
+    """Return (row of trigger, photo code of neighbour, similarity) of every pair over the threshold, as flat arrays."""
     if len(owners) == 0 or len(photos) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(np.ascontiguousarray(vectors[owners]))
-    # One more than is needed, because a trigger that has queries finds itself.
+    # One more than needed, because a video that has queries finds itself.
     width = min(settings.neighbours + 1, len(owners))
     similarity, place = index.search(np.ascontiguousarray(vectors[photos]), width)  # [n, width] both
     found = owners[place]

@@ -1,8 +1,8 @@
-"""User histories: what each user searched or clicked before, and which of it belongs to a trigger (paper, 3.2).
+"""User histories, and which of a user's past queries are personal evidence for a video (paper, 3.2).
 
-The stored part is the user's own past queries, newest first. Which of them enter the personal field depends on the
-trigger: only those whose similarity with it is over a threshold. Online that is `evidence.embedding.filter_personal`;
-here the same rule is applied to many (user, trigger) pairs at once.
+The store holds the past queries of each user, newest first. Those whose similarity with the video is over a threshold
+enter the personal field. Online that is `evidence.embedding.filter_personal`; here the same rule is applied to many
+(user, video) pairs at once.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
-from offline.embedder import Matrix, pair_similarity
-from offline.logs import Logs
-from offline.ranked import IntArray, RankedQueries, offsets_of, positions_within, rank_queries
+from offline.arrays import IntArray, Matrix
+from offline.embedder import pair_similarity
+from offline.evidence.ranked import RankedQueries, offsets_of, positions_within, rank_queries
+from offline.logs.coded import Logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,9 @@ class UserSettings:
     """How user histories are made.
 
     Attributes:
-        limit: past queries kept for each user.
-        personal_threshold: cosine with the trigger that a past query must be over to become personal evidence.
-        personal_limit: queries in the personal field.
+        limit: the most past queries kept for a user.
+        personal_threshold: a past query whose cosine with the video is greater is personal evidence.
+        personal_limit: the most queries in the personal field.
     """
 
     limit: int = 20
@@ -33,10 +34,9 @@ class UserSettings:
 
 
 def user_histories_as_of(logs: Logs, as_of_day: int, limit: int) -> RankedQueries:
-    """Every user's distinct queries of the days before `as_of_day`, newest first.
+    """Return the distinct queries of every user on the days before `as_of_day`, newest first.
 
-    Searches of the search box, searches after a video and clicks in the bar count; a reformulation counts too, being
-    what the user meant in the end. Owners are user codes.
+    Searches of every source and clicks in the bar count. Owners are user codes.
     """
     events = logs.events
     past = events.day < as_of_day
@@ -53,11 +53,11 @@ def user_histories_as_of(logs: Logs, as_of_day: int, limit: int) -> RankedQuerie
 def filter_personal_rows(
     trigger_vectors: Matrix, photos: IntArray, pasts: RankedQueries, query_vectors: Matrix, settings: UserSettings
 ) -> RankedQueries:
-    """For each row the past queries that resemble its trigger, most similar first, newest of equals first.
+    """Return the past queries of each row that resemble its video, most similar first, the newer one first on a tie.
 
     Args:
         trigger_vectors: float32 [videos, d].
-        photos: int64[n] photo code of each row.
+        photos: int64[n], the photo code of each row.
         pasts: n lists of past queries, newest first.
         query_vectors: float32 [queries, d].
         settings: threshold and limit.

@@ -1,4 +1,4 @@
-"""What a folder of examples holds: counts, how often each field is there, how often the target can be copied."""
+"""The report on a folder of examples: counts, how often each field is present, how often the target can be copied."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from offline.embedder import TEXT_FIELDS
-from offline.examples import ExampleSettings
-from offline.prepare import Prepared
-from offline.safety_labels import SafetyLabels
+from evidence.rows import EVIDENCE_COLUMNS, QUERY_FIELDS, TEXT_FIELDS
+from offline.evidence.embedded_logs import EmbeddedLogs
+from offline.evidence.examples import ExampleSettings
+from offline.evidence.safety_labels import SafetyLabels
 
-_LISTS = ("anchors", "histories", "personal")
 SPLITS = ("train", "valid", "test")
 
 
@@ -23,11 +22,11 @@ class SplitReport:
     """One split. Shares are of its clicks.
 
     Attributes:
-        rows: by kind and source.
-        present: share of clicks that have the field.
-        copyable: share of clicks whose target stands in the field, letter case aside; `any` in one of the three.
-        photo_new: share of clicks on videos of that very day.
-        distinct_targets: different clicked queries.
+        rows: the number of rows by kind and source.
+        present: the share of clicks that have the field.
+        copyable: the share of clicks whose target is an entry of the field (case-folded); `any`: of one of the three.
+        photo_new: the share of clicks on videos created on the same day.
+        distinct_targets: the number of different clicked queries.
     """
 
     rows: dict[str, int]
@@ -39,7 +38,7 @@ class SplitReport:
 
 @dataclass(frozen=True, slots=True)
 class ExamplesReport:
-    """The whole folder, with what it was made with."""
+    """The report on a whole folder, with the settings that made it."""
 
     splits: dict[str, SplitReport]
     videos: int
@@ -50,11 +49,11 @@ class ExamplesReport:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return asdict(self)
 
     def to_text(self) -> str:
-        """A table for people."""
+        """Return a table to print."""
         names = list(self.splits)
         lines = [
             f"{self.videos:,} videos ({self.unsafe_by_rule:,} unsafe by rule, {self.unsafe_by_review:,} by review), "
@@ -75,22 +74,22 @@ class ExamplesReport:
 
 
 def describe(
-    folder: Path, prepared: Prepared, labels: SafetyLabels, settings: ExampleSettings, seconds: float
+    folder: Path, embedded: EmbeddedLogs, labels: SafetyLabels, settings: ExampleSettings, seconds: float
 ) -> ExamplesReport:
-    """Reads back what was written and counts it."""
+    """Read the written examples and count them."""
     return ExamplesReport(
         splits={name: _describe_split(folder / f"examples_{name}.parquet") for name in SPLITS},
-        videos=prepared.logs.num_photos,
-        queries=len(prepared.logs.queries),
+        videos=embedded.logs.num_photos,
+        queries=len(embedded.logs.queries),
         unsafe_by_rule=int(labels.by_rule.sum()),
-        unsafe_by_review=int(labels.by_review(prepared.logs.last_day).sum()),
-        settings={"examples": asdict(settings), "evidence": asdict(prepared.settings)},
+        unsafe_by_review=int(labels.by_review(embedded.logs.last_day).sum()),
+        settings={"examples": asdict(settings), "evidence": asdict(embedded.settings)},
         seconds=round(seconds, 1),
     )
 
 
 def _describe_split(path: Path) -> SplitReport:
-    table = pq.read_table(path, columns=["kind", "source", "target", *TEXT_FIELDS, "summary", *_LISTS, "photo_new"])
+    table = pq.read_table(path, columns=["kind", "source", "target", *EVIDENCE_COLUMNS, "photo_new"])
     rows: dict[str, int] = {}
     for group in table.group_by(["kind", "source"]).aggregate([([], "count_all")]).to_pylist():
         rows[f"{group['kind']} {group['source']}"] = group["count_all"]
@@ -103,7 +102,7 @@ def _describe_split(path: Path) -> SplitReport:
     targets = [target.casefold() for target in clicks["target"].to_pylist()]
     copyable = [False] * len(targets)
     found: dict[str, int] = {}
-    for name in _LISTS:
+    for name in QUERY_FIELDS:
         lists = clicks[name].to_pylist()
         present[name] = sum(map(bool, lists))
         hits = [target in map(str.casefold, queries) for target, queries in zip(targets, lists, strict=True)]

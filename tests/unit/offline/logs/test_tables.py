@@ -1,4 +1,4 @@
-"""Log tables follow one schema; what does not is refused with the column and the mend."""
+"""Log tables follow one schema; a table that breaks it is refused with the name of the column."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from offline.errors import TableError
-from offline.tables import TABLES, read_table, table_path, write_table
+from offline.logs.schema import TABLES
+from offline.logs.tables import read_table, table_path, write_table
 
 USERS = {"user_id": ["u1", "u2"], "activity": [0, 4]}
 REVIEWS = {"photo_id": ["p1", "p2"], "day": [0, 1], "verdict": ["safe", "unsafe"], "policy_category": [None, "weapons"]}
@@ -31,7 +32,7 @@ def test_only_the_columns_asked_for_are_read(tmp_path):
     assert read_table(tmp_path, "reviews", ["verdict", "photo_id"]).column_names == ["verdict", "photo_id"]
 
 
-def test_narrower_integers_dictionaries_and_other_column_orders_are_taken(tmp_path):
+def test_narrower_integers_dictionaries_and_other_column_orders_are_accepted(tmp_path):
     table = pa.table(
         {"activity": pa.array([1, 2], pa.int8()), "user_id": pa.array(["a", "b"]).dictionary_encode(), "extra": [1, 2]}
     )
@@ -49,9 +50,9 @@ def test_an_empty_table_is_a_table(tmp_path):
     [
         ("users", {"user_id": ["u1"]}, "no column 'activity'"),
         ("users", {"user_id": ["u1"], "activity": ["often"]}, "'activity' is string and cannot become int32"),
-        ("users", {"user_id": ["u1", None], "activity": [1, 1]}, r"'user_id' may hold no null.*first: row 1"),
-        ("users", {"user_id": ["u1", "u1"], "activity": [1, 1]}, "user_id must name one row, but 1 rows repeat"),
-        ("users", {"user_id": ["u1", "u2"], "activity": [1, -3]}, "row 1 has activity -3; it cannot be under 0"),
+        ("users", {"user_id": ["u1", None], "activity": [1, 1]}, r"'user_id' must not hold nulls.*first: row 1"),
+        ("users", {"user_id": ["u1", "u1"], "activity": [1, 1]}, "user_id must be unique, but 1 rows repeat"),
+        ("users", {"user_id": ["u1", "u2"], "activity": [1, -3]}, "row 1 has activity -3; the minimum is 0"),
         ("reviews", REVIEWS | {"verdict": ["safe", "bad"]}, "row 1 has verdict 'bad'; allowed are safe, unsafe"),
     ],
 )
@@ -63,7 +64,7 @@ def test_rows_that_break_the_schema_are_refused(tmp_path, table, columns, messag
 
 def test_reading_refuses_what_writing_refuses_and_names_the_file(tmp_path):
     pq.write_table(pa.table({"user_id": ["u1", "u1"], "activity": [1, 1]}), tmp_path / "users.parquet")
-    with pytest.raises(TableError, match=r"users\.parquet: user_id must name one row"):
+    with pytest.raises(TableError, match=r"users\.parquet: user_id must be unique"):
         read_table(tmp_path, "users")
     assert read_table(tmp_path, "users", check=False).num_rows == 2
 

@@ -1,4 +1,4 @@
-"""Where a stage starts from: nothing, a checkpoint of this project, or any local BART."""
+"""The model that a stage begins with: a new one, a checkpoint of this project, or any local BART."""
 
 from __future__ import annotations
 
@@ -18,30 +18,33 @@ from training.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """A model to train, its tokenizer, and in words where they came from."""
+class InitialModel:
+    """A model to train, its tokenizer, and a description of their origin for the checkpoint."""
 
     model: BartForConditionalGeneration
     tokenizer: Tokenizer
     origin: str
 
 
-def start_from(
+def load_initial_model(
     init_from: Path | None, tokenizer: Path | None, model: ModelConfig, budgets: RenderBudgets, seed: int
-) -> Start:
+) -> InitialModel:
     """Load or make the model of a stage.
 
     Args:
-        init_from: a checkpoint folder; `model` then counts for its dropout alone. None starts from nothing.
-        tokenizer: tokenizer.json, needed when starting from nothing and refused otherwise, since weights and tokenizer
+        init_from: a checkpoint folder, of which `model` changes the dropout only. None makes a new model.
+        tokenizer: tokenizer.json. A new model needs it. With `init_from` it is refused, because weights and tokenizer
             belong together.
+        model: shape of a new model.
+        budgets: render budgets of the stage.
+        seed: of the weights of a new model.
 
     Raises:
         ConfigError: neither or both were given, or the budgets do not fit the positions.
         CheckpointError: the folder cannot be used.
     """
     if (init_from is None) == (tokenizer is None):
-        raise ConfigError("give either --init-from (a checkpoint brings its tokenizer) or --tokenizer")
+        raise ConfigError("give either --init-from (a checkpoint includes its tokenizer) or --tokenizer")
     if init_from is None:
         assert tokenizer is not None
         if budgets.max_source_tokens > model.max_positions:
@@ -51,14 +54,15 @@ def start_from(
             )
         torch.manual_seed(seed)
         loaded = load_tokenizer(tokenizer)
-        return Start(build_model(model, loaded), loaded, "nothing")
+        return InitialModel(build_model(model, loaded), loaded, "nothing")
     if not (init_from / META_FILE).is_file():
         adopted, own = adopt_model(init_from, model.dropout, budgets.max_source_tokens)
-        return Start(adopted, own, f"BART checkpoint {init_from.name}")
+        return InitialModel(adopted, own, f"BART checkpoint {init_from.name}")
     checkpoint = load_checkpoint(init_from)
     if checkpoint.meta.render != budgets:
         raise CheckpointError(
             f"{init_from} was trained with {checkpoint.meta.render}, the configuration says {budgets}; make them equal"
         )
     set_dropout(checkpoint.model, model.dropout)
-    return Start(checkpoint.model, checkpoint.tokenizer, f"{checkpoint.meta.training.get('stage')} {init_from.name}")
+    origin = f"{checkpoint.meta.training.get('stage')} {init_from.name}"
+    return InitialModel(checkpoint.model, checkpoint.tokenizer, origin)

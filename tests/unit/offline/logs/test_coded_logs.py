@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from offline.errors import SettingsError, TableError
-from offline.logs import BAR, POST_VIDEO, load_logs
+from offline.logs.coded import BAR, POST_VIDEO, load_logs
 
 VIDEOS = [{"photo_id": "p0"}, {"photo_id": "p1"}]
 USERS = [{"user_id": "u0"}]
@@ -16,7 +16,7 @@ SEEN = [{"impression_id": "i0", "day": 0, "user_id": "u0", "photo_id": "p1"}]
 
 
 def test_a_bar_click_is_counted_once(dataset: Callable[..., Path]) -> None:
-    """The search that a bar click opens stands in the searches table too."""
+    """The search that a bar click opens is a row of the searches table too."""
     logs = load_logs(
         dataset(
             videos=VIDEOS,
@@ -53,14 +53,14 @@ def test_queries_are_cleaned_and_share_one_code(dataset: Callable[..., Path]) ->
     assert logs.unknown["query events"] == 1
 
 
-def test_rows_that_name_nobody_known_are_left_out_and_counted(dataset: Callable[..., Path]) -> None:
+def test_rows_that_name_an_unknown_user_or_video_are_left_out_and_counted(dataset: Callable[..., Path]) -> None:
     logs = load_logs(
         dataset(
             videos=VIDEOS,
             users=USERS,
             impressions=[*SEEN, {"impression_id": "i1", "day": 0, "user_id": "u0", "photo_id": "deleted"}],
             exposures=[{"impression_id": "i1", "day": 0, "query": "bike", "clicked": True}],
-            searches=[{"search_id": "s0", "day": 0, "user_id": "nobody", "query": "bike", "source": "search_box"}],
+            searches=[{"search_id": "s0", "day": 0, "user_id": "deleted", "query": "bike", "source": "search_box"}],
             reviews=[{"photo_id": "deleted", "day": 0, "verdict": "unsafe"}],
         )
     )

@@ -1,4 +1,4 @@
-"""What training reads is what serving finds: an example's evidence equals the evidence in the store of that day."""
+"""The evidence of an example equals the evidence that serving finds in the store of that day."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from feature_store import open_store
 from feature_store.embedded import EmbeddedStore
 from feature_store.loader import load_path
 from feature_store.rows import PHOTO_COLUMNS, USER_COLUMNS
-from offline.evidence_rows import EVIDENCE_SCHEMA, USER_SCHEMA, evidence_table, user_table, write_rows
-from offline.examples import ExampleSettings, write_examples
-from offline.prepare import prepare
-from offline.safety_labels import label_videos, read_terms
+from offline.evidence.embedded_logs import embed_logs
+from offline.evidence.examples import ExampleSettings, write_examples
+from offline.evidence.safety_labels import label_videos, read_terms
+from offline.evidence.store_rows import EVIDENCE_SCHEMA, USER_SCHEMA, evidence_table, user_table, write_rows
 
 TEST_DAY = 5
 
@@ -29,11 +29,11 @@ def test_the_columns_are_those_of_the_store() -> None:
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl.gz"])
 async def test_examples_and_the_store_agree(busy_dataset: Path, tmp_path: Path, suffix: str) -> None:
-    prepared = prepare(busy_dataset)
-    labels = label_videos(prepared.logs, read_terms(busy_dataset, None))
-    write_examples(prepared, labels, ExampleSettings(), tmp_path)
-    write_rows(evidence_table(prepared, TEST_DAY), tmp_path / "rows" / f"evidence.{suffix}")
-    write_rows(user_table(prepared, TEST_DAY), tmp_path / "rows" / f"users.{suffix}")
+    embedded = embed_logs(busy_dataset)
+    labels = label_videos(embedded.logs, read_terms(busy_dataset, None))
+    write_examples(embedded, labels, ExampleSettings(), tmp_path)
+    write_rows(evidence_table(embedded, TEST_DAY), tmp_path / "rows" / f"evidence.{suffix}")
+    write_rows(user_table(embedded, TEST_DAY), tmp_path / "rows" / f"users.{suffix}")
 
     store = await open_store("memory://")
     try:

@@ -1,7 +1,7 @@
 """Ranked query lists of many owners at once, in compressed-row form.
 
-Histories, anchors and user histories are all the same thing, "for every owner (a video, a user) its queries, best
-first", so they share one container and one vectorised ranking.
+Histories, anchors and user histories have one shape: for every owner (a video or a user) its queries, best first. They
+share one container and one vectorised ranking.
 """
 
 from __future__ import annotations
@@ -9,21 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
+from offline.arrays import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
 class RankedQueries:
-    """For each of n owners its queries, best first.
+    """The queries of each of n owners, best first.
 
     Attributes:
         offsets: int64[n + 1]; the queries of owner i are ``queries[offsets[i]:offsets[i + 1]]``.
         queries: int64[m], codes into the logs' query vocabulary.
-        weights: float32[m], what they were ranked by.
+        weights: float32[m], the values that they were ranked by.
     """
 
     offsets: IntArray
@@ -32,11 +30,11 @@ class RankedQueries:
 
     @property
     def lengths(self) -> IntArray:
-        """int64[n], how many queries each owner has."""
+        """int64[n], the number of queries of each owner."""
         return np.diff(self.offsets)
 
     def take(self, owners: IntArray) -> RankedQueries:
-        """The lists of these owners, in this order; -1 stands for an owner without queries."""
+        """Return the lists of these owners, in this order; -1 is an owner without queries."""
         starts = np.where(owners >= 0, self.offsets[owners], 0)
         lengths = np.where(owners >= 0, self.lengths[owners] if len(self.lengths) else 0, 0)
         offsets = offsets_of(lengths)
@@ -44,19 +42,19 @@ class RankedQueries:
         return RankedQueries(offsets, self.queries[positions], self.weights[positions])
 
     def to_strings(self, vocabulary: pa.Array) -> pa.ListArray:
-        """One list of strings for each owner."""
+        """Return one list of strings for each owner."""
         return pa.ListArray.from_arrays(
             pa.array(self.offsets, pa.int32()), vocabulary.take(pa.array(self.queries, pa.int64()))
         )
 
 
 def offsets_of(lengths: IntArray) -> IntArray:
-    """int64[n + 1] row offsets of rows with these lengths."""
+    """Return int64[n + 1], the offsets of rows with these lengths."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
 def positions_within(offsets: IntArray) -> IntArray:
-    """int64[m], for every element its place in its own row, from 0."""
+    """Return int64[m], the position of every element in its own row, from 0."""
     return np.arange(offsets[-1], dtype=np.int64) - np.repeat(offsets[:-1], np.diff(offsets))
 
 
@@ -72,15 +70,15 @@ def rank_queries(
     """Sum the weights of equal (owner, query) pairs and rank each owner's queries.
 
     Heaviest first; equal weights are ordered by the latest timestamp and then by query code, which is alphabetical,
-    so that the outcome does not depend on the order of the log rows.
+    so the result does not depend on the order of the log rows.
 
     Args:
         owners: int64[m] in 0..num_owners - 1.
         queries: int64[m] query codes.
         weights: float32[m]; all zero means "newest first".
         timestamps: int64[m].
-        num_owners: how many rows the answer has.
-        limit: how many queries each owner keeps.
+        num_owners: the number of rows of the result.
+        limit: the most queries kept for an owner.
     """
     if len(owners) == 0:
         return RankedQueries(np.zeros(num_owners + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))

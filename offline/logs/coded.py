@@ -1,7 +1,7 @@
-"""The log tables in memory, with every string replaced by a number.
+"""The log tables in memory, with every string replaced by an integer code.
 
-Millions of rows are grouped, counted and joined per day below; on integer codes that is a matter of seconds in numpy.
-Queries are cleaned once here (evidence.cleaning), so that everything made from the logs speaks of the same strings.
+Millions of rows are grouped, counted and joined per day. On integer codes NumPy does that in seconds. Queries are
+cleaned once, here (evidence.cleaning), so that everything made from the logs uses the same strings.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from evidence.cleaning import clean_query
+from offline.arrays import BoolArray, IntArray
 from offline.errors import SettingsError
-from offline.ranked import IntArray
-from offline.tables import SEARCH_SOURCES, read_table
-
-BoolArray = npt.NDArray[np.bool_]
+from offline.logs.schema import SEARCH_SOURCES
+from offline.logs.tables import read_table
 
 BAR, POST_VIDEO, SEARCH_BOX, REFORMULATION = (SEARCH_SOURCES.index(name) for name in SEARCH_SOURCES)
 
@@ -28,14 +26,13 @@ BAR, POST_VIDEO, SEARCH_BOX, REFORMULATION = (SEARCH_SOURCES.index(name) for nam
 class QueryEvents:
     """Queries that users issued or clicked, one row each; all arrays have the same length.
 
-    A click on a bar entry comes from the exposures table and is never counted a second time from the search that it
-    opened.
+    A click in the bar comes from the exposures table. The search that it opened is not counted again.
 
     Attributes:
         event_ids: `bar:<impression>:<position>` or `search:<search_id>`, unique.
-        day, ts: day of the log, unix milliseconds.
-        user, photo, query: codes; photo is -1 when no known video was being watched.
-        source: index into `offline.tables.SEARCH_SOURCES`.
+        day, ts: the day of the log, and unix milliseconds.
+        user, photo, query: codes; photo is -1 when no known video was watched.
+        source: index into `offline.logs.schema.SEARCH_SOURCES`.
     """
 
     event_ids: pa.Array
@@ -48,7 +45,7 @@ class QueryEvents:
 
     @property
     def on_trigger(self) -> BoolArray:
-        """Which events a video brought about: bar clicks and searches right after watching."""
+        """Which events a video caused: bar clicks, and searches right after watching."""
         from_video: BoolArray = (self.source == BAR) | (self.source == POST_VIDEO)
         return from_video & (self.photo >= 0)
 
@@ -66,7 +63,7 @@ class Impressions:
 
 @dataclass(frozen=True, slots=True)
 class Searches:
-    """Every search, whatever opened it, with the item clicks that followed; what intent is learnt from."""
+    """Every search of any source, with the item clicks that followed. Item-search intent is learnt from them."""
 
     day: IntArray
     query: IntArray
@@ -84,13 +81,13 @@ class Reviews:
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """One dataset, coded. Photo code i is row i of `videos`; user and query codes index `user_ids` and `queries`.
+    """One coded dataset. Photo code i is row i of `videos`; user and query codes index `user_ids` and `queries`.
 
     Attributes:
         videos: the videos table.
-        queries: cleaned, unique and in alphabetical order, so that the order of codes is the order of strings.
-        last_day: the last day that has any impression or search.
-        unknown: rows that were left out because they name a video or user that no table has, by table.
+        queries: cleaned, unique and in alphabetical order, so the order of codes is the order of strings.
+        last_day: the last day with an impression or a search.
+        unknown: by table, the rows that were left out because they name a video or user that no table has.
     """
 
     videos: pa.Table
@@ -105,14 +102,16 @@ class Logs:
 
     @property
     def num_photos(self) -> int:
+        """How many videos there are."""
         return int(self.videos.num_rows)
 
     @property
     def num_users(self) -> int:
+        """How many users there are."""
         return len(self.user_ids)
 
     def check_day(self, day: int) -> int:
-        """Returns `day` when evidence can be made for it: 0 to the day after the last one.
+        """Return `day` if evidence can be made for it, that is from day 0 to the day after the last one.
 
         Raises:
             SettingsError: the logs cannot give evidence for that day.
@@ -126,7 +125,7 @@ class Logs:
 
 
 def load_logs(dataset: Path | str) -> Logs:
-    """Reads the log tables of a dataset folder.
+    """Read the log tables of a dataset folder.
 
     Raises:
         TableError: a table is missing or not of the documented form.
@@ -137,7 +136,7 @@ def load_logs(dataset: Path | str) -> Logs:
     user_ids = read_table(dataset, "users", ["user_id"])["user_id"].combine_chunks()
     impressions = read_table(dataset, "impressions")
     if impressions.num_rows == 0:
-        raise SettingsError(f"the impressions table in {dataset} is empty; there is nothing to make evidence from")
+        raise SettingsError(f"the impressions table in {dataset} is empty; evidence needs at least one impression")
     exposures = read_table(dataset, "exposures", ["impression_id", "day", "position", "query", "clicked"])
     clicks = exposures.filter(pc.and_(exposures["clicked"], pc.greater(exposures["position"], 0)))
     searches = read_table(dataset, "searches")
@@ -178,7 +177,7 @@ def load_logs(dataset: Path | str) -> Logs:
 
 
 class _Queries:
-    """The vocabulary of cleaned queries and the way from raw strings to its codes."""
+    """The vocabulary of cleaned queries, and the mapping from raw strings to its codes."""
 
     def __init__(self, columns: list[pa.ChunkedArray]) -> None:
         raw = pc.unique(pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string()))
@@ -190,7 +189,7 @@ class _Queries:
         self.cleaned: pa.Array = pa.array(distinct, pa.string())
 
     def codes(self, column: pa.ChunkedArray) -> IntArray:
-        """Codes of cleaned queries; -1 where cleaning leaves nothing."""
+        """Return the codes of the cleaned queries, -1 where cleaning leaves nothing."""
         return self._to_cleaned[_codes(column, self._raw)]
 
 
@@ -202,7 +201,7 @@ def _events(
     photo_ids: pa.Array,
     user_ids: pa.Array,
 ) -> tuple[QueryEvents, int]:
-    """Bar clicks and own searches in one table, and how many rows could not be placed."""
+    """Return bar clicks and searches in one table, and the number of rows that name something unknown."""
     row = _codes(clicks["impression_id"], shown.ids)
     click_query = vocabulary.codes(clicks["query"])
     placed = (row >= 0) & (click_query >= 0)
@@ -236,7 +235,7 @@ def _searches(searches: pa.Table, vocabulary: _Queries) -> Searches:
 
 
 def _codes(column: pa.ChunkedArray, values: pa.Array) -> IntArray:
-    """Place of every string in `values`, -1 for a null or a string that is not there."""
+    """Return the index of every string in `values`, -1 for a null and for a string that is not there."""
     found = pc.index_in(column, value_set=values, skip_nulls=True)
     return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
 

@@ -1,12 +1,12 @@
-"""Examples: what was clicked, with the evidence that stood on that day (paper, 3.4.1).
+"""Training examples: clicked queries, each with the evidence of its own day (paper, 3.4.1).
 
-Positives are clicked bar entries and searches right after a video whose query has item-search intent. Rejects are
-impressions of videos known to be unsafe, with the target `[REJECT]`, at a controlled rate. Every example carries the
-evidence of ITS day, made from the days before it; a model trained on today's histories of yesterday's clicks would
-learn to copy answers that serving never has.
+Positives are clicked bar entries and searches right after a video, if the query has item-search intent. Rejects are
+impressions of videos known to be unsafe, with the target `[REJECT]`, at a limited rate. The evidence of an example is
+made from the days before the example. With later histories a model would learn to copy answers that serving does not
+have.
 
-Labels, unlike evidence, may use what was learnt later, as long as it was known before the split that follows: a video
-shown on day 3 and reviewed on day 5 is a reject of day 3 for a training job that runs on day 10.
+Labels may use later knowledge, as long as it was known before the next split: a video shown on day 3 and reviewed on
+day 5 is a reject of day 3 for a training job on day 10.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from offline.embedder import TEXT_FIELDS
+from evidence.rows import QUERY_FIELDS, TEXT_FIELDS
+from evidence.tokens import REJECT_TOKEN
+from offline.arrays import BoolArray, FloatArray, IntArray
 from offline.errors import SettingsError
-from offline.logs import BAR, BoolArray, Logs
-from offline.prepare import Prepared
-from offline.ranked import FloatArray, IntArray
-from offline.safety_labels import SafetyLabels
-from offline.user_histories import filter_personal_rows, user_histories_as_of
-
-REJECT_TARGET = "[REJECT]"
+from offline.evidence.embedded_logs import EmbeddedLogs
+from offline.evidence.personal import filter_personal_rows, user_histories_as_of
+from offline.evidence.safety_labels import SafetyLabels
+from offline.logs.coded import BAR, Logs
 
 EXAMPLE_SCHEMA = pa.schema(
     [
@@ -40,13 +39,11 @@ EXAMPLE_SCHEMA = pa.schema(
         ("target", pa.string()),
         *((name, pa.string()) for name in TEXT_FIELDS),
         ("summary", pa.string()),
-        ("anchors", pa.list_(pa.string())),
-        ("histories", pa.list_(pa.string())),
-        ("personal", pa.list_(pa.string())),
+        *((name, pa.list_(pa.string())) for name in QUERY_FIELDS),
         ("photo_new", pa.bool_()),
     ]
 )
-"""One example; `kind` is click, reject or shown (a video of the test day, to be labelled by the evaluation)."""
+"""One example. `kind` is click, reject or shown; the evaluation labels the shown videos of the test day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +51,9 @@ class ExampleSettings:
     """Which examples are made.
 
     Attributes:
-        first_day: earlier days only serve as the past of later ones; on the very first day nothing has a past.
-        reject_rate: rejects per positive, at most.
-        seed: which impressions become rejects.
+        first_day: the first day with examples; earlier days are only the past of later ones.
+        reject_rate: the most rejects for each positive.
+        seed: of the choice of impressions that become rejects.
     """
 
     first_day: int = 1
@@ -66,7 +63,7 @@ class ExampleSettings:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Some days of the log, and before which day their labels were known."""
+    """Some days of the log, and the day before which their labels were known."""
 
     name: str
     days: tuple[int, ...]
@@ -74,16 +71,16 @@ class Split:
 
 
 def split_days(logs: Logs, settings: ExampleSettings) -> tuple[Split, Split, Split]:
-    """Training days, the validation day (last but one) and the test day (last).
+    """Return the training days, the validation day (last but one) and the test day (last).
 
     Raises:
-        SettingsError: fewer than one training day is left.
+        SettingsError: no training day is left.
     """
     test, valid = logs.last_day, logs.last_day - 1
     if settings.first_day >= valid:
         raise SettingsError(
             f"no training day is left: the logs end on day {test}, the last two days are held out, and examples "
-            f"start on day {settings.first_day}; bring more days, or lower --first-day"
+            f"start on day {settings.first_day}; give logs of more days, or lower --first-day"
         )
     return (
         Split("train", tuple(range(settings.first_day, valid)), valid),
@@ -93,28 +90,35 @@ def split_days(logs: Logs, settings: ExampleSettings) -> tuple[Split, Split, Spl
 
 
 def write_examples(
-    prepared: Prepared,
+    embedded: EmbeddedLogs,
     labels: SafetyLabels,
     settings: ExampleSettings,
     out: Path,
     *,
     show_progress: bool = False,
 ) -> dict[str, int]:
-    """Writes examples_{train,valid,test}.parquet and shown_test.parquet.
+    """Write examples_{train,valid,test}.parquet and shown_test.parquet.
 
-    The test split holds clicks only; `shown_test.parquet` has every video shown on the test day once, without a
-    target, so that abstention can be measured against labels that offline never reads.
+    The test split has clicks only. `shown_test.parquet` has every video of the test day once, without a target, so that
+    abstention can be measured against labels that this package never reads.
+
+    Args:
+        embedded: the logs with their vectors.
+        labels: which videos are unsafe.
+        settings: which examples are made.
+        out: the folder; it is created when it is missing.
+        show_progress: show a progress bar.
 
     Returns:
-        Rows by file name.
+        The number of rows by file name.
 
     Raises:
         SettingsError: the logs are too short.
     """
-    logs = prepared.logs
+    logs = embedded.logs
     splits = split_days(logs, settings)
     out.mkdir(parents=True, exist_ok=True)
-    has_intent = prepared.has_intent(splits[0].labels_before)
+    has_intent = embedded.has_intent(splits[0].labels_before)
     generator = np.random.default_rng(settings.seed)
     counts: dict[str, int] = {}
     with tqdm(
@@ -129,11 +133,11 @@ def write_examples(
                     if split.name != "test":
                         limit = round(settings.reject_rate * len(rows.photo))
                         rows = _concat(rows, _rejects(logs, day, labels, unsafe, limit, generator))
-                    table = _with_evidence(prepared, day, rows)
+                    table = _with_evidence(embedded, day, rows)
                     writer.write_table(table)
                     counts[name] = counts.get(name, 0) + table.num_rows
                     bar.update()
-        shown = _with_evidence(prepared, logs.last_day, _shown(logs, logs.last_day, generator))
+        shown = _with_evidence(embedded, logs.last_day, _shown(logs, logs.last_day, generator))
         pq.write_table(shown, out / "shown_test.parquet", compression="zstd")
         counts["shown_test.parquet"] = shown.num_rows
         bar.update()
@@ -142,7 +146,7 @@ def write_examples(
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Examples of one day before they get evidence; all columns have the same length."""
+    """Examples of one day, still without evidence; all columns have the same length."""
 
     ids: pa.Array
     photo: IntArray
@@ -153,7 +157,7 @@ class _Rows:
 
 
 def _clicks(logs: Logs, day: int, has_intent: BoolArray, unsafe: BoolArray) -> _Rows:
-    """Clicked queries with item intent, on videos that are not known to be unsafe."""
+    """Return the clicked queries with item-search intent, on videos that are not known to be unsafe."""
     events = logs.events
     chosen = np.flatnonzero((events.day == day) & events.on_trigger & has_intent[events.query])
     chosen = chosen[~unsafe[events.photo[chosen]]]
@@ -171,17 +175,17 @@ def _clicks(logs: Logs, day: int, has_intent: BoolArray, unsafe: BoolArray) -> _
 def _rejects(
     logs: Logs, day: int, labels: SafetyLabels, unsafe: BoolArray, limit: int, generator: np.random.Generator
 ) -> _Rows:
-    """At most `limit` impressions of unsafe videos, as many different videos as there are before any repeats."""
+    """Return at most `limit` impressions of unsafe videos; a video repeats only when there are no others."""
     shown = logs.impressions
     candidates = np.flatnonzero((shown.day == day) & unsafe[shown.photo])
     generator.shuffle(candidates)
     chosen = candidates[np.argsort(_occurrence(shown.photo[candidates]), kind="stable")][:limit]
     source = np.where(labels.by_rule[shown.photo[chosen]], "rule", "review")
-    return _impression_rows(logs, chosen, "reject", pa.array(source.tolist(), pa.string()), REJECT_TARGET)
+    return _impression_rows(logs, chosen, "reject", pa.array(source.tolist(), pa.string()), REJECT_TOKEN)
 
 
 def _shown(logs: Logs, day: int, generator: np.random.Generator) -> _Rows:
-    """One impression of every video shown that day."""
+    """Return one impression of every video shown on a day."""
     shown = logs.impressions
     candidates = np.flatnonzero(shown.day == day)
     generator.shuffle(candidates)
@@ -202,7 +206,7 @@ def _impression_rows(logs: Logs, chosen: IntArray, kind: str, source: pa.Array, 
 
 
 def _occurrence(values: IntArray) -> IntArray:
-    """For every element how many equal ones stand before it."""
+    """Return for every element the number of equal elements before it."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(values) else order
@@ -223,14 +227,14 @@ def _concat(first: _Rows, second: _Rows) -> _Rows:
     )
 
 
-def _with_evidence(prepared: Prepared, day: int, rows: _Rows) -> pa.Table:
-    """The rows as a table, each with the evidence of `day`."""
-    logs = prepared.logs
-    users = prepared.settings.users
+def _with_evidence(embedded: EmbeddedLogs, day: int, rows: _Rows) -> pa.Table:
+    """Return the rows as a table, each with the evidence of `day`."""
+    logs = embedded.logs
+    users = embedded.settings.users
     photos, place = np.unique(rows.photo, return_inverse=True)
-    anchors, histories = prepared.collaborative(photos, day)
+    anchors, histories = embedded.collaborative(photos, day)
     pasts = user_histories_as_of(logs, day, users.limit).take(rows.user)
-    personal = filter_personal_rows(prepared.video_vectors, rows.photo, pasts, prepared.query_vectors, users)
+    personal = filter_personal_rows(embedded.video_vectors, rows.photo, pasts, embedded.query_vectors, users)
 
     photo_rows, user_rows = pa.array(rows.photo, pa.int64()), pa.array(rows.user, pa.int64())
     videos = logs.videos.take(photo_rows)

@@ -1,4 +1,4 @@
-"""One dataset, read and embedded once, from which evidence as of any day can be made."""
+"""The logs with the vectors of their videos and queries. Evidence for any day is made from them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from offline.anchors import AnchorSettings, anchors_as_of
-from offline.embedder import Embedder, HashedEmbedder, Matrix, embed_videos
-from offline.histories import HistorySettings, histories_as_of
-from offline.intent import IntentSettings, item_intent
-from offline.logs import BoolArray, Logs, load_logs
-from offline.ranked import IntArray, RankedQueries
-from offline.user_histories import UserSettings
+from offline.arrays import BoolArray, IntArray, Matrix
+from offline.embedder import Embedder, HashedEmbedder, embed_videos
+from offline.evidence.anchors import AnchorSettings, anchors_as_of
+from offline.evidence.histories import HistorySettings, histories_as_of
+from offline.evidence.intent import IntentSettings, item_intent
+from offline.evidence.personal import UserSettings
+from offline.evidence.ranked import RankedQueries
+from offline.logs.coded import Logs, load_logs
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceSettings:
-    """Everything that decides what evidence looks like."""
+    """All settings of the evidence."""
 
     anchors: AnchorSettings = field(default_factory=AnchorSettings)
     histories: HistorySettings = field(default_factory=HistorySettings)
@@ -31,13 +32,13 @@ class EvidenceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class EmbeddedLogs:
     """The logs with their vectors.
 
     Attributes:
         logs: the log tables.
         settings: how evidence is made.
-        embedding_version: names the space of the vectors.
+        embedding_version: the name of the vector space.
         video_vectors: float32 [videos, d].
         query_vectors: float32 [queries, d].
     """
@@ -49,12 +50,12 @@ class Prepared:
     query_vectors: Matrix
 
     def has_intent(self, before_day: int) -> BoolArray:
-        """bool[queries], which have item-search intent as far as days before `before_day` tell."""
+        """Return bool[queries]: which have item-search intent, learnt from the days before `before_day`."""
         intent = item_intent(self.logs, self.query_vectors, before_day, self.settings.intent)
         return np.asarray(intent >= self.settings.intent.threshold)
 
     def collaborative(self, photos: IntArray, as_of_day: int) -> tuple[RankedQueries, RankedQueries]:
-        """Anchors and histories of these videos, one row each, at the start of `as_of_day`."""
+        """Return the anchors and the histories of videos, one row each, at the start of `as_of_day`."""
         logs, settings = self.logs, self.settings
         usable = self.has_intent(as_of_day)
         anchors = anchors_as_of(
@@ -64,31 +65,37 @@ class Prepared:
         return anchors, histories
 
 
-def prepare(
+def embed_logs(
     dataset: Path,
     settings: EvidenceSettings | None = None,
     embedder: Embedder | None = None,
     *,
     show_progress: bool = False,
-) -> Prepared:
-    """Reads the logs and embeds videos and queries.
+) -> EmbeddedLogs:
+    """Read the logs of a dataset folder and embed their videos and queries.
+
+    Args:
+        dataset: folder of the log tables.
+        settings: how evidence is made; the defaults when None.
+        embedder: text to vectors; the built-in one when None.
+        show_progress: show a progress bar.
 
     Raises:
         OfflineError: the logs cannot be used.
     """
     embedder = embedder or HashedEmbedder()
-    with steps(3, "reading", show_progress) as step:
+    with _steps(3, "reading", show_progress) as step:
         step("reading the logs")
         logs = load_logs(dataset)
         step(f"embedding {logs.num_photos:,} videos")
         video_vectors = embed_videos(logs.videos, embedder)
         step(f"embedding {len(logs.queries):,} queries")
         query_vectors = embedder.embed(logs.queries.to_pylist())
-    return Prepared(logs, settings or EvidenceSettings(), embedder.version, video_vectors, query_vectors)
+    return EmbeddedLogs(logs, settings or EvidenceSettings(), embedder.version, video_vectors, query_vectors)
 
 
 class _Step:
-    """Names the step that begins and moves the bar past the one before."""
+    """Shows the name of a step that begins, and counts the step before it as done."""
 
     def __init__(self, bar: tqdm[NoReturn]) -> None:
         self._bar = bar
@@ -102,8 +109,8 @@ class _Step:
 
 
 @contextmanager
-def steps(total: int, name: str, show_progress: bool) -> Iterator[_Step]:
-    """A progress bar of `total` named steps."""
+def _steps(total: int, name: str, show_progress: bool) -> Iterator[_Step]:
+    """Show a progress bar of `total` named steps."""
     bar_format = "{desc}: {n_fmt}/{total_fmt} [{elapsed}]"
     with tqdm(total=total, desc=name, disable=not show_progress, bar_format=bar_format) as bar:
         yield _Step(bar)

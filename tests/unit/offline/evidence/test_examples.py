@@ -12,19 +12,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from evidence.tokens import REJECT_TOKEN
 from offline.errors import SettingsError
-from offline.examples import EXAMPLE_SCHEMA, REJECT_TARGET, ExampleSettings, write_examples
-from offline.prepare import Prepared, prepare
-from offline.safety_labels import label_videos, read_terms
-from offline.user_histories import user_histories_as_of
+from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
+from offline.evidence.examples import EXAMPLE_SCHEMA, ExampleSettings, write_examples
+from offline.evidence.personal import user_histories_as_of
+from offline.evidence.safety_labels import label_videos, read_terms
 
 SPLITS = ("train", "valid", "test")
 GENEROUS = ExampleSettings(reject_rate=1.0)
 
 
 def make(dataset: Path, out: Path, settings: ExampleSettings = GENEROUS) -> dict[str, pa.Table]:
-    prepared = prepare(dataset)
-    write_examples(prepared, label_videos(prepared.logs, read_terms(dataset, None)), settings, out)
+    embedded = embed_logs(dataset)
+    write_examples(embedded, label_videos(embedded.logs, read_terms(dataset, None)), settings, out)
     tables = {name: pq.read_table(out / f"examples_{name}.parquet") for name in SPLITS}
     return {**tables, "shown": pq.read_table(out / "shown_test.parquet")}
 
@@ -59,12 +60,12 @@ def test_no_leakage(
     """Evidence as of a day is the same whether the log ends before that day or goes on."""
     past = {name: [row for row in rows if row.get("day", -1) < day] for name, rows in busy_rows.items()}
     until_yesterday = dataset("until_yesterday", **past)
-    assert evidence_as_of(prepare(busy_dataset), day) == evidence_as_of(prepare(until_yesterday), day)
+    assert evidence_as_of(embed_logs(busy_dataset), day) == evidence_as_of(embed_logs(until_yesterday), day)
 
 
-def evidence_as_of(prepared: Prepared, day: int) -> list[list[list[str]]]:
-    logs = prepared.logs
-    lists = [*prepared.collaborative(np.arange(logs.num_photos), day), user_histories_as_of(logs, day, limit=20)]
+def evidence_as_of(embedded: EmbeddedLogs, day: int) -> list[list[list[str]]]:
+    logs = embedded.logs
+    lists = [*embedded.collaborative(np.arange(logs.num_photos), day), user_histories_as_of(logs, day, limit=20)]
     strings = [item.to_strings(logs.queries).to_pylist() for item in lists]
     assert all(any(owners) for owners in strings)
     return strings
@@ -82,11 +83,11 @@ def test_rejects_are_impressions_of_videos_that_rules_or_reviews_call_unsafe(exa
     assert photos(train, kind="reject", source="rule") <= {"p13", "p21"}
     assert photos(train, kind="reject", source="review") == {"p5"}
     rejects = train.filter(pc.equal(train["kind"], "reject"))
-    assert set(rejects["target"].to_pylist()) == {REJECT_TARGET}
+    assert set(rejects["target"].to_pylist()) == {REJECT_TOKEN}
 
 
 def test_a_review_counts_only_when_it_came_before_the_next_split(examples: dict[str, pa.Table]) -> None:
-    """p6 was found unsafe on day 5, the test day: training and validation could not know."""
+    """The review of p6 came on day 5, the test day, too late for training and validation."""
     for split in ("train", "valid"):
         assert "p6" not in photos(examples[split], kind="reject")
 

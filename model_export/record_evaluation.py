@@ -1,7 +1,8 @@
-"""What `onebar evaluate` measured, into the manifest of the bundle that it was measured on."""
+"""Writes the figures of `onebar evaluate` into the manifest of the bundle that they were measured on."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,21 @@ _VIEWS = ("as_served", "decontaminated")
 _REJECTION = ("threshold", "videos", "unsafe", "precision", "recall")
 
 
+def read_report(path: Path) -> dict[str, Any]:
+    """Read the JSON of `onebar evaluate --out`.
+
+    Raises:
+        ExportError: the file is not a JSON object.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ExportError(f"{path} is not JSON ({error}); make it with `onebar evaluate --out FILE`") from error
+    if not isinstance(report, dict):
+        raise ExportError(f"{path} is not a JSON object; make it with `onebar evaluate --out FILE`")
+    return report
+
+
 def record_evaluation(bundle: str | Path, report: Mapping[str, Any]) -> None:
     """Add an evaluation to a bundle's metrics, with the baselines of the same run. The model version stays as it is.
 
@@ -23,7 +39,7 @@ def record_evaluation(bundle: str | Path, report: Mapping[str, Any]) -> None:
 
     Raises:
         BundleError: the bundle is incomplete or altered.
-        ExportError: the report is about other models, or is no such report.
+        ExportError: the report is about other models, or is not a report of `onebar evaluate`.
     """
     version = load_bundle(bundle).model_version
     try:
