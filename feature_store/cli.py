@@ -99,7 +99,7 @@ def load(
     \b
     Examples:
       onebar evidence load evidence.parquet
-      onebar evidence load users.jsonl.gz --store redis://localhost:6379/0 --key-file users.key
+      onebar evidence load users.jsonl.gz --store redis://localhost:6379/0 --user-key users.key
       onebar evidence load anchors_of_today/ --store rediss+cluster://:PASSWORD@redis.internal:6379
     """
     try:
@@ -150,7 +150,7 @@ def show(photo_id: str | None, user_id: str | None, store: str, key_file: Path |
     \b
     Examples:
       onebar evidence show p1
-      onebar evidence show p1 --user u1 --store redis://localhost:6379/0 --key-file users.key
+      onebar evidence show p1 --user u1 --store redis://localhost:6379/0 --user-key users.key
     """
     if photo_id is None and user_id is None:
         raise click.UsageError("name a PHOTO_ID, or --user ID, or both")

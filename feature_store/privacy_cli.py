@@ -18,7 +18,8 @@ from feature_store.user_records import rekey as rekey_records
 Command = Callable[..., Any]
 
 _key_file_option = click.option(
-    "--key-file",
+    "--user-key",
+    "key_file",
     envvar="ONEBAR_PRIVACY__KEY_FILE",
     show_envvar=True,
     type=click.Path(dir_okay=False, path_type=Path),
@@ -41,7 +42,7 @@ _required_store_option = click.option(
 
 
 def key_options(command: Command) -> Command:
-    """Add `--key-file` and `--raw-user-ids` to a command."""
+    """Add `--user-key` and `--raw-user-ids` to a command."""
     return _key_file_option(_raw_option(command))
 
 
@@ -73,9 +74,9 @@ def rotate_key(file: Path) -> None:
     \b
     Example:
       onebar privacy rotate-key users.key
-      onebar privacy rekey --store redis://localhost:6379/0 --key-file users.key
+      onebar privacy rekey --store redis://localhost:6379/0 --user-key users.key
       (replace the service's key file, restart it, then)
-      onebar privacy rekey --store redis://localhost:6379/0 --key-file users.key --drop-old
+      onebar privacy rekey --store redis://localhost:6379/0 --user-key users.key --drop-old
     """
     _echo_or_fail(lambda: f"{file} has a new key; its pseudonyms begin with {rotate_key_file(file).names[-1]}.")
 
@@ -88,7 +89,7 @@ def pseudonym(user_id: str, key_file: Path | None) -> None:
 
     \b
     Example:
-      onebar privacy pseudonym u1 --key-file users.key
+      onebar privacy pseudonym u1 --user-key users.key
     """
 
     def found() -> str:
@@ -101,7 +102,8 @@ def pseudonym(user_id: str, key_file: Path | None) -> None:
 @privacy.command()
 @_required_store_option
 @click.option(
-    "--key-file",
+    "--user-key",
+    "key_file",
     required=True,
     envvar="ONEBAR_PRIVACY__KEY_FILE",
     show_envvar=True,
@@ -116,7 +118,7 @@ def rekey(store: str, key_file: Path, drop_old: bool) -> None:
 
     \b
     Example:
-      onebar privacy rekey --store redis://localhost:6379/0 --key-file users.key
+      onebar privacy rekey --store redis://localhost:6379/0 --user-key users.key
     """
 
     def report() -> str:
@@ -178,7 +180,7 @@ def erase(
 
     \b
     Example:
-      onebar erase u1 --store redis://localhost:6379/0 --key-file users.key --spool /var/spool/onebar \\
+      onebar erase u1 --store redis://localhost:6379/0 --user-key users.key --spool /var/spool/onebar \\
         --events events.jsonl --stream-url redis://events.internal:6379/0
     """
 

@@ -74,7 +74,7 @@ def running_stack(
         if not key.exists():
             _run([console_command(), "privacy", "new-key", str(key)], work / "load.log")
         for path in evidence_files(evidence):
-            load = [console_command(), "evidence", "load", str(path), "--store", store_url, "--key-file", str(key)]
+            load = [console_command(), "evidence", "load", str(path), "--store", store_url, "--user-key", str(key)]
             _run(load, work / "load.log")
         port = free_port()
         environment = os.environ | {

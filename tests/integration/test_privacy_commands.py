@@ -88,18 +88,18 @@ def test_without_a_key_no_user_is_loaded_and_the_sentence_says_what_to_do(url: s
 
 
 def test_users_always_expire(url: str, table: Path, key: Path) -> None:
-    result = run("evidence", "load", table, "--store", url, "--key-file", key, "--ttl-days", 0)
+    result = run("evidence", "load", table, "--store", url, "--user-key", key, "--ttl-days", 0)
     assert result.exit_code == 2
     assert "users must expire" in result.output
 
 
 def test_the_store_has_no_raw_id(redis_server: RedisServer, table: Path, key: Path) -> None:
-    succeed("evidence", "load", table, "--store", redis_server.url, "--key-file", key)
+    succeed("evidence", "load", table, "--store", redis_server.url, "--user-key", key)
     ring = read_key_ring(key)
     with redis_server.client() as client:
         keys = {name.decode() for name in client.scan_iter()}
     assert keys == {user_key(ring.pseudonym(user)) for user in USERS}
-    shown = json.loads(succeed("evidence", "show", "--user", USERS[1], "--store", redis_server.url, "--key-file", key))
+    shown = json.loads(succeed("evidence", "show", "--user", USERS[1], "--store", redis_server.url, "--user-key", key))
     assert shown["user"]["queries"] == [f"of {USERS[1]}"]
 
 
@@ -111,7 +111,7 @@ def test_a_table_of_pseudonyms_is_loaded_under_the_newest_key(url: str, tmp_path
     stranger = f"{'a' * 8}.{'b' * 26}"
     rows = [{"user_id": old, "queries": ["q"]}, {"user_id": stranger, "queries": ["q"]}]
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    output = succeed("evidence", "load", table, "--store", url, "--key-file", key)
+    output = succeed("evidence", "load", table, "--store", url, "--user-key", key)
     assert "1 of 2 users written" in output
     assert "a pseudonym of a key that is not in the key file" in output
     (found,) = ask(url, read_key_ring(key).pseudonym("u1"))
@@ -121,33 +121,33 @@ def test_a_table_of_pseudonyms_is_loaded_under_the_newest_key(url: str, tmp_path
 @pytest.mark.parametrize("begin", ["raw ids", "an older key"])
 def test_a_change_of_keys_loses_nobody(url: str, table: Path, key: Path, begin: str) -> None:
     old = USERS if begin == "raw ids" else [read_key_ring(key).pseudonym(user) for user in USERS]
-    option = ["--raw-user-ids"] if begin == "raw ids" else ["--key-file", key]
+    option = ["--raw-user-ids"] if begin == "raw ids" else ["--user-key", key]
     succeed("evidence", "load", table, "--store", url, *option)
     show(url, *old[:3])
     if begin == "an older key":
         succeed("privacy", "rotate-key", key)
     new = [read_key_ring(key).pseudonym(user) for user in USERS]
 
-    assert "1,203 records copied\n" in succeed("privacy", "rekey", "--store", url, "--key-file", key)
+    assert "1,203 records copied\n" in succeed("privacy", "rekey", "--store", url, "--user-key", key)
     for names in (old, new):  # a service with the old keys and one with the new both find them
         for user, found in zip(USERS, ask(url, *names), strict=True):
             assert found.user is not None
             assert found.user.queries == (f"of {user}",)
             assert bool(found.shown) == (user in USERS[:3])
     show(url, old[5])  # by a service that has the old keys still
-    dropped = succeed("privacy", "rekey", "--store", url, "--key-file", key, "--drop-old")
+    dropped = succeed("privacy", "rekey", "--store", url, "--user-key", key, "--drop-old")
     assert "1,204 records moved\n" in dropped
     assert all(found.user is None and not found.shown for found in ask(url, *old))
     assert ask(url, new[5])[0].shown
-    assert "0 records copied\n" in succeed("privacy", "rekey", "--store", url, "--key-file", key)
+    assert "0 records copied\n" in succeed("privacy", "rekey", "--store", url, "--user-key", key)
 
 
 def test_a_copy_lives_no_longer_than_its_original(redis_server: RedisServer, table: Path, key: Path) -> None:
-    succeed("evidence", "load", table, "--store", redis_server.url, "--key-file", key, "--ttl-days", 2)
+    succeed("evidence", "load", table, "--store", redis_server.url, "--user-key", key, "--ttl-days", 2)
     old = read_key_ring(key).pseudonym(USERS[0])
     show(redis_server.url, old)
     succeed("privacy", "rotate-key", key)
-    succeed("privacy", "rekey", "--store", redis_server.url, "--key-file", key)
+    succeed("privacy", "rekey", "--store", redis_server.url, "--user-key", key)
     new = read_key_ring(key).pseudonym(USERS[0])
     with redis_server.client() as client:
         assert 0 < client.ttl(user_key(new)) <= 2 * 86_400
@@ -155,9 +155,9 @@ def test_a_copy_lives_no_longer_than_its_original(redis_server: RedisServer, tab
 
 
 def test_records_of_a_lost_key_stay_and_are_counted(url: str, table: Path, key: Path, tmp_path: Path) -> None:
-    succeed("evidence", "load", table, "--store", url, "--key-file", key)
+    succeed("evidence", "load", table, "--store", url, "--user-key", key)
     succeed("privacy", "new-key", tmp_path / "other.key")
-    said = succeed("privacy", "rekey", "--store", url, "--key-file", tmp_path / "other.key", "--drop-old")
+    said = succeed("privacy", "rekey", "--store", url, "--user-key", tmp_path / "other.key", "--drop-old")
     assert "0 records moved" in said
     assert "1,200 have a key that is not in" in said
     assert ask(url, read_key_ring(key).pseudonym(USERS[0]))[0].user is not None
@@ -165,7 +165,7 @@ def test_records_of_a_lost_key_stay_and_are_counted(url: str, table: Path, key: 
 
 def test_erase_removes_a_person_and_nobody_else(url: str, table: Path, key: Path, tmp_path: Path) -> None:
     first = read_key_ring(key)
-    succeed("evidence", "load", table, "--store", url, "--key-file", key)
+    succeed("evidence", "load", table, "--store", url, "--user-key", key)
     show(url, first.pseudonym(USERS[0]), first.pseudonym(USERS[1]))
     succeed("privacy", "rotate-key", key)
     ring = read_key_ring(key)
@@ -175,7 +175,7 @@ def test_erase_removes_a_person_and_nobody_else(url: str, table: Path, key: Path
     for path in (spool / "1.jsonl", log):
         path.write_text("".join(json.dumps({"user_id": name}) + "\n" for name in names))
 
-    arguments = ["erase", USERS[0], "--store", url, "--key-file", key, "--spool", spool, "--events", log]
+    arguments = ["erase", USERS[0], "--store", url, "--user-key", key, "--spool", spool, "--events", log]
     said = succeed(*arguments)
     assert "store: 1 histories and 1 shown lists removed" in said
     assert f"{log}: 3 events removed" in said
@@ -191,9 +191,9 @@ def test_erase_removes_a_person_and_nobody_else(url: str, table: Path, key: Path
 
 
 def test_erase_by_a_pseudonym_out_of_an_event(url: str, table: Path, key: Path) -> None:
-    succeed("evidence", "load", table, "--store", url, "--key-file", key)
+    succeed("evidence", "load", table, "--store", url, "--user-key", key)
     name = read_key_ring(key).pseudonym(USERS[0])
-    assert "1 histories" in succeed("erase", name, "--store", url, "--key-file", key)
+    assert "1 histories" in succeed("erase", name, "--store", url, "--user-key", key)
 
 
 def test_erase_searches_the_stream_of_events(redis_server: RedisServer, key: Path) -> None:
@@ -202,7 +202,7 @@ def test_erase_searches_the_stream_of_events(redis_server: RedisServer, key: Pat
         for n in range(1100):
             client.xadd("events", {"event": json.dumps({"n": n, "user_id": name if n % 100 == 0 else "other"})})
         client.xadd("events", {"another field": "x"})
-        arguments = ["erase", "u1", "--store", redis_server.url, "--key-file", key]
+        arguments = ["erase", "u1", "--store", redis_server.url, "--user-key", key]
         said = succeed(*arguments, "--stream", "events", "--stream-url", redis_server.url)
         assert "stream events: 11 events removed" in said
         assert client.xlen("events") == 1090
@@ -211,7 +211,7 @@ def test_erase_searches_the_stream_of_events(redis_server: RedisServer, key: Pat
 def test_pseudonym_prints_those_of_all_keys(key: Path) -> None:
     succeed("privacy", "rotate-key", key)
     ring = read_key_ring(key)
-    assert succeed("privacy", "pseudonym", "u1", "--key-file", key).split() == ring.from_here("u1")
+    assert succeed("privacy", "pseudonym", "u1", "--user-key", key).split() == ring.from_here("u1")
 
 
 @pytest.mark.parametrize("command", ["rekey", "erase"])
@@ -220,7 +220,7 @@ def test_a_store_that_cannot_be_used_is_one_sentence(
 ) -> None:
     name = ["erase", "u1"] if command == "erase" else ["privacy", "rekey"]
     for url, sentence in {stopped_redis_server.url: "start it, or correct the URL", "memory://": "is gone"}.items():
-        result = run(*name, "--store", url, "--key-file", key)
+        result = run(*name, "--store", url, "--user-key", key)
         assert result.exit_code == 1
         assert sentence in result.output
         assert "Traceback" not in result.output
