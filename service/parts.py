@@ -14,6 +14,9 @@ from evidence.errors import EvidenceError
 from evidence.render import Renderer
 from evidence.safety import ProhibitedTerms
 from evidence.term_list import Term, load_terms
+from feature_store.errors import PrivacyError
+from feature_store.pseudonym import KeyRing, open_key_ring, random_key_ring
+from feature_store.store import LASTING_SCHEMES
 from generation.backend import Backend, choose_backend
 from generation.bundle import Bundle, load_bundle
 from generation.cores import available_cores
@@ -41,6 +44,7 @@ class Parts:
         terms: the prohibited terms, empty where there is no file.
         constraints: options and processors of every generation.
         policy: decides which hypotheses are shown.
+        key_ring: makes pseudonyms of user ids; None uses them as they are.
     """
 
     settings: Settings
@@ -52,6 +56,7 @@ class Parts:
     terms: ProhibitedTerms
     constraints: DecodingConstraints
     policy: Policy
+    key_ring: KeyRing | None
 
     @property
     def shown_window_seconds(self) -> int | None:
@@ -84,7 +89,7 @@ def build_parts(settings: Settings) -> Parts:
     Raises:
         BackendError: the wanted backend cannot run the bundle on this machine.
         BundleError: the bundle must not be served.
-        ConfigurationError: rules, terms or constraints cannot be used.
+        ConfigurationError: rules, terms, constraints or the key of pseudonyms cannot be used.
     """
     bundle = load_bundle(settings.bundle)
     threads = settings.intra_op_threads or available_cores()
@@ -101,6 +106,7 @@ def build_parts(settings: Settings) -> Parts:
         terms=terms,
         constraints=load_decoding_constraints(settings, bundle, listed),
         policy=Policy(rules, terms, bundle.reject_threshold),
+        key_ring=_open_key_ring(settings),
     )
 
 
@@ -115,6 +121,17 @@ def build_scheduler(parts: Parts) -> Scheduler:
     except OptionsError as error:
         raise ConfigurationError(f"ONEBAR_DECODING__… cannot be used with this bundle: {error}.") from error
     return Scheduler(parts.bundle, parts.threads, backend=parts.backend)
+
+
+def _open_key_ring(settings: Settings) -> KeyRing | None:
+    privacy = settings.privacy
+    outlives_the_process = settings.store.url.partition("://")[0] in LASTING_SCHEMES
+    if not outlives_the_process and privacy.key_file is None and not privacy.raw_user_ids:
+        return random_key_ring()
+    try:
+        return open_key_ring(privacy.key_file, raw_user_ids=privacy.raw_user_ids)
+    except PrivacyError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _read_terms(settings: Settings) -> list[Term]:

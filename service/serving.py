@@ -89,6 +89,7 @@ class Serving:
             policy=parts.policy,
             metrics=metrics,
             recently_shown_seconds=parts.shown_window_seconds,
+            key_ring=parts.key_ring,
         )
         return cls(parts, runner, store, metrics, admission, cache, pipeline, shown, events)
 
