@@ -35,8 +35,8 @@ _HEADER: Final = (
 )
 
 NO_KEY: Final = (
-    "User ids are stored and logged as pseudonyms, which need a key: make one with `onebar privacy new-key FILE` and give"
-    " it to the loader and the service (--user-key FILE, or ONEBAR_PRIVACY__KEY_FILE); or set"
+    "User ids are stored and logged as pseudonyms, which need a key: make one with `onebar privacy new-key FILE` and"
+    " give it to the loader and the service (--user-key FILE, or ONEBAR_PRIVACY__KEY_FILE); or set"
     " ONEBAR_PRIVACY__RAW_USER_IDS=true to keep the ids as they are"
 )
 
