@@ -261,7 +261,7 @@ def main(
     flood_seconds: float, pages: int, seed: int, output: Path | None,
 ) -> None:  # fmt: skip
     """Start the service and measure it."""
-    os.environ["ONEBAR_RESULT_CACHE__ENTRIES"] = "0"
+    os.environ["ONEBAR_RESULT_CACHE__MAX_BYTES"] = "0"
     demo = Path("demo/bundle")
     with tempfile.TemporaryDirectory() as scratch:
         bundle = bundle or (demo if (demo / "manifest.json").exists() else random_bundle(Path(scratch)))

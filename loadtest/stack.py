@@ -84,7 +84,7 @@ def running_stack(
             "ONEBAR_EVENTS__PATH": str(work / "events.jsonl"),
         }
         if not use_cache:
-            environment["ONEBAR_RESULT_CACHE__ENTRIES"] = "0"
+            environment["ONEBAR_RESULT_CACHE__MAX_BYTES"] = "0"
         if terms := prohibited_terms_file(evidence):
             environment["ONEBAR_PROHIBITED_TERMS"] = str(terms)
         url = f"http://127.0.0.1:{port}"

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from feature_store import Store
 from service.answering.errors import NotReady
+from service.answering.evidence_source import vectors_of
 from service.answering.runner import GenerationRunner, GenerationScheduler
 from service.answering.store import open_store
 from service.errors import ServiceError
@@ -148,3 +149,9 @@ class Instance:
         metrics.watch("engine_stalled_seconds", "Since the last step of a busy engine.", lambda: runner.stalled_seconds)
         metrics.watch("event_loop_lag_max_seconds", "Largest delay of the event loop of late.", self._lag.largest)
         metrics.watch("result_cache_entries", "Generations that are kept.", lambda: len(serving.cache or ()))
+        metrics.watch("result_cache_bytes", "Memory of them.", lambda: serving.cache.size if serving.cache else 0)
+        queries = parts.renderer
+        metrics.watch("query_cache_entries", "Queries whose ids are kept.", lambda: queries.cached_queries[0])
+        metrics.watch("query_cache_bytes", "Memory of them.", lambda: queries.cached_queries[1])
+        metrics.watch("vector_cache_entries", "Texts whose vectors are kept.", lambda: len(vectors_of))
+        metrics.watch("vector_cache_bytes", "Memory of them.", lambda: vectors_of.size)

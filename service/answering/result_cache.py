@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from cachetools import LRUCache
+
+from evidence.kept import bytes_of, sized
 from generation.engine import Generation
 from service.outcomes import CacheLookup
 
 _ENOUGH_OF_THE_BUDGET = 0.8
 """A flight is joined where it may search for at least this part of the time that one's own search would have."""
+
+
+_FLOATS = (0.0,) * 5
+"""Of a generation and its entry: four measurements and when it expires."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,21 +51,25 @@ class ResultCache:
 
     def __init__(
         self,
-        entries: int,
+        max_bytes: int,
         ttl_seconds: float,
         on_lookup: Callable[[CacheLookup], None],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Keep at most ``entries`` (at least 1). ``clock`` is that of the deadlines."""
-        self._entries = entries
+        """Keep at most ``max_bytes`` of keys and generations. ``clock`` is that of the deadlines."""
         self._ttl_seconds = ttl_seconds
         self._on_lookup = on_lookup
         self._clock = clock
-        self._kept: OrderedDict[Hashable, tuple[float, Generation]] = OrderedDict()
+        self._kept: LRUCache[Hashable, tuple[tuple[float, Generation], int]] = LRUCache(max_bytes, bytes_of)
         self._flights: dict[Hashable, _Flight] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is kept."""
+        return int(self._kept.currsize)
 
     async def get(
         self, key: Hashable, deadline: float, start: Callable[[], asyncio.Future[Generation]]
@@ -100,11 +110,10 @@ class ResultCache:
         entry = self._kept.get(key)
         if entry is None:
             return None
-        expires_at, generation = entry
+        expires_at, generation = entry[0]
         if now >= expires_at:
             del self._kept[key]
             return None
-        self._kept.move_to_end(key)
         return generation
 
     def _start(
@@ -123,11 +132,20 @@ class ResultCache:
         generation = future.result()
         if generation.deadline_reached:
             return
-        self._kept[key] = (self._clock() + self._ttl_seconds, generation)
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._entries:
-            self._kept.popitem(last=False)
+        entry = sized((self._clock() + self._ttl_seconds, generation), _parts(key, generation))
+        if bytes_of(entry) <= self._kept.maxsize:
+            self._kept[key] = entry
 
     def _forget(self, key: Hashable, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
+
+
+def _parts(key: Hashable, generation: Generation) -> Iterator[object]:
+    """The objects of an entry, as far as other entries do not share them."""
+    yield key
+    if isinstance(key, tuple):
+        yield key[-1]  # the token ids; what is before them is the same for all requests
+    yield from (generation, generation.hypotheses, *_FLOATS)
+    for hypothesis in generation.hypotheses:
+        yield from (hypothesis, hypothesis.token_ids, *hypothesis.token_ids, hypothesis.sum_logprobs, hypothesis.score)
