@@ -1,27 +1,32 @@
 # OneBar in a container: `docker build -t onebar .`, or all of it with `docker compose up`.
 # The image has the serving closure, the demo's bundle and its evidence; mount another bundle and set ONEBAR_BUNDLE.
+# Packages come from the locks, with their hashes; `make lock` writes them. docs/operations.md says how to pin the base
+# images by digest.
 
 # The full image, for its compiler: the native kernels of generation/ are built here.
 FROM python:3.11 AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# Without pip of its own: what is not there cannot be used by whoever breaks in.
+# Without pip: an intruder cannot install packages with it.
 RUN python -m venv --without-pip /opt/onebar
 WORKDIR /src
-COPY pyproject.toml constraints.txt LICENSE ./
-# The dependencies alone, so that a change of source does not install them again.
-RUN touch README.md && pip --python /opt/onebar/bin/python install -c constraints.txt .
-COPY setup.py ./
+COPY deploy/locks deploy/locks
+# The dependencies alone, so that a change of source does not install them again. No source distributions: to build one
+# would fetch its build tools without hashes.
+RUN pip install --require-hashes --only-binary :all: -r deploy/locks/build.txt && \
+  pip --python /opt/onebar/bin/python install --require-hashes --only-binary :all: -r deploy/locks/serving.txt
+COPY pyproject.toml setup.py LICENSE ./
 COPY cli cli
 COPY client client
 COPY evidence evidence
 COPY feature_store feature_store
 COPY generation generation
 COPY service service
-RUN pip --python /opt/onebar/bin/python install --no-deps --force-reinstall .
+RUN touch README.md && pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheels . && \
+  pip --python /opt/onebar/bin/python install --no-deps /tmp/wheels/*.whl
 
-# Locust beside it: `docker compose --profile loadtest up`.
+# With locust added: `docker compose --profile loadtest up`.
 FROM build AS loadtest
-RUN pip --python /opt/onebar/bin/python install -c constraints.txt '.[loadtest]'
+RUN pip --python /opt/onebar/bin/python install --require-hashes --only-binary :all: -r deploy/locks/loadtest.txt
 ENV PATH=/opt/onebar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONPATH=/srv/onebar
 WORKDIR /srv/onebar
 COPY loadtest loadtest
@@ -41,8 +46,8 @@ ENV PATH=/opt/onebar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 EXPOSE 8000
-# A bare socket in a bare interpreter: a check must not take the CPU time of an answer, nor go through a proxy.
-# Readiness is for routing; Docker itself restarts nothing for it.
+# A plain socket in an isolated interpreter: a check costs little CPU time and uses no proxy. Docker restarts nothing when
+# it fails: readiness is for routing.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-IS", "-c", \
   "import socket; s = socket.create_connection(('127.0.0.1', 8000), 2); s.sendall(b'GET /readyz HTTP/1.0\\r\\n\\r\\n'); raise SystemExit(b' 200 ' not in s.recv(64))"]
 ENTRYPOINT ["onebar"]

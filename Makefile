@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+TOOLS := .venv-tools
+LOCKS := deploy/locks
 PORT ?= 8000
 
 help:  ## List the jobs
@@ -13,7 +15,7 @@ help:  ## List the jobs
 run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store)
 	$(BIN)/onebar demo --port $(PORT)
 
-test: $(VENV)/.dev redis  ## Run all tests
+test: $(VENV)/.dev redis promtool  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 lint: $(VENV)/.dev  ## Style, types and import rules
@@ -22,11 +24,26 @@ lint: $(VENV)/.dev  ## Style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-closure:  ## Install only what serving needs into a clean environment and import the service
-	rm -rf .venv-closure && $(PYTHON) -m venv .venv-closure
-	.venv-closure/bin/pip install -q -c constraints.txt '.[serve]'
+closure: $(VENV)/.serve  ## Install the locked serving closure into a clean environment and import the service
+	$(install-closure)
 	.venv-closure/bin/python tests/closure.py
 	rm -rf .venv-closure
+
+lock: $(VENV)/.serve $(TOOLS)/.done  ## Lock what the images and the tools install: versions of constraints.txt, and hashes
+	$(compile) pyproject.toml -o $(LOCKS)/serving.txt
+	$(compile) pyproject.toml --extra loadtest -o $(LOCKS)/loadtest.txt
+	$(compile) --group tools -o $(LOCKS)/tools.txt
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' | \
+		$(compile) - -o $(LOCKS)/build.txt
+
+sbom: $(VENV)/.serve $(TOOLS)/.done  ## List the components of the serving closure (CycloneDX) in var/sbom.json
+	$(install-closure)
+	mkdir -p var && $(TOOLS)/bin/cyclonedx-py environment .venv-closure/bin/python --pyproject pyproject.toml \
+		--output-reproducible --output-format JSON --output-file var/sbom.json
+	rm -rf .venv-closure
+
+audit: $(TOOLS)/.done  ## Look for known vulnerabilities in the serving closure; status 2 where no advisories can be had
+	$(TOOLS)/bin/python deploy/audit.py $(LOCKS)/serving.txt
 
 format: $(VENV)/.dev  ## Format the source
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -42,7 +59,7 @@ demo-model: $(VENV)/.dev  ## Make the shipped demo anew: world, training, bundle
 	$(BIN)/onebar world var/world --seed 7
 	$(BIN)/onebar offline examples var/world var/examples
 	$(BIN)/onebar train tokenizer var/world var/tokenizer.json
-	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --world var/world
+	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --logs var/world
 	$(BIN)/onebar train sft var/examples var/checkpoint --init-from var/pretrained
 	$(BIN)/onebar export var/checkpoint demo/bundle --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
@@ -51,8 +68,27 @@ demo-model: $(VENV)/.dev  ## Make the shipped demo anew: world, training, bundle
 	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet --out var/evaluation
 	$(BIN)/onebar record demo/bundle var/evaluation.json
 
+# Without pip of its own, like the image.
+define install-closure
+rm -rf .venv-closure && $(PYTHON) -m venv --without-pip .venv-closure
+$(BIN)/pip --python .venv-closure/bin/python install -q --require-hashes --only-binary :all: -r $(LOCKS)/serving.txt
+$(BIN)/pip --python .venv-closure/bin/python install -q --no-deps .
+endef
+
+# Pins of an existing lock stay where constraints.txt allows them.
+compile = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command 'make lock' -c constraints.txt
+
+$(TOOLS)/.done: $(LOCKS)/tools.txt
+	rm -rf $(TOOLS) && $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install -q --require-hashes --only-binary :all: -r $(LOCKS)/tools.txt
+	touch $@
+
 redis:
 	@bash tests/integration/ensure_redis.sh
+
+promtool: $(VENV)/.dev
+	@bash tests/integration/ensure_promtool.sh $(BIN)
 
 # An environment that serves, and the same with everything that the other jobs need.
 $(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/*/*.[ch])
@@ -66,4 +102,4 @@ $(VENV)/.dev: $(VENV)/.serve
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help run test lint closure format loadtest bench demo-model redis
+.PHONY: help run test lint closure lock sbom audit format loadtest bench demo-model redis promtool

@@ -10,7 +10,6 @@ decoding time (CPU) over its steps, and its cost the median of the ratios to the
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -34,6 +33,7 @@ from generation.constraints.query_set import QuerySet
 from generation.engine import Engine
 from generation.logits_processors import LogitsProcessor
 from generation.request import GenerationRequest
+from loadtest.machine import begin_result, finish_result
 
 QUERIES, TERMS = 1_000_000, 100_000
 
@@ -104,6 +104,7 @@ def main(
     bundle_path: Path, query_path: Path | None, terms_path: Path | None, requests: int, output: Path | None
 ) -> None:
     """Measure loading and stepping under constraints."""
+    result = begin_result("constraints", "numpy", "onnxruntime")
     bundle = load_bundle(bundle_path)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "queries.txt"
@@ -126,19 +127,14 @@ def main(
     contenders: dict[str, tuple[LogitsProcessor, ...]] = {
         "unconstrained": (), "phrases": (phrases,), "query set": (query_set,), "both": (query_set, phrases),
     }  # fmt: skip
-    report = {
+    result |= {
         "model_version": bundle.model_version,
         "architecture": {"d_model": bundle.architecture.d_model, "vocab_size": bundle.architecture.vocab_size},
-        "load_average": os.getloadavg()[0],
         "query_set": loading,
         "phrases": compiling,
         "steps": step_costs(bundle, sources, contenders),
     }
-    text = json.dumps(report, indent=2)
-    click.echo(text)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text + "\n", encoding="utf-8")
+    click.echo(finish_result(result, output))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,7 @@ import argparse
 import asyncio
 import base64
 import json
-import os
-import platform
 import random
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import redis
 import redis.asyncio
+from numpy.typing import NDArray
 from pyarrow import parquet
 
 from evidence.embedding import DIMENSION, EMBEDDING_VERSION
@@ -38,6 +35,8 @@ from feature_store.loader import load_path
 from feature_store.publish import open_writer
 from feature_store.records import PHOTO_HASH_FIELDS
 from feature_store.rows import vector_bytes
+from loadtest.machine import begin_result, finish_result
+from loadtest.redis_server import running_redis
 
 WARM_UP = 500
 AT_ONCE = 8
@@ -53,6 +52,9 @@ def make_rows(count: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[st
     def text(length: int) -> str:
         return " ".join(chance.choices(words, k=length))
 
+    def vectors(number: int) -> NDArray[np.float32]:
+        return values.normal(size=(number, DIMENSION)).astype(np.float32)
+
     photos = [
         {
             "photo_id": f"p{n}",
@@ -64,7 +66,7 @@ def make_rows(count: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[st
             "anchors": [text(3) for _ in range(8)],
             "histories": [text(3) for _ in range(4)],
             "category": text(1),
-            "embedding": vector_bytes(values.normal(size=(1, DIMENSION))),
+            "embedding": vector_bytes(vectors(1)),
             "embedding_version": EMBEDDING_VERSION,
             "updated_at": 1_767_225_600_000,
         }
@@ -74,7 +76,7 @@ def make_rows(count: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[st
         {
             "user_id": f"u{n}",
             "queries": [text(3) for _ in range(20)],
-            "embeddings": vector_bytes(values.normal(size=(20, DIMENSION))),
+            "embeddings": vector_bytes(vectors(20)),
             "embedding_version": EMBEDDING_VERSION,
             "updated_at": 1_767_225_600_000,
         }
@@ -173,39 +175,6 @@ async def compare_fetching(urls: dict[str, str], requests: list[tuple[str, str]]
     return found
 
 
-def start_redis(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a server on a free port; the caller ends it."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    options = ["--bind", "127.0.0.1", "--save", "", "--dir", str(folder), "--logfile", str(folder / "redis.log")]
-    process = subprocess.Popen(["redis-server", "--port", str(port), *options])
-    with redis.Redis(port=port) as client:
-        for _ in range(500):
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                time.sleep(0.01)
-    return process, f"redis://127.0.0.1:{port}"
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    server = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True)
-    return {
-        "commit": commit.stdout.strip(),
-        "cpu": cpu[0].partition(":")[2].strip() if cpu else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "redis_py": redis.__version__,
-        "redis_server": server.stdout.split()[2],
-    }
-
-
 def print_tables(loading: list[dict[str, Any]], fetching: list[dict[str, Any]]) -> None:
     """Print what was found."""
     print(f"\n{'loading into':<14}{'file':<18}{'rows':>8}   {'rows/s, worst to best':<24}rows/s of CPU, likewise")
@@ -221,6 +190,7 @@ def print_tables(loading: list[dict[str, Any]], fetching: list[dict[str, Any]]) 
 
 
 def main() -> None:
+    """Parse the options, measure, and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--records", type=int, default=30_000)
     parser.add_argument("--requests", type=int, default=5_000)
@@ -228,14 +198,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
+    result = begin_result("feature_store", "hiredis", "numpy", "redis")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photos, users = make_rows(arguments.records, arguments.seed)
         files = write_files(folder, photos, users)
-        server, redis_url = start_redis(folder)
-        try:
+        with running_redis(folder) as redis_url:
             urls = {"redis": redis_url, "sqlite": f"sqlite:///{folder}/evidence.db"}
-            before = machine()
             loading = measure_loading(files, urls, arguments.runs)
             chance = random.Random(arguments.seed)
             requests = [
@@ -243,14 +212,11 @@ def main() -> None:
                 for _ in range(arguments.requests)
             ]
             fetching = asyncio.run(compare_fetching(urls, requests))
-        finally:
-            server.terminate()
-            server.wait()
+            with redis.Redis.from_url(redis_url) as client:
+                result["versions"]["redis-server"] = client.info("server")["redis_version"]
     print_tables(loading, fetching)
-    report = {"machine": before, "arguments": sys.argv[1:], "loading": loading, "fetching": fetching}
-    print(json.dumps(before))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(result["machine"]))
+    finish_result(result | {"arguments": sys.argv[1:], "loading": loading, "fetching": fetching}, arguments.output)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,13 @@ the machine does falls on all of them. CPU time is given beside wall time: on a 
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +29,16 @@ from optimum.onnxruntime import ORTModelForSeq2SeqLM
 from tqdm import tqdm
 from transformers import logging
 
+from benchmarks.random_model import SIZES, build_sized_checkpoint
 from generation.bundle import PRECISIONS
 from generation.engine import Engine
 from generation.options import GenerationOptions
 from generation.request import GenerationRequest
+from generation.results import Generation
+from loadtest.machine import begin_result, finish_result
 from model_export.checkpoint import load_checkpoint
 from model_export.export import export_bundle
 from model_export.parity import reference_answers
-from tests.fixtures.tiny_bundle import build_tiny_checkpoint
 
 STEPS = 10
 SOURCE_TOKENS = 96
@@ -48,42 +47,9 @@ OPTIONS = GenerationOptions(min_new_tokens=STEPS - 1, max_new_tokens=STEPS, earl
 Contender = Callable[[list[int]], object]
 
 
-def random_checkpoint(folder: Path) -> Path:
-    """Write a random BART of the shipped demo's size: 4 + 2 layers, width 256, vocabulary 8192."""
-    return build_tiny_checkpoint(
-        folder,
-        end_bias=0.0,
-        init_std=0.05,
-        vocab_size=8192,
-        d_model=256,
-        encoder_layers=4,
-        decoder_layers=2,
-        encoder_attention_heads=8,
-        decoder_attention_heads=8,
-        encoder_ffn_dim=1024,
-        decoder_ffn_dim=1024,
-    )
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return {
-        "cpu": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "onnxruntime": ort.__version__,
-    }
-
-
-def commit() -> str:
-    """Return the commit of the working tree, marked where it has changes."""
-    described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return described.stdout.strip() or "unknown"
+def answer(engine: Engine, source: list[int]) -> Generation:
+    """Answer one source."""
+    return engine.generate(GenerationRequest(source, OPTIONS))
 
 
 def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
@@ -127,14 +93,16 @@ def parts(engine: Engine, sources: list[list[int]]) -> dict[str, Any]:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the JSON result.")
 def main(checkpoint: Path | None, requests: int, warm_up: int, peer: bool, output: Path | None) -> None:
     """Measure the engine's latency, one request at a time on one thread."""
-    logging.set_verbosity_error()
+    result = begin_result("generation_latency", "numpy", "onnxruntime", "optimum-onnx", "torch", "transformers")
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        source_model = load_checkpoint(checkpoint or random_checkpoint(Path(scratch) / "checkpoint"))
+        source_model = load_checkpoint(
+            checkpoint or build_sized_checkpoint(Path(scratch) / "checkpoint", SIZES["w256"])
+        )
         engines = {name: Engine(export_bundle(source_model, Path(scratch) / name, name)) for name in PRECISIONS}
         contenders: dict[str, Contender] = {
-            f"engine {name}": lambda source, engine=engine: engine.generate(GenerationRequest(source, OPTIONS))
-            for name, engine in engines.items()
+            f"engine {name}": partial(answer, engine) for name, engine in engines.items()
         }
         if peer:
             options = ort.SessionOptions()
@@ -152,11 +120,7 @@ def main(checkpoint: Path | None, requests: int, warm_up: int, peer: bool, outpu
             [0, *generator.integers(7, sizes.vocab_size, SOURCE_TOKENS - 2).tolist(), 2] for _ in range(requests)
         ]
         figures = measure(contenders, sources, warm_up)
-        result = {
-            "benchmark": "generation_latency",
-            "commit": commit(),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine(),
+        result |= {
             "model": f"{sizes.encoder_layers}+{sizes.decoder_layers} layers, width {sizes.d_model}, "
             f"vocabulary {sizes.vocab_size}, {'trained' if checkpoint else 'random'}",
             "source_tokens": SOURCE_TOKENS,
@@ -174,11 +138,7 @@ def main(checkpoint: Path | None, requests: int, warm_up: int, peer: bool, outpu
             name: {kind: round(figures[name][kind]["p50"] / slowest[kind]["p50"], 3) for kind in ("wall_ms", "cpu_ms")}
             for name in figures
         }
-    text = json.dumps(result, indent=2)
-    click.echo(text)
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text + "\n", encoding="utf-8")
+    click.echo(finish_result(result, output))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,28 +36,23 @@ from tqdm import tqdm
 
 from evidence.embedding import EMBEDDING_VERSION, embed, trigger_text
 from feature_store.rows import vector_bytes
-from loadtest.report import machine
+from loadtest.machine import begin_result, finish_result
 from loadtest.samples import percentile
 from loadtest.stack import fetch, running_stack
 from loadtest.traffic import WARM, Traffic, evidence_files, open_traffic, prohibited_terms_file, read_rows
 
-ROOT = Path(__file__).resolve().parent.parent
 PATIENT_MS = 1000.0
 PAGE = 16
 PAGE_DEADLINES_MS = (25.0, 50.0, 100.0, 250.0)
 
 
 def random_bundle(folder: Path) -> Path:
-    """Export a random BART of the shipped demo's size: 4 + 2 layers, width 256, vocabulary 8192, int8."""
+    """Export a random BART of the shipped demo's size in int8; torch is needed for this alone."""
+    from benchmarks.random_model import SIZES, build_sized_checkpoint
     from model_export.checkpoint import load_checkpoint
     from model_export.export import export_bundle
-    from tests.fixtures.tiny_bundle import build_tiny_checkpoint
 
-    sizes = {"encoder_layers": 4, "decoder_layers": 2, "encoder_attention_heads": 8, "decoder_attention_heads": 8}
-    checkpoint = build_tiny_checkpoint(
-        folder / "checkpoint", end_bias=0.0, init_std=0.05, vocab_size=8192, d_model=256,
-        encoder_ffn_dim=1024, decoder_ffn_dim=1024, **sizes,
-    )  # fmt: skip
+    checkpoint = build_sized_checkpoint(folder / "checkpoint", SIZES["w256"])
     return export_bundle(load_checkpoint(checkpoint), folder / "bundle", "int8").path
 
 
@@ -261,20 +255,17 @@ def main(
     flood_seconds: float, pages: int, seed: int, output: Path | None,
 ) -> None:  # fmt: skip
     """Start the service and measure it."""
+    result = begin_result("http_overhead", "onnxruntime", "redis")
     os.environ["ONEBAR_RESULT_CACHE__MAX_BYTES"] = "0"
     demo = Path("demo/bundle")
     with tempfile.TemporaryDirectory() as scratch:
         bundle = bundle or (demo if (demo / "manifest.json").exists() else random_bundle(Path(scratch)))
         evidence = with_vectors(evidence, Path(scratch) / "evidence") if vectors else evidence
-        origin = machine(ROOT)
         work = Path(scratch) / "work"
         work.mkdir()
         with running_stack(bundle, evidence, work) as stack:
             traffic = open_traffic(evidence, seed)
-            result = {
-                "benchmark": "http_overhead",
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "machine": origin,
+            result |= {
                 "service": json.loads(fetch(f"{stack.url}/version")[1]),
                 "store": stack.store,
                 "stored_vectors": vectors,
@@ -288,11 +279,7 @@ def main(
                     for name, obedient in (("clients that wait as asked", True), ("clients that do not wait", False))
                 },
             }
-    text = json.dumps(result, indent=2)
-    click.echo(text)
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text + "\n", encoding="utf-8")
+    click.echo(finish_result(result, output))
 
 
 if __name__ == "__main__":

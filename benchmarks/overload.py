@@ -26,7 +26,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import aclosing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,13 +33,12 @@ from urllib.parse import urlsplit
 import click
 from tqdm import tqdm
 
+from loadtest.machine import begin_result, finish_result
 from loadtest.open_loop import Client, run_rate
-from loadtest.report import machine
 from loadtest.samples import percentile
 from loadtest.stack import running_stack
 from loadtest.traffic import WARM, Mix, Traffic, open_traffic
 
-ROOT = Path(__file__).resolve().parent.parent
 CLIENTS = 8
 PATIENT_MS = 1000.0
 PAGE = 16
@@ -146,23 +144,14 @@ async def measure(url: str, traffic: Traffic, factors: list[float], seconds: flo
 def main(
     bundle: Path, evidence: Path, factors: str, seconds: float, bursts: int, seed: int, output: Path | None
 ) -> None:
-    origin = machine(ROOT)
+    """Start the service and measure it under more load than it can serve; the help text is the module's docstring."""
+    result = begin_result("overload", "onnxruntime")
     multiples = [float(factor) for factor in factors.split(",")]
     os.environ["ONEBAR_RESULT_CACHE__MAX_BYTES"] = "0"
     with tempfile.TemporaryDirectory() as scratch, running_stack(bundle, evidence, Path(scratch)) as stack:
         traffic = open_traffic(evidence, seed, Mix(batch=0))
         found = asyncio.run(measure(stack.url, traffic, multiples, seconds, bursts))
-    result = {
-        "benchmark": "overload",
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": origin,
-        "store": stack.store,
-        "seconds_at_each_rate": seconds,
-        **found,
-    }
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    finish_result(result | {"store": stack.store, "seconds_at_each_rate": seconds} | found, output)
 
 
 if __name__ == "__main__":

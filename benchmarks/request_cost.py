@@ -18,7 +18,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from benchmarks.hostile import families
 from evidence.render import Renderer
 from evidence.schema import RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
-from loadtest.report import machine
+from loadtest.machine import begin_result, finish_result
 from service.answering import evidence_source
 from service.answering.errors import RequestRefused
 from service.answering.request import (
@@ -44,7 +43,6 @@ from service.answering.request import (
 from service.http.parsing import load_json, validate
 from service.settings import PersonalSettings
 
-ROOT = Path(__file__).resolve().parent.parent
 MAX_BODY_BYTES = 64 * 1024
 PARTS = ("parse", "gather", "render", "version")
 SHORT_QUERY = 32
@@ -196,6 +194,7 @@ def cases() -> Iterator[tuple[str, bytes, Fetched]]:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the JSON result.")
 def main(tokenizer: Path, repeats: int, show: int, output: Path | None) -> None:
     """Measure every body, print the worst, and write all."""
+    started = begin_result("request_cost", "pydantic", "tokenizers")
     loop = Loop(tokenizer)
     gc.disable()  # a collection would be charged to the body that happens to start it
     found = {name: loop.measure(body, stored, repeats) for name, body, stored in cases()}
@@ -210,15 +209,12 @@ def main(tokenizer: Path, repeats: int, show: int, output: Path | None) -> None:
         click.echo(f"worst for {part}: {found[name][part]:.2f} ms, {name}")
     if output:
         result = {
-            "benchmark": "request_cost",
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine(ROOT),
+            **started,
             "repeats": repeats,
             "unit": "median ms of CPU of the event loop's thread",
             "bodies": found,
         }
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        finish_result(result, output)
 
 
 if __name__ == "__main__":

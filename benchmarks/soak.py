@@ -3,22 +3,21 @@
     python -m benchmarks.soak --output build/soak.json --plot build/soak.svg
     python -m benchmarks.soak --bundle build/bundle --requests 100000
 
-Sixteen requests are kept in flight. Sources are of every length that the model can read; options change from request to
-request; some are cancelled, some have a deadline that they cannot keep. Resident memory is read every thousand answers.
-The figure to look at is how much it grows after the first tenth.
+Sixteen requests are kept in flight. Sources have every length that the model can read. Options change from request to
+request. Some requests are cancelled, and some have a deadline that cannot be met. Resident memory is read after every
+thousand answers. The figure of interest is its growth after the first tenth.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,6 +30,7 @@ from generation.options import GenerationOptions
 from generation.request import GenerationRequest
 from generation.results import Generation
 from generation.scheduler import Scheduler
+from loadtest.machine import begin_result, finish_result
 
 IN_FLIGHT = 16
 EVERY = 1000
@@ -45,13 +45,13 @@ CANCELLED, LATE = 0.01, 0.01
 
 
 def resident_mb() -> float:
-    """Return the resident memory of this process."""
+    """Return the resident memory of this process, in MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def soak(bundle: Bundle, requests: int, seed: int = 0) -> list[tuple[int, float]]:
-    """Answer so many requests and return (answers so far, resident MB) for every thousand."""
+    """Answer `requests` requests and return (answers so far, resident MB) after every thousand."""
     generator = np.random.default_rng(seed)
     sizes = bundle.architecture
     scheduler = Scheduler(bundle)
@@ -81,7 +81,12 @@ def soak(bundle: Bundle, requests: int, seed: int = 0) -> list[tuple[int, float]
 
 
 def check(future: Future[Generation], *, late_allowed: bool) -> None:
-    """Raise what went wrong, if something did."""
+    """Check one answer; a cancelled request is right.
+
+    Raises:
+        AssertionError: there are no hypotheses, and no deadline explains that.
+        Exception: what the engine raised.
+    """
     try:
         generation = future.result()
     except CancelledError:
@@ -91,7 +96,7 @@ def check(future: Future[Generation], *, late_allowed: bool) -> None:
 
 def plot(seen: list[tuple[int, float]], path: Path) -> None:
     """Draw resident memory over answers."""
-    import matplotlib as mpl  # needed for this only
+    import matplotlib as mpl  # only the plot needs it
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "soak"
@@ -114,14 +119,13 @@ def plot(seen: list[tuple[int, float]], path: Path) -> None:
 @click.option("--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Where to draw it, as SVG.")
 def main(path: Path | None, requests: int, output: Path | None, picture: Path | None) -> None:
     """Measure resident memory over many requests."""
+    result = begin_result("soak", "numpy", "onnxruntime")
     with tempfile.TemporaryDirectory() as scratch:
         bundle = load_bundle(path or _tiny(Path(scratch) / "tiny"))
         started = time.perf_counter()
         seen = soak(bundle, requests)
         settled = [mb for answered, mb in seen if answered >= requests // 10]
-        result: dict[str, Any] = {
-            "benchmark": "soak",
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        result |= {
             "model_version": bundle.model_version,
             "architecture": bundle.manifest["architecture"],
             "requests": requests,
@@ -133,20 +137,16 @@ def main(path: Path | None, requests: int, output: Path | None, picture: Path | 
             "resident_mb": seen,
         }
     click.echo(json.dumps({key: value for key, value in result.items() if key != "resident_mb"}, indent=2))
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    finish_result(result, output)
     if picture:
         plot(seen, picture)
 
 
 def _tiny(path: Path) -> Path:
-    """Build the bundle in a process of its own: torch's memory is no concern of this measurement."""
-    import subprocess
-
+    """Build the bundle in another process: torch's memory must not count here."""
     code = (
-        "import sys; from pathlib import Path; from tests.fixtures.tiny_bundle import build_tiny_bundle; "
-        "build_tiny_bundle(Path(sys.argv[1]))"
+        "import sys; from pathlib import Path; from benchmarks.random_model import build_random_bundle; "
+        "build_random_bundle(Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True)
     return path

@@ -1,12 +1,12 @@
-"""Find the rate at which the objective breaks: Poisson arrivals at one rate after another.
+r"""Find the rate at which the objective breaks: Poisson arrivals at one rate after another.
 
 \b
     python -m loadtest.open_loop                                       # the shipped demo, 10 to 120 calls a second
     python -m loadtest.open_loop --url http://127.0.0.1:8000 --rates 20,40,80 --seconds 10
 
-Arrivals do not wait for answers. Latency is counted from the instant at which a call was due, so that time spent
-waiting for a connection, or for this program, is in the figures (coordinated omission would leave it out). The knee is
-the highest rate up to which every rate met the objective.
+Arrivals do not wait for answers. Latency is counted from the time at which a call was due. So the figures include the
+time spent waiting for a connection or for this program (coordinated omission would leave it out). The knee is the
+highest rate up to which every rate met the objective.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tqdm import tqdm
 
 from loadtest.checks import NO_TERMS, TermList
 from loadtest.gate import Objective, violations
-from loadtest.report import machine
-from loadtest.run import ROOT
+from loadtest.machine import commit, describe_machine
+from loadtest.processes import StackError
 from loadtest.samples import Sample, judge_call, percentile
-from loadtest.stack import StackError, running_stack
+from loadtest.stack import running_stack
 from loadtest.traffic import Call, Mix, Traffic, open_traffic, prohibited_terms_file
 
 DEFAULTS = Objective()
@@ -37,14 +37,14 @@ WARM_UP_CALLS = 50
 
 @dataclass(slots=True)
 class Client:
-    """A small HTTP/1.1 client over kept-alive connections, cheap enough not to be what is measured."""
+    """A small HTTP/1.1 client over kept-alive connections; its own CPU time is small beside that of the service."""
 
     host: str
     port: int
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """POST JSON; the status and the body.
+        """POST JSON and return the status and the body.
 
         Raises:
             OSError: there is no connection.
@@ -80,7 +80,10 @@ class Client:
 async def run_rate(
     client: Client, traffic: Traffic, rate: float, seconds: float, seed: int, prohibited: TermList = NO_TERMS
 ) -> list[Sample]:
-    """Send Poisson arrivals of one rate for so long; the samples, latency counted from when each call was due."""
+    """Send Poisson arrivals of one rate for some seconds and return the samples.
+
+    Latency is counted from the time at which each call was due.
+    """
     arrivals = random.Random(seed)
     clock = asyncio.get_running_loop().time
     began = clock()
@@ -113,7 +116,7 @@ async def _one(
 
 
 def find_knee(passed: dict[float, bool]) -> float | None:
-    """The highest rate up to which every rate passed, or None where not even the lowest did."""
+    """Return the highest rate up to which every rate passed; None where the lowest missed."""
     knee = None
     for rate in sorted(passed):
         if not passed[rate]:
@@ -126,7 +129,7 @@ async def _measure(
     url: str, evidence: Path, rates: list[float], seconds: float, seed: int, objective: Objective
 ) -> dict[float, bool]:
     parts = urlsplit(url)
-    # Feed pages are left out: their size would blur what a rate means.
+    # Without feed pages: a call of several requests would make the meaning of a rate unclear.
     traffic = open_traffic(evidence, seed, Mix(batch=0))
     prohibited = TermList.read(prohibited_terms_file(evidence))
     passed: dict[float, bool] = {}
@@ -175,9 +178,10 @@ def main(
     rates: str, seconds: float, p99_ms: float, url: str | None, bundle: Path, evidence: Path, use_redis: bool,
     seed: int, output: Path,
 ) -> None:  # fmt: skip
+    """Measure one rate after another and print the knee; the help text is the module's docstring."""
     steps = [float(rate) for rate in rates.split(",")]
     output.mkdir(parents=True, exist_ok=True)
-    origin = machine(ROOT)
+    machine = describe_machine()
     try:
         with ExitStack() as parts:
             if url is None:
@@ -187,7 +191,7 @@ def main(
         click.echo(f"the check could not run: {error}", err=True)
         sys.exit(2)
     knee = find_knee(passed)
-    click.echo(f"\ncommit {origin['commit']}, {origin['cores']} cores of {origin['processor']}")
+    click.echo(f"\ncommit {commit()}, {machine['cores']} cores of {machine['cpu']}")
     click.echo(
         f"the objective holds up to {knee:g} calls a second" if knee else "the objective holds at none of the rates"
     )

@@ -1,13 +1,9 @@
-"""What a run showed, as tables for people and a document for machines."""
+"""What a run showed: as a dictionary for JSON, and as tables of text."""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from loadtest.checks import STAGES
@@ -21,7 +17,7 @@ CACHE_METRIC = "onebar_result_cache_lookups_total"
 
 
 def summarise(samples: Sequence[Sample], delta: Scrape | None) -> dict[str, Any]:
-    """Figures of the measured window; times in milliseconds.
+    """Return the figures of the measured window; times in milliseconds.
 
     Args:
         samples: the calls of the window.
@@ -61,30 +57,8 @@ def _distribution(values: Sequence[float]) -> dict[str, float]:
     return found | {"max": round(max(values), 2)}
 
 
-def machine(root: Path) -> dict[str, Any]:
-    """Where the figures come from: the commit, the processor, the load that was there before."""
-    try:
-        run = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, check=False)
-        commit = run.stdout.decode().strip() or None
-    except OSError:
-        commit = None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "commit": commit, "processor": _processor(), "cores": cores, "python": platform.python_version(),
-        "load_average_before": os.getloadavg()[0],
-    }  # fmt: skip
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def render(summary: Mapping[str, Any]) -> str:
-    """The summary as text."""
+    """Return the summary as text."""
     columns = ["count", *(f"p{percent:g}" for percent in PERCENTS), "max"]
     parts = [
         _table("at the client, ms", columns, summary["client_ms"]),

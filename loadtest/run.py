@@ -1,13 +1,13 @@
-"""Start the service, put a feed's traffic on it for a minute, print the percentiles, and judge them.
+r"""Start the service, put a feed's traffic on it for a minute, print the percentiles, and judge them.
 
 \b
     python -m loadtest.run                                   # 20 calls a second for 60 s on the shipped demo
     python -m loadtest.run --rate 40 --seconds 30            # harder and shorter
     python -m loadtest.run --url http://127.0.0.1:8000       # a service that runs already, its evidence loaded
 
-The load is open: calls leave on a schedule that slow answers do not hold back (see ``locustfile`` on coordinated
-omission). The first seconds warm the service up and are in no figure. No answer may have a prohibited term of the
-folder of evidence. The exit status is 1 where the objective is missed, and 2 where something did not start.
+The load is open: calls are sent on a schedule that does not wait for answers (see ``locustfile`` on coordinated
+omission). The first seconds are a warm-up and are not in the figures. An answer with a prohibited term of the folder of
+evidence is a fault. The exit status is 1 where the objective is missed, and 2 where something did not start.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from tqdm import tqdm
 
 from loadtest.gate import Objective, violations
 from loadtest.histograms import Scrape
-from loadtest.report import machine, render, summarise
+from loadtest.machine import begin_result, finish_result
+from loadtest.processes import StackError
+from loadtest.report import render, summarise
 from loadtest.samples import read_samples
-from loadtest.stack import Stack, StackError, fetch, running_stack
+from loadtest.stack import Stack, fetch, running_stack
 
 ROOT = Path(__file__).resolve().parent.parent
-# One user calls every five seconds, so that an answer of even that length holds up nothing but its own user.
+# One user calls every five seconds, so that an answer of even that length delays only its own user.
 USER_RATE = 0.2
 STARTUP_SECONDS = 20.0
 DEFAULTS = Objective()
@@ -56,10 +58,11 @@ def main(
     rate: float, seconds: float, warm_up: float, p99_ms: float, max_degraded: float, url: str | None, bundle: Path,
     evidence: Path, use_redis: bool, use_cache: bool, seed: int, output: Path,
 ) -> None:  # fmt: skip
+    """Run the load test and judge it; the help text is the module's docstring."""
     output.mkdir(parents=True, exist_ok=True)
     for stale in ("samples.jsonl", "before.prom", "after.prom"):
         (output / stale).unlink(missing_ok=True)
-    origin = machine(ROOT)
+    result = begin_result("loadtest", "locust", "onnxruntime")
     try:
         with ExitStack() as parts:
             if url:
@@ -80,17 +83,19 @@ def main(
         sys.exit(2)
     objective = Objective(p99_ms=p99_ms, max_degraded_share=max_degraded)
     missed = violations(measured, rate, seconds, objective) + _log_faults(stack)
-    summary = {
+    summary = summarise(measured, delta) if measured else {}
+    result |= {
         "rate": rate, "seconds": seconds, "warm_up_seconds": warm_up, "seed": seed, "store": stack.store,
-        "cache": use_cache, "service": version, "machine": origin, "missed": missed,
-    } | (summarise(measured, delta) if measured else {})  # fmt: skip
+        "cache": use_cache, "service": version, "missed": missed,
+    } | summary  # fmt: skip
     results = output / "results.json"
-    results.write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    finish_result(result, results)
+    machine = result["machine"]
     click.echo(
         f"\n{len(measured)} calls in {seconds:g} s at {rate:g} a second, "
         f"store: {stack.store}, result cache: {'on' if use_cache else 'off'}\n"
-        f"commit {origin['commit']}, {origin['cores']} cores of {origin['processor']}, "
-        f"load average before {origin['load_average_before']:.1f}\n"
+        f"commit {result['commit']}, {machine['cores']} cores of {machine['cpu']}, "
+        f"load average before {machine['load_average_before'][0]:.1f}\n"
     )
     if measured:
         click.echo(render(summary))
@@ -103,7 +108,7 @@ def main(
 
 
 def _locust(stack: Stack, rate: float, seconds: float, environment: dict[str, str], log: Path) -> None:
-    """Run locust to its end, with a progress bar over its run time."""
+    """Run locust until it ends, with a progress bar over its run time."""
     users = max(1, round(rate / USER_RATE))
     command = [
         sys.executable, "-m", "locust", "--locustfile", str(ROOT / "loadtest" / "locustfile.py"), "--headless",

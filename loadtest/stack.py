@@ -1,6 +1,6 @@
 """The service under test, as its users start it: Redis, the evidence, `onebar serve`.
 
-Nothing is imported from the service; it is run by its command, configured by its environment and reached over HTTP.
+Nothing is imported from the service: its command is run, its environment configures it, and HTTP reaches it.
 """
 
 from __future__ import annotations
@@ -8,24 +8,17 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from loadtest.processes import STOP_SECONDS, StackError, free_port, log_tail, running_process, wait_until_up
+from loadtest.redis_server import running_redis
 from loadtest.traffic import evidence_files, prohibited_terms_file
-
-READY_SECONDS = 60.0
-STOP_SECONDS = 30.0
-
-
-class StackError(Exception):
-    """Something under test did not start or stop as it should; the message has the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +37,7 @@ class Stack:
 
 
 def fetch(url: str, timeout_seconds: float = 5.0) -> tuple[int, str]:
-    """GET a URL, with no proxy in between; the status and the text."""
+    """GET a URL without a proxy; return the status and the text."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=timeout_seconds)
     try:
@@ -59,7 +52,9 @@ def fetch(url: str, timeout_seconds: float = 5.0) -> tuple[int, str]:
 def running_stack(
     bundle: Path, evidence: Path, work: Path, use_redis: bool = True, use_cache: bool = False
 ) -> Iterator[Stack]:
-    """Start Redis where there is one (else the embedded store), load the evidence, serve the bundle; stop it all after.
+    """Start Redis where it is installed (else the embedded store), load the evidence and serve the bundle.
+
+    All of it is stopped at the end.
 
     Args:
         bundle: the folder of the bundle.
@@ -73,10 +68,11 @@ def running_stack(
     """
     with ExitStack() as parts:
         redis = shutil.which("redis-server") if use_redis else None
-        store_url = parts.enter_context(_redis(redis, work)) if redis else f"sqlite:///{(work / 'store.db').resolve()}"
+        embedded = f"sqlite:///{(work / 'store.db').resolve()}"
+        store_url = parts.enter_context(running_redis(work, redis)) if redis else embedded
         for path in evidence_files(evidence):
             _load(path, store_url, work / "load.log")
-        port = _free_port()
+        port = free_port()
         environment = os.environ | {
             "ONEBAR_BUNDLE": str(bundle),
             "ONEBAR_PORT": str(port),
@@ -94,7 +90,7 @@ def running_stack(
 
 
 def console_command() -> str:
-    """The `onebar` command of this environment.
+    """Return the `onebar` command of this environment.
 
     Raises:
         StackError: it is not installed.
@@ -107,41 +103,14 @@ def console_command() -> str:
 
 
 @contextmanager
-def _redis(command: str, work: Path) -> Iterator[str]:
-    port = _free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(work)]
-    with _process([command, *options], work / "redis.log", None) as process:
-        _wait_for(lambda: _answers_ping(port), process, work / "redis.log", "redis-server")
-        yield f"redis://127.0.0.1:{port}/0"
-
-
-@contextmanager
 def _serve(environment: dict[str, str], url: str, log: Path) -> Iterator[None]:
-    with _process([console_command(), "serve"], log, environment) as process:
-        _wait_for(lambda: _is_ready(url), process, log, "onebar serve")
+    with running_process([console_command(), "serve"], log, environment) as process:
+        wait_until_up(lambda: _is_ready(url), process, log, "onebar serve")
         yield
         process.terminate()
         status = process.wait(STOP_SECONDS)
         if status != 0:
-            raise StackError(f"onebar serve ended with status {status} when it was asked to stop\n{_tail(log)}")
-
-
-@contextmanager
-def _process(
-    command: Sequence[str], log: Path, environment: dict[str, str] | None
-) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            raise StackError(f"onebar serve ended with status {status} when it was asked to stop\n{log_tail(log)}")
 
 
 def _load(path: Path, store_url: str, log: Path) -> None:
@@ -149,17 +118,7 @@ def _load(path: Path, store_url: str, log: Path) -> None:
     with log.open("ab") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
-        raise StackError(f"{' '.join(command)} ended with status {done.returncode}\n{_tail(log)}")
-
-
-def _wait_for(is_up: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, name: str) -> None:
-    until = time.monotonic() + READY_SECONDS
-    while not is_up():
-        if process.poll() is not None:
-            raise StackError(f"{name} ended with status {process.returncode}\n{_tail(log)}")
-        if time.monotonic() > until:
-            raise StackError(f"{name} was not up within {READY_SECONDS:g} seconds\n{_tail(log)}")
-        time.sleep(0.1)
+        raise StackError(f"{' '.join(command)} ended with status {done.returncode}\n{log_tail(log)}")
 
 
 def _is_ready(url: str) -> bool:
@@ -167,23 +126,3 @@ def _is_ready(url: str) -> bool:
         return fetch(f"{url}/readyz")[0] == 200
     except OSError:
         return False
-
-
-def _answers_ping(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
-    except OSError:
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _tail(log: Path, lines: int = 20) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

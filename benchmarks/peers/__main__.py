@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import click
 
-from benchmarks.peers.machine import commit, machine, versions
 from benchmarks.peers.measure import Plan, measure_size
-from benchmarks.peers.models import SIZES, Models, prepare_random, prepare_trained, random_sources
+from benchmarks.peers.models import Models, prepare_random, prepare_trained, random_sources
 from benchmarks.peers.tuning import ISA, in_fresh_process, tune_ctranslate2
+from benchmarks.random_model import SIZES
 from evidence.render import Renderer
 from generation.options import GenerationOptions
+from loadtest.machine import begin_result, finish_result
 from model_export.checkpoint import load_checkpoint
 from model_export.inputs import rendered_sources
 
+PACKAGES = ("ctranslate2", "numpy", "onnxruntime", "optimum-onnx", "torch", "transformers")
 STEPS = 10
 SOURCE_TOKENS = 96
 SOURCES = 64
@@ -100,12 +100,7 @@ def main(
     if inputs and not checkpoint:
         raise click.UsageError("--inputs are for a --checkpoint; the sizes have no tokenizer of their own")
     plan = Plan(rounds, slow_rounds, seconds, warm_up=10, compared=compared, clients=clients)
-    result: dict[str, Any] = {
-        "benchmark": "peers",
-        "commit": commit(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(),
+    result = begin_result("peers", *PACKAGES) | {
         "threads": 1,
         "clients": list(clients),
         "rounds": rounds,
@@ -120,10 +115,7 @@ def main(
         chosen = {name: prepare_random(SIZES[name], folder) for name in names or ("w256", "w512", "w768")}
     for name, models in chosen.items():
         result["sizes"][name] = measure_models(name, models, inputs, plan, result["machine"]["flags"])
-    result["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    finish_result(result, output)
     for name, found in result["sizes"].items():
         for phase, by_name in found["phases"].items():
             for contender, row in by_name.items():

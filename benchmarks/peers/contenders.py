@@ -87,7 +87,7 @@ def in_flight_contender(name: str, scheduler: Scheduler, options: GenerationOpti
 def generate_contender(name: str, model: Any, options: GenerationOptions, specials: SpecialTokens) -> Contender:
     """`model.generate` of transformers, or of optimum, in padded batches."""
     given = {key: value for key, value in options.to_dict().items() if key != "min_new_tokens"}
-    config = GenerationConfig(
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
         **given,
         min_new_tokens=options.min_new_tokens or None,
         bos_token_id=specials.bos,

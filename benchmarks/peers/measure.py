@@ -82,7 +82,7 @@ def measure_size(
     from transformers import logging
 
     torch.set_num_threads(1)
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     started = time.perf_counter()
     with TemporaryDirectory() as scratch, ExitStack() as stack:
         bundles = export(models, Path(scratch), calibration)

@@ -22,37 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.random_model import Size, build_sized_checkpoint
 from generation.bundle import SpecialTokens
 from model_export.checkpoint import load_checkpoint
-from tests.fixtures.tiny_bundle import build_tiny_checkpoint
 
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Sizes of one model; the feed-forward layers are four times as wide as the model."""
-
-    name: str
-    encoder_layers: int
-    decoder_layers: int
-    d_model: int
-    attention_heads: int
-    vocab_size: int
-
-    @property
-    def title(self) -> str:
-        """What a table calls it."""
-        return f"{self.encoder_layers}+{self.decoder_layers} layers, width {self.d_model}, vocabulary {self.vocab_size}"
-
-
-SIZES = {
-    size.name: size
-    for size in (
-        Size("w256", 4, 2, 256, 8, 8192),
-        Size("w512", 6, 2, 512, 8, 21128),
-        Size("w768", 6, 6, 768, 12, 21128),
-        Size("tiny", 2, 2, 32, 4, 400),  # to try the benchmark itself
-    )
-}
 _CONVERTERS = ("ctranslate2", "optimum-onnx", "onnxruntime", "torch", "transformers")
 
 
@@ -67,29 +40,13 @@ class Models:
 
 
 def prepare_random(size: Size, folder: Path, seed: int = 0) -> Models:
-    """Make the models of a size, or take those that are there.
-
-    Ends are not favoured, and logits have the same spread at every width.
-    """
+    """Make the models of a size, or take those that were made before."""
     made_with = {"size": asdict(size), "seed": seed, "versions": {name: version(name) for name in _CONVERTERS}}
     target = folder / size.name
     checkpoint = target / "checkpoint"
     if not _is_made(target, made_with):
         shutil.rmtree(target, ignore_errors=True)
-        build_tiny_checkpoint(
-            checkpoint,
-            seed=seed,
-            end_bias=0.0,
-            init_std=1.6 / size.d_model**0.5,
-            vocab_size=size.vocab_size,
-            d_model=size.d_model,
-            encoder_layers=size.encoder_layers,
-            decoder_layers=size.decoder_layers,
-            encoder_attention_heads=size.attention_heads,
-            decoder_attention_heads=size.attention_heads,
-            encoder_ffn_dim=4 * size.d_model,
-            decoder_ffn_dim=4 * size.d_model,
-        )
+        build_sized_checkpoint(checkpoint, size, seed)
         _convert(checkpoint, target, made_with)
     return Models(f"{size.title}, random weights", checkpoint, target / "optimum", target / "ctranslate2")
 

@@ -117,7 +117,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
     sizes = list(result["sizes"].values())
     names = list(sizes[0]["phases"][ALONE])
-    colours = dict(zip(names, pyplot.get_cmap("tab10").colors, strict=False))
+    colours = dict(zip(names, pyplot.get_cmap("tab10")(range(len(names))), strict=True))
     figure, axes = pyplot.subplots(2, len(sizes), figsize=(4.2 * len(sizes), 6.4), squeeze=False)
     for (upper, lower), found in zip(axes.T, sizes, strict=True):
         alone = found["phases"][ALONE]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import click
 import numpy as np
 
-from benchmarks.peers.machine import commit, machine, versions
-from benchmarks.peers.models import SIZES, prepare_random, random_sources
+from benchmarks.peers.models import prepare_random, random_sources
 from benchmarks.peers.report import replace_between
+from benchmarks.random_model import SIZES
 from benchmarks.roofline.floors import (
     copy_bandwidth,
     peak_multiplications,
@@ -33,6 +31,7 @@ from generation.bundle import Bundle, load_bundle
 from generation.engine import Engine
 from generation.options import GenerationOptions
 from generation.request import GenerationRequest
+from loadtest.machine import begin_result, finish_result
 from model_export.checkpoint import load_checkpoint
 from model_export.export import export_bundle
 
@@ -166,12 +165,7 @@ def main(
     into: Path | None,
 ) -> None:
     """Hold the engine's times against what the machine could do."""
-    result: dict[str, Any] = {
-        "benchmark": "roofline",
-        "commit": commit(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(),
+    result = begin_result("roofline", "numpy", "onnx", "onnxruntime") | {
         "threads": 1,
         "num_beams": BEAMS,
         "steps": STEPS,
@@ -195,9 +189,7 @@ def main(
             with tempfile.TemporaryDirectory() as scratch:
                 bundle = export_bundle(load_checkpoint(models.checkpoint), Path(scratch), "int8")
                 result["bundles"].append(measure_bundle(SIZES[name].title, bundle, peaks, requests, seconds))
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    finish_result(result, output)
     text = tables(result)
     if into:
         replace_between(into, "roofline", text)

@@ -16,7 +16,7 @@ from benchmarks.roofline.graphs import Product, Weights
 def best_seconds(call: Callable[[], object], seconds: float) -> float:
     """Return the least time of a call, over at least `seconds` and three calls: a floor is what nothing disturbed."""
     call()
-    found = []
+    found: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or len(found) < 3:
         started = time.perf_counter()

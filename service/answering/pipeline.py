@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from evidence.render import Renderer
@@ -23,6 +23,7 @@ from service.answering.answer import Answer
 from service.answering.deadline import Deadline
 from service.answering.evidence_source import evidence_version, gather
 from service.answering.normalize import query_key
+from service.answering.pacing import Pacer
 from service.answering.policy import Candidate, Policy, Trigger
 from service.answering.request import RecommendRequest
 from service.answering.result_cache import ResultCache
@@ -57,6 +58,7 @@ class Pipeline:
     policy: Policy
     metrics: Metrics
     recently_shown_seconds: int | None
+    pacer: Pacer = field(default_factory=Pacer)
 
     async def answer(self, request: RecommendRequest, deadline: Deadline) -> Answer:
         """Answer one request within its deadline.
@@ -78,7 +80,9 @@ class Pipeline:
         if self.policy.blocks_category(category):
             answer.reason, answer.blocked_by = "all_filtered", "blocked_category"
             return
+        await self.pacer.turn()
         source_ids = self._render(request, fetched, answer)
+        self.pacer.spent(answer.seconds["render"])
         if source_ids is None:
             answer.reason = "no_evidence"
             return

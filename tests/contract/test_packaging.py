@@ -1,4 +1,4 @@
-"""The image and the compose file keep the promises that operations.md makes for them."""
+"""The image and the compose file are as docs/operations.md describes them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_what_is_copied_is_let_into_the_build() -> None:
     assert copied() <= allowed
 
 
-def test_the_image_serves_as_nobody_in_particular() -> None:
+def test_the_image_serves_as_a_user_without_rights() -> None:
     final = DOCKERFILE.rsplit("FROM ", 1)[1]
     assert re.search(r"^USER 10001:10001$", final, re.MULTILINE)
     assert "/readyz" in final
@@ -53,8 +53,35 @@ def test_every_container_is_closed_down(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_serving_waits_for_its_evidence_and_not_for_what_watches_it() -> None:
+@pytest.mark.parametrize("name", list(COMPOSE["services"]))
+def test_every_container_has_limits(name: str) -> None:
+    limits = COMPOSE["services"][name]["deploy"]["resources"]["limits"]
+    assert set(limits) == {"cpus", "memory", "pids"}
+
+
+def test_redis_evicts_before_its_container_is_killed() -> None:
+    redis = COMPOSE["services"]["redis"]
+    maxmemory = redis["command"][redis["command"].index("--maxmemory") + 1]
+    memory = redis["deploy"]["resources"]["limits"]["memory"]
+    assert int(memory.removesuffix("m")) >= 1.5 * int(maxmemory.removesuffix("mb"))
+
+
+def test_secrets_are_made_by_a_job_and_stand_in_no_file_or_variable() -> None:
+    services = COMPOSE["services"]
+    writers = [name for name, service in services.items() if "secrets:/run/secrets" in service.get("volumes", [])]
+    readers = {name for name, service in services.items() if "secrets:/run/secrets:ro" in service.get("volumes", [])}
+    assert writers == ["secrets"]
+    assert readers == {"redis", "load-evidence", "onebar"}
+    assert services["redis"]["depends_on"] == {"secrets": {"condition": "service_completed_successfully"}}
+    assert services["redis"]["command"][:2] == ["redis-server", "/run/secrets/redis.conf"]
+    for service in services.values():
+        assert not [name for name in service.get("environment", {}) if "URL" in name]
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"redis://[^\s\"]*", text)) == {"redis://:$$(cat"}
+
+
+def test_serving_waits_for_its_evidence_and_not_for_monitoring() -> None:
     conditions = {name: value["condition"] for name, value in COMPOSE["services"]["onebar"]["depends_on"].items()}
     assert conditions == {"redis": "service_healthy", "load-evidence": "service_completed_successfully"}
     by_default = {name for name, service in COMPOSE["services"].items() if "profiles" not in service}
-    assert by_default == {"redis", "load-evidence", "onebar"}
+    assert by_default == {"secrets", "redis", "load-evidence", "onebar"}

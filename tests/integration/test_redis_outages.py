@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -15,6 +16,7 @@ from tests.integration.counting_proxy import CountingProxy
 from tests.integration.redis_servers import IMPATIENT, RedisServer
 
 SETTINGS = IMPATIENT
+PATIENT = StoreSettings(timeout_seconds=10, socket_timeout_seconds=10, connect_timeout_seconds=10, max_connections=64)
 NEVER_PROBES = StoreSettings(
     timeout_seconds=0.1,
     socket_timeout_seconds=10,
@@ -153,16 +155,20 @@ async def test_a_late_reply_never_answers_another_question(redis_server: RedisSe
     names = [f"p{n}" for n in range(200)]
     writer.write([photo_write({"photo_id": name, "summary": name}, RowOptions(0)) for name in names])
     writer.close()
-    store = await open_store(redis_server.url, SETTINGS)
-
-    async def ask(number: int) -> None:
-        name = names[number % len(names)]
-        found = await store.fetch(name, timeout_seconds=0.0005 if number % 2 else None)
-        if found.photo is not None:
-            assert found.photo.summary == name
-
-    for start in range(0, 600, 12):
-        await asyncio.gather(*(ask(start + n) for n in range(12)))
+    store = await open_store(redis_server.url, PATIENT)
+    chance = random.Random(1)
+    for _ in range(30):
+        hurried, patient = (chance.sample(names, 6) for _ in range(2))
+        redis_server.pause()
+        try:
+            late = await asyncio.gather(*(store.fetch(name, timeout_seconds=0.005) for name in hurried))
+        finally:
+            redis_server.resume()
+        # The six replies are still to come, on connections that the next six requests may use.
+        found = await asyncio.gather(*(store.fetch(name) for name in patient))
+        assert {answer.degraded for answer in late} == {("feature_store_timeout",)}
+        assert {answer.degraded for answer in found} == {()}
+        assert [answer.photo.summary for answer in found if answer.photo] == patient
     await store.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import pytest
 from fastapi import FastAPI
 
 from generation.engine import Generation
+from generation.logits_processors import Banned
 from generation.scheduler import Scheduler
 from service.answering.runner import GenerationRunner
 from service.http.app import create_app
 from tests.fixtures.serving import metrics_of, running, scripted_app, settings_for, until
 
+END = 2  # </s>
 CAPTIONS = ("red running shoes", "camera", "winter coat for women, cheap and long", "tent", "garden tools set review")
 
 
@@ -52,7 +55,7 @@ async def test_requests_at_the_same_time_get_what_each_gets_alone(app):
 
 
 class Gate:
-    """A constraint that forbids nothing and lets nobody take a step before it is opened."""
+    """A constraint that forbids nothing and holds every step up until it is opened."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -102,15 +105,50 @@ async def test_engine_metrics_count_real_requests_and_not_the_rehearsal(app):
     assert app.state.instance.runner._scheduler.stats().encodes > 1  # there was a rehearsal
 
 
-@pytest.mark.parametrize("deadline_ms", [1, 2, 4, 8])
-async def test_a_short_deadline_gives_what_there_is(app, deadline_ms):
+class Slow:
+    """A constraint that lets only the best beam end, and makes one step take a given time; it counts the steps."""
+
+    def __init__(self, step: int, seconds: float) -> None:
+        self.slow_step, self.seconds = step, seconds
+        self.steps = 0
+
+    def begin(self) -> None: ...
+
+    def follow(self, states: Sequence[None], beam_indices: Sequence[int], tokens: Sequence[int]) -> list[None]:
+        return [None] * len(tokens)
+
+    def restrict(self, states: Sequence[None]) -> list[Banned | None]:
+        self.steps += 1
+        if self.steps == self.slow_step:
+            time.sleep(self.seconds)
+        return [None, *[Banned(frozenset({END}))] * (len(states) - 1)]
+
+
+async def test_a_search_that_the_deadline_cuts_gives_what_there_is(bundle_path, monkeypatch):
+    # Of 5 s the answer reserves 4.6: the engine must cut at 0.4 s, and the service waits for it until 2.7 s. The third
+    # step takes 0.5 s, so that the search is cut after it on every machine, when at most three queries have ended.
+    settings = settings_for(bundle_path, response_reserve_ms=4600)
+    app, slow = create_app(settings), Slow(3, 0.5)
     async with running(app) as client:
-        answer = await ask(client, 0, deadline_ms=deadline_ms)
-    if "deadline" in answer["degraded"]:
-        assert answer["reason"] in (None, "deadline", "model_reject")
-        assert (answer["decision"] == "recommend") == bool(answer["queries"])
-    else:
-        assert not any(item["forced"] for item in answer["explain"]["hypotheses"])
+        monkeypatch.setattr(app.state.instance.runner, "_processors", (slow,))
+        answer = await ask(client, 0, deadline_ms=5000)
+        metrics = await metrics_of(app)
+    assert answer["degraded"] == ["deadline"]
+    assert (answer["decision"], answer["reason"]) == ("recommend", None)
+    assert answer["queries"]
+    assert 0 < len(answer["explain"]["hypotheses"]) <= 3
+    assert slow.steps == 3, "no step was begun after the cut"
+    assert 'onebar_engine_requests_total{outcome="deadline"} 1.0' in metrics
+
+
+async def test_a_deadline_that_comes_before_the_first_step_gives_an_empty_answer(bundle_path, monkeypatch):
+    app, gate = create_app(settings_for(bundle_path)), Gate()
+    async with running(app) as client:
+        monkeypatch.setattr(app.state.instance.runner, "_processors", (gate,))
+        answer = await ask(client, 0, deadline_ms=200)
+        gate.opened.set()
+    assert answer["degraded"] == ["deadline"]
+    assert (answer["decision"], answer["reason"], answer["queries"]) == ("abstain", "deadline", [])
 
 
 class Unbearable:
