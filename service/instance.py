@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -126,6 +127,8 @@ class Instance:
         await self.runner.close()
         if self.serving:
             await self.serving.close()
+        elif self._events:
+            await asyncio.to_thread(self._events.close)
         if self._store:
             await self._store.close()
 

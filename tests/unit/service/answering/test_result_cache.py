@@ -64,7 +64,7 @@ async def test_an_equal_request_is_not_generated_again():
     assert bench.lookups == {"miss": 1, "hit": 1}
 
 
-async def test_after_its_time_it_is():
+async def test_an_expired_generation_is_generated_again():
     bench = Bench(ttl_seconds=60)
     await bench.keep("k")
     bench.clock.now = 59.9
@@ -75,7 +75,7 @@ async def test_after_its_time_it_is():
     assert len(bench.cache) == 1
 
 
-async def test_the_least_recently_used_goes_first():
+async def test_the_least_recently_used_generation_is_evicted_first():
     one = Bench()
     await one.keep("a")
     bench = Bench(max_bytes=2 * one.cache.size)
@@ -147,7 +147,7 @@ async def test_a_cut_generation_is_shared_and_not_kept():
     assert len(bench.cache) == 0
 
 
-async def test_who_started_it_may_leave_and_the_others_get_it():
+async def test_a_cancelled_starter_leaves_the_generation_to_the_others():
     bench = Bench()
     first, second = bench.ask(), bench.ask()
     await bench.flying(1, 2)
@@ -159,7 +159,7 @@ async def test_who_started_it_may_leave_and_the_others_get_it():
     assert await second == (ANSWER, "joined")
 
 
-async def test_with_the_last_that_leaves_it_is_cancelled_and_the_next_starts_anew():
+async def test_the_last_cancelled_caller_cancels_the_generation_and_the_next_starts_a_new_one():
     bench = Bench()
     asked = [bench.ask(), bench.ask()]
     await bench.flying(1, 2)
@@ -171,7 +171,7 @@ async def test_with_the_last_that_leaves_it_is_cancelled_and_the_next_starts_ane
     assert await bench.ask() == (ANSWER, "hit")
 
 
-async def test_an_error_reaches_everyone_who_waits_and_is_not_kept():
+async def test_an_error_reaches_every_caller_that_waits_and_is_not_kept():
     bench = Bench()
     asked = [bench.ask(), bench.ask()]
     await bench.flying(1, 2)
@@ -180,7 +180,7 @@ async def test_an_error_reaches_everyone_who_waits_and_is_not_kept():
     await bench.keep("k")
 
 
-async def test_who_must_answer_earlier_has_a_search_of_its_own_that_is_cut_in_time():
+async def test_an_earlier_deadline_gets_a_search_of_its_own_that_is_cut_in_time():
     bench = Bench()
     patient = bench.ask(deadline=100)
     await bench.flying(1, 1)
@@ -193,7 +193,7 @@ async def test_who_must_answer_earlier_has_a_search_of_its_own_that_is_cut_in_ti
     assert await bench.ask() == (ANSWER, "hit")
 
 
-async def test_who_has_much_more_time_does_not_take_the_leavings_of_a_short_search():
+async def test_a_much_later_deadline_does_not_join_a_short_search():
     bench = Bench()
     hurried = bench.ask(deadline=5)
     await bench.flying(1, 1)
