@@ -12,7 +12,8 @@ from typing import Any
 from evidence.embedding import EMBEDDING_VERSION
 from evidence.errors import EvidenceError
 from evidence.render import Renderer
-from evidence.safety import ProhibitedTerms, load_terms
+from evidence.safety import ProhibitedTerms
+from evidence.term_list import Term, load_terms
 from generation.backend import Backend, choose_backend
 from generation.bundle import Bundle, load_bundle
 from generation.cores import available_cores
@@ -88,8 +89,8 @@ def build_parts(settings: Settings) -> Parts:
     bundle = load_bundle(settings.bundle)
     threads = settings.intra_op_threads or available_cores()
     rules = load_rules(settings.rules) if settings.rules else Rules()
-    pairs = _read_terms(settings)
-    terms = ProhibitedTerms(pairs)
+    listed = _read_terms(settings)
+    terms = ProhibitedTerms(listed)
     return Parts(
         settings=settings,
         bundle=bundle,
@@ -98,7 +99,7 @@ def build_parts(settings: Settings) -> Parts:
         renderer=Renderer(bundle.tokenizer, bundle.render_budgets),
         rules=rules,
         terms=terms,
-        constraints=load_decoding_constraints(settings, bundle, pairs),
+        constraints=load_decoding_constraints(settings, bundle, listed),
         policy=Policy(rules, terms, bundle.reject_threshold),
     )
 
@@ -116,8 +117,8 @@ def build_scheduler(parts: Parts) -> Scheduler:
     return Scheduler(parts.bundle, parts.threads, backend=parts.backend)
 
 
-def _read_terms(settings: Settings) -> list[tuple[str, str]]:
+def _read_terms(settings: Settings) -> list[Term]:
     try:
-        return list(load_terms(settings.prohibited_terms)) if settings.prohibited_terms else []
+        return load_terms(settings.prohibited_terms) if settings.prohibited_terms else []
     except EvidenceError as error:
         raise ConfigurationError(str(error)) from error
