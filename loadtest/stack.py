@@ -85,7 +85,7 @@ def running_stack(
             "ONEBAR_PRIVACY__KEY_FILE": str(key),
         }
         if not use_cache:
-            environment["ONEBAR_RESULT_CACHE__ENTRIES"] = "0"
+            environment["ONEBAR_RESULT_CACHE__MAX_BYTES"] = "0"
         if terms := prohibited_terms_file(evidence):
             environment["ONEBAR_PROHIBITED_TERMS"] = str(terms)
         url = f"http://127.0.0.1:{port}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
 from feature_store import CIRCUIT_STATES, Store
 from service.answering.errors import NotReady
+from service.answering.evidence_source import vectors_of
 from service.answering.runner import GenerationRunner, GenerationScheduler
 from service.answering.store import open_store
 from service.errors import ServiceError
@@ -125,6 +127,8 @@ class Instance:
         await self.runner.close()
         if self.serving:
             await self.serving.close()
+        elif self._events:
+            await asyncio.to_thread(self._events.close)
         if self._store:
             await self._store.close()
 
@@ -153,3 +157,9 @@ class Instance:
             lambda: CIRCUIT_STATES.index(store.circuit_state),
         )  # fmt: skip
         metrics.watch("result_cache_entries", "Generations that are kept.", lambda: len(serving.cache or ()))
+        metrics.watch("result_cache_bytes", "Memory of them.", lambda: serving.cache.size if serving.cache else 0)
+        queries = parts.renderer
+        metrics.watch("query_cache_entries", "Queries whose ids are kept.", lambda: queries.cached_queries[0])
+        metrics.watch("query_cache_bytes", "Memory of them.", lambda: queries.cached_queries[1])
+        metrics.watch("vector_cache_entries", "Texts whose vectors are kept.", lambda: len(vectors_of))
+        metrics.watch("vector_cache_bytes", "Memory of them.", lambda: vectors_of.size)

@@ -48,7 +48,9 @@ class PersonalSettings(_Branch):
 class ResultCacheSettings(_Branch):
     """Generations that are kept for equal inputs; requests for one that is in progress wait for it."""
 
-    entries: int = Field(default=4096, ge=0, description="The most that are kept; 0 turns both off.")
+    max_bytes: int = Field(
+        default=32 * MIB, ge=0, description="Memory of those that are kept, about 7 KB each; 0 turns both off."
+    )
     ttl_seconds: float = Field(default=300.0, gt=0, description="How long one is kept.")
 
 
