@@ -10,7 +10,8 @@ no 5xx, except 503 for a connection over the limit, and no close without a respo
 time the admin port must answer, memory must stay flat after the first tenth, and the log must have no error. At the
 end ordinary requests must get the very answers that they got before. The exit status is 1 where something is not so.
 
-Time limits are shortened to two seconds, so that slow senders do not take all the time.
+Time limits are shortened to two seconds, so that slow senders do not take all the time, and the result cache to 1 MiB,
+so that it is full after the first tenth.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ SETTINGS = {
     "CONNECTIONS__READING_SECONDS": "2",
     "CONNECTIONS__KEEP_ALIVE_SECONDS": "5",
     "CONNECTIONS__MAX_CONNECTIONS": str(MAX_CONNECTIONS),
+    "RESULT_CACHE__MAX_BYTES": str(2**20),
 }
 FLAT = 1.15
 """The most that memory may be, as a multiple of what it was after the first tenth."""
