@@ -3,11 +3,12 @@
     python -m benchmarks.hostile_neighbour --output build/hostile_neighbour.json
     python -m benchmarks.hostile_neighbour --command ../before/.venv/bin/onebar      # the same for another checkout
 
-Starts Redis and `onebar serve` as their users do, with a result cache that keeps nothing. Innocent clients send ordinary requests
-at 10 a second (Poisson arrivals). Beside them one client sends requests whose captions, of 4,096 characters, are made
-to be expensive, at 50 a second: each family of `benchmarks.hostile` in turn. Then the same with whole bodies that are
-made to be expensive, of up to 64 KiB. Arrivals do not wait for answers, latency counts from the time at which a request
-was due, and a client gives up after 10 seconds. The load average is reported, since a busy machine adds to the figures.
+Starts Redis and `onebar serve` as their users do, with a result cache that keeps nothing. Innocent clients send
+ordinary requests at 10 a second (Poisson arrivals). Beside them one client sends requests whose captions, of 4,096
+characters, are made to be expensive, at 50 a second: each family of `benchmarks.hostile` in turn. Then the same with
+whole bodies that are made to be expensive, of up to 64 KiB. Arrivals do not wait for answers, latency counts from the
+time at which a request was due, and a client gives up after 10 seconds. The load average is reported, since a busy
+machine adds to the figures.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 
 Each part starts a service of its own. It can be that of another checkout, to compare with a commit of before:
 
-- stall: an innocent client beside a caption of 2,400 alternating brackets, and while the process is stopped for 500 ms.
+- stall: an innocent client beside a caption of 2,400 nested brackets, and while the process is stopped for 500 ms.
   What the client waited, what `timings_ms.total` says, and what the lag of the event loop says.
 - headers: 200 MB of one header on one connection, and the memory of the process.
 - bodies: how long 20 half-sent bodies live, and how long the process takes to end beside 20 others.
@@ -43,6 +43,7 @@ from loadtest.stack import console_command
 HEAD = b"POST /recommend HTTP/1.1\r\nhost: onebar\r\ncontent-type: application/json\r\n"
 HEADER_MB = 200
 HALF_BODIES = 20
+BRACKETS = 2400
 PATIENCE_SECONDS = 90.0
 STOPPED_SECONDS = 0.5
 SOCKETS, DESCRIPTORS = 300, 256
@@ -68,7 +69,8 @@ def connect(service: LiveService) -> socket.socket:
 def stall(start: Start) -> dict[str, Any]:
     """An innocent client while the event loop is held up: by a caption, and by stopping the process."""
     innocent = {"photo_id": "p000060", "num_queries": 8, "deadline_ms": 10_000}
-    brackets = json.dumps({"photo_id": "b", "evidence": {"caption": "([{（【" * 480}, "deadline_ms": 10_000}).encode()
+    caption = "([" * (BRACKETS // 4) + "])" * (BRACKETS // 4)
+    brackets = json.dumps({"photo_id": "b", "evidence": {"caption": caption}, "deadline_ms": 10_000}).encode()
     found: dict[str, Any] = {}
     with start() as service:
         client = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
