@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -103,10 +104,15 @@ def live_service(
     with ExitStack() as parts:
         files = [path.resolve() for path in evidence_files(evidence)]
         if redis:
-            settings["STORE__URL"] = parts.enter_context(running_redis(work))
+            key = work / "users.key"
+            key.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+            key.chmod(0o600)
+            settings |= {"STORE__URL": parts.enter_context(running_redis(work)), "PRIVACY__KEY_FILE": str(key)}
+            # As variables, not as options: those of pseudonyms are newer than the oldest commit that is measured.
+            load_settings = {f"ONEBAR_{name}": settings[name] for name in ("STORE__URL", "PRIVACY__KEY_FILE")}
             for path in files:
-                load = [str(command), "evidence", "load", str(path), "--store", settings["STORE__URL"]]
-                subprocess.run(load, check=True, capture_output=True)
+                load = [str(command), "evidence", "load", str(path)]
+                subprocess.run(load, check=True, capture_output=True, env=os.environ | load_settings)
         else:
             settings["STORE__EVIDENCE"] = json.dumps([str(path) for path in files])
         if terms := prohibited_terms_file(evidence):

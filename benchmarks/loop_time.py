@@ -12,26 +12,27 @@ ordinary requests and of the idle service. `benchmarks.request_cost` measures th
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import click
 from tqdm import tqdm
 
-from benchmarks.hostile import families
+from benchmarks.fuzz.bodies import encoded, usable
+from benchmarks.hostile import families, grown
 from benchmarks.live_service import LAG_METRIC, LARGEST_LAG_METRIC, LiveService, live_service
 from benchmarks.request_cost import SHORT_QUERY, body_of, refused_bodies
 from loadtest.histograms import quantile
 from loadtest.machine import begin_result, finish_result
 from loadtest.stack import console_command
-from service.answering.request import MAX_QUERY_CHARACTERS
+from service.answering.request import MAX_CAPTION_CHARACTERS, MAX_QUERY_CHARACTERS
 
 MAX_BATCH_BYTES = 256 * 1024
 WINDOW_SECONDS = 31.0
@@ -40,34 +41,45 @@ PAUSE_SECONDS = 0.013
 """Between requests; no multiple of the 20 ms after which the service looks at its loop."""
 
 
-def worst_bodies() -> Iterator[bytes]:
-    """Yield bodies of up to 64 KiB."""
-    for unit in families().values():
-        yield body_of(unit, MAX_QUERY_CHARACTERS)
-        yield body_of(unit, SHORT_QUERY)
-    yield from refused_bodies().values()
+def worst_bodies(repeats: int) -> Iterator[bytes]:
+    """Yield bodies of up to 64 KiB. Repetitions differ, so that no cache knows them."""
+    for number in range(repeats):
+        for unit in families().values():
+            yield body_of(unit + chr(0x4E00 + number), MAX_QUERY_CHARACTERS)
+            yield body_of(unit + chr(0x4E00 + number), SHORT_QUERY)
+        yield from refused_bodies().values()
 
 
-def worst_batches() -> Iterator[bytes]:
-    """Yield batches of up to 256 KiB: four of the worst bodies, sixteen small ones, and items without number."""
-    for body in worst_bodies():
-        count = (MAX_BATCH_BYTES - 16) // (len(body) + 1)
-        yield b'{"requests":[' + b",".join([body] * min(16, count)) + b"]}"
-    for unit in families().values():
-        caption = json.loads(body_of(unit, MAX_QUERY_CHARACTERS))["evidence"]["caption"]
-        item = json.dumps({"photo_id": "p", "evidence": {"caption": caption}}, ensure_ascii=False).encode()
-        yield b'{"requests":[' + b",".join([item] * 16) + b"]}"
-    yield b'{"requests":[' + b"0," * 131_000 + b"0]}"
-    yield b'{"requests":[' + b"{}," * 87_000 + b"{}]}"
+def worst_batches(repeats: int) -> Iterator[bytes]:
+    """Yield batches of up to 256 KiB: of four of the worst bodies, of sixteen captions, and of items without number."""
+    bodies = worst_bodies(repeats)
+    while items := list(islice(bodies, 4)):
+        while sum(map(len, items)) + 4 * 16 > MAX_BATCH_BYTES:
+            items.pop()
+        yield batch_of(items)
+    units = cycle(families().values())
+    for number in range(repeats * len(families()) // 4):
+        captions = [usable(grown(f"{number} {unit}", MAX_CAPTION_CHARACTERS)) for unit in islice(units, 16)]
+        items = [encoded({"photo_id": "p", "evidence": {"caption": caption}}) for caption in captions]
+        while sum(map(len, items)) + 16 * 16 > MAX_BATCH_BYTES:
+            items.pop()
+        yield batch_of(items)
+        yield batch_of([b"0"] * 131_000)
+        yield batch_of([b"{}"] * 87_000)
 
 
-def measure(service: LiveService, path: str, bodies: Iterable[bytes], repeats: int) -> dict[str, Any]:
-    """Send each body some times; return the lag of the loop, and the slowest request."""
+def batch_of(items: list[bytes]) -> bytes:
+    """Return the body of a batch."""
+    return b'{"requests":[' + b",".join(items) + b"]}"
+
+
+def measure(service: LiveService, path: str, bodies: Iterable[bytes]) -> dict[str, Any]:
+    """Send the bodies; return the lag of the loop, and the slowest request."""
     time.sleep(WINDOW_SECONDS)
     before, load, largest, slowest, sent = service.metrics(), os.getloadavg()[0], 0.0, 0.0, 0
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     looked = time.monotonic()
-    for body in itertools.chain.from_iterable([body] * repeats for body in bodies):
+    for body in bodies:
         began = time.perf_counter()
         if body:
             connection.request("POST", path, body, {"content-type": "application/json"})
@@ -99,19 +111,18 @@ def main(bundle: Path, evidence: Path, repeats: int, output: Path | None) -> Non
     """Measure the idle service, ordinary requests, bodies and batches; the help text is the module's docstring."""
     result = begin_result("loop_time", "uvicorn", "pydantic", "tokenizers")
     ordinary = json.dumps({"photo_id": "p", "evidence": {"caption": "New CFMOTO 675NK! #bikes"}}).encode()
-    bodies, batches = list(worst_bodies()), list(worst_batches())
-    parts: dict[str, tuple[str, list[bytes]]] = {
-        "idle": ("/recommend", [b""] * len(bodies)),
-        "ordinary requests": ("/recommend", [ordinary] * len(bodies)),
-        "worst bodies": ("/recommend", bodies),
-        "worst batches": ("/recommend/batch", batches),
+    parts: dict[str, tuple[str, Iterable[bytes]]] = {
+        "idle": ("/recommend", [b""] * 1000),
+        "ordinary requests": ("/recommend", [ordinary] * 500),
+        "worst bodies": ("/recommend", worst_bodies(repeats)),
+        "worst batches": ("/recommend/batch", worst_batches(repeats)),
     }
     found = {}
     with tempfile.TemporaryDirectory() as work, live_service(
         Path(console_command()), bundle, evidence, Path(work), environment={"RESULT_CACHE__TTL_SECONDS": "0.000001"}
     ) as service:  # fmt: skip
         for name, (path, sent) in parts.items():
-            found[name] = measure(service, path, sent, repeats)
+            found[name] = measure(service, path, sent)
             tqdm.write(f"{name}: {json.dumps(found[name])}", file=sys.stdout)
     finish_result(result | {"repeats": repeats, "parts": found}, output)
 
