@@ -166,9 +166,9 @@ def ordinary_answers(service: LiveService, photo_ids: list[str], key: str | None
 def judge(findings: Findings, service: LiveService, requests: int) -> list[str]:
     """Return every fault: of the sessions, of memory, and of the log."""
     faults = list(findings.faults)
-    for what, part, most in (("tenth", 10, lambda mb: mb + CACHES_MB), ("half", 2, lambda mb: mb * FLAT)):
+    for what, part, factor, more in (("tenth", 10, 1.0, CACHES_MB), ("half", 2, FLAT, 0.0)):
         settled = [mb for sent, mb in findings.resident_mb if sent >= requests // part]
-        if settled and max(settled) > most(settled[0]):
+        if settled and max(settled) > settled[0] * factor + more:
             faults.append(f"memory grew from {settled[0]} to {max(settled)} MB after the first {what}")
     if service.process.poll() is not None:
         faults.append(f"the process ended with status {service.process.returncode}")
