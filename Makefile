@@ -59,7 +59,7 @@ demo-model: $(VENV)/.dev  ## Make the shipped demo anew: world, training, bundle
 	$(BIN)/onebar world var/world --seed 7
 	$(BIN)/onebar offline examples var/world var/examples
 	$(BIN)/onebar train tokenizer var/world var/tokenizer.json
-	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --world var/world
+	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --logs var/world
 	$(BIN)/onebar train sft var/examples var/checkpoint --init-from var/pretrained
 	$(BIN)/onebar export var/checkpoint demo/bundle --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings

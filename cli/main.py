@@ -15,7 +15,7 @@ from cli.errors import message_for
 
 # subcommand -> (module, attribute, the extra with its dependencies, help line)
 COMMANDS: dict[str, tuple[str, str, str, str]] = {
-    "demo": ("cli.demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
+    "demo": ("cli.serve_demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
     "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
     "recommend": ("client.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
     "keys": ("service.operating.cli", "keys", "serve", "Make, list and withdraw API keys."),

@@ -1,8 +1,8 @@
 """The built-in similarity of short texts: hashed words and character n-grams, no training, no model file.
 
-It is what decides, with no other embedder at hand, which videos are neighbours (offline) and which of a viewer's past
-queries belong to the trigger (offline and online alike, so that training and serving select the same ones). Vectors of
-another EMBEDDING_VERSION are never compared with these.
+Without another embedder it decides which videos are neighbours (offline), and which of a viewer's past queries resemble
+the video (offline and online, so that training and serving select the same ones). Vectors of another EMBEDDING_VERSION
+are never compared with these.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.cleaning import MAX_CLEAN_CHARACTERS
+
 EMBEDDING_VERSION = "hashed-ngrams-1"
 DIMENSION = 256
 PERSONAL_THRESHOLD = 0.2
-"""Cosine over which a past query counts as tied to the trigger."""
+"""A past query whose cosine with the video is greater becomes personal evidence."""
 PERSONAL_LIMIT = 4
+MAX_EMBEDDED_CHARACTERS = 2 * MAX_CLEAN_CHARACTERS + 1
+"""Characters of one text that are embedded: the longest text and the longest summary, a space between them."""
 
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
 _CJK_START = "\u2e80"
@@ -28,17 +32,18 @@ _STOP_WORDS = frozenset(
 )
 _STOP_WEIGHT = 0.15
 _GRAM_WEIGHT = 0.4
+_SIGN_BIT = np.uint32(1 << 31)
 
 Matrix = NDArray[np.float32]
 
 
 def _features(text: str) -> dict[str, float]:
+    """Return the words and n-grams of a text with their weights, of its first `MAX_EMBEDDED_CHARACTERS`."""
     features: dict[str, float] = {}
-    for word in _WORD.findall(text.casefold()):
+    for word in _WORD.findall(text[:MAX_EMBEDDED_CHARACTERS].casefold()):
         if word[0] >= _CJK_START:  # scripts without spaces: characters and pairs of them carry the words
-            grams = [word[i : i + 2] for i in range(len(word) - 1)] or [word]
-            for gram in grams:
-                features[gram] = 1.0
+            pairs = [word[i : i + 2] for i in range(len(word) - 1)] or [word]
+            features.update(dict.fromkeys(pairs, 1.0))
             continue
         weight = _STOP_WEIGHT if word in _STOP_WORDS else 1.0
         if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
@@ -46,25 +51,33 @@ def _features(text: str) -> dict[str, float]:
         features[word] = weight
         if len(word) > 3 and weight == 1.0:
             padded = f"<{word}>"
-            for i in range(len(padded) - 2):
-                features["~" + padded[i : i + 3]] = _GRAM_WEIGHT
+            grams = ["~" + padded[i : i + 3] for i in range(len(padded) - 2)]
+            features.update(dict.fromkeys(grams, _GRAM_WEIGHT))
     return features
 
 
 def embed(texts: Sequence[str]) -> Matrix:
     """Return float32 [n, DIMENSION], each row of length 1, or all zeros where a text has no word."""
+    codes: list[int] = []
+    weights: list[float] = []
+    sizes: list[int] = []
+    for text in texts:
+        features = _features(text)
+        codes += [crc32(feature.encode("utf-8", "ignore")) for feature in features]
+        weights += features.values()
+        sizes.append(len(features))
+    code = np.array(codes, np.uint32)  # [features of all texts]
+    weight = np.array(weights, np.float32)
+    row = np.repeat(np.arange(len(texts)), sizes)
     vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
-    for row, text in zip(vectors, texts, strict=True):
-        for feature, weight in _features(text).items():
-            code = crc32(feature.encode("utf-8", "ignore"))
-            row[code % DIMENSION] += weight if code & 0x80000000 else -weight
+    np.add.at(vectors, (row, code % DIMENSION), np.where(code & _SIGN_BIT, weight, -weight))
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     np.divide(vectors, norms, out=vectors, where=norms > 0)
     return vectors
 
 
 def trigger_text(text: str, summary: str) -> str:
-    """Return the words that stand for a trigger when it is embedded: its text and its summary."""
+    """Return what is embedded for a video: its text and its summary."""
     return f"{text} {summary}".strip()
 
 

@@ -10,7 +10,7 @@ from service.answering.errors import NotReady
 from service.answering.runner import GenerationRunner, GenerationScheduler
 from service.answering.store import open_store
 from service.errors import ServiceError
-from service.observing.events import open_sink
+from service.observing.events import open_event_log
 from service.observing.loop_lag import LoopLag
 from service.observing.metrics import Metrics
 from service.parts import build_parts, build_scheduler
@@ -40,7 +40,7 @@ class Instance:
         self.runner = GenerationRunner(
             scheduler or build_scheduler(self.parts), self.parts.bundle.model_version, self.parts.constraints
         )
-        self._sink = open_sink(settings.events)
+        self._events = open_event_log(settings.events, settings.store.url, self._metrics.events)
         self._store: Store | None = None
         self.serving: Serving | None = None
         self.draining = False
@@ -112,7 +112,7 @@ class Instance:
         except ServiceError as error:
             self.start_error = error
             raise
-        serving = Serving.start(self.parts, self.runner, self._store, self._metrics, self._sink)
+        serving = Serving.start(self.parts, self.runner, self._store, self._metrics, self._events)
         self._watch(serving)
         self._lag.start()
         self.serving = serving

@@ -18,7 +18,8 @@ from service.answering.request import RecommendRequest
 from service.answering.result_cache import ResultCache
 from service.answering.runner import GenerationRunner
 from service.answering.shown import ShownRecorder
-from service.observing.events import EventLog, EventSink
+from service.observing.events import EventLog
+from service.observing.logs import bind_request
 from service.observing.metrics import Metrics
 from service.parts import Parts
 
@@ -47,16 +48,14 @@ class Serving:
 
     @classmethod
     def start(
-        cls, parts: Parts, runner: GenerationRunner, store: Store, metrics: Metrics, sink: EventSink | None
+        cls, parts: Parts, runner: GenerationRunner, store: Store, metrics: Metrics, events: EventLog | None
     ) -> Serving:
         """Build one for real requests, and start its recorders on the running event loop."""
         kept = parts.settings.result_cache
         cache = ResultCache(kept.entries, kept.ttl_seconds, metrics.cache_lookup) if kept.entries else None
         shown = ShownRecorder(store, metrics.shown_lost)
         shown.start()
-        events = None
-        if sink:
-            events = EventLog(sink, parts.settings.events.queue_size, metrics.event_dropped)
+        if events:
             events.start()
         runner.observe(metrics.engine)
         return cls._build(parts, runner, store, metrics, cache, shown, events)
@@ -114,6 +113,7 @@ class Serving:
         Raises:
             RequestRefused: no answer can be given.
         """
+        bind_request(traceparent=traceparent)
         settings = self.parts.settings
         deadline = Deadline.after(arrived_at, request.deadline_ms or settings.default_deadline_ms)
         answer = await self.pipeline.answer(request, deadline)

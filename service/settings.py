@@ -17,6 +17,7 @@ from service.errors import ConfigurationError
 
 MIN_DEADLINE_MS = 1
 MAX_DEADLINE_MS = 10_000
+MIB = 1024 * 1024
 
 
 class _Branch(BaseModel):
@@ -73,15 +74,31 @@ class DecodingSettings(_Branch):
 
 
 class EventSettings(_Branch):
-    """Where the event of each answer goes."""
+    """Where the event of each answer goes, and what is kept while it cannot go there."""
 
     sink: Literal["jsonl", "redis_stream", "none"] = "jsonl"
-    path: str = Field(default="-", description="The file that JSON lines are appended to; - is standard output.")
-    url: str = Field(default="redis://localhost:6379/0", description="The Redis of the stream.")
-    stream: str = "onebar:events"
-    stream_max_length: int = Field(default=1_000_000, gt=0, description="The stream is trimmed to about this length.")
+    path: str = Field(default="-", description="File of the jsonl sink, appended to; - is standard output.")
+    url: str | None = Field(default=None, description="Redis server of the stream; the redis_stream sink needs it.")
+    stream: str = Field(default="onebar:events", min_length=1, description="Key of the stream.")
+    stream_max_length: int = Field(default=1_000_000, gt=0, description="Entries after which the stream is trimmed.")
+    stream_max_bytes: int = Field(
+        default=256 * MIB, ge=MIB, description="Memory of the stream in Redis after which it is trimmed."
+    )
+    allow_store_server: bool = Field(
+        default=False, description="Whether the stream may be on the server of the feature store."
+    )
+    spool_path: Path | None = Field(
+        default=None,
+        description="Folder for events that the sink did not take; the redis_stream sink needs it. "
+        "One process uses it at a time.",
+    )
+    spool_max_bytes: int = Field(default=256 * MIB, ge=MIB, description="The most that the spool folder holds.")
     queue_size: int = Field(
         default=10_000, gt=0, description="Events that wait for the sink; more are dropped and counted."
+    )
+    queue_max_bytes: int = Field(default=16 * MIB, ge=64 * 1024, description="The same in bytes.")
+    max_event_bytes: int = Field(
+        default=16 * 1024, ge=1024, le=64 * 1024, description="A larger event is dropped and counted."
     )
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
-from evidence.assemble import build_evidence, clean_queries
+from evidence.assemble import MAX_LIST_QUERIES, build_evidence, clean_queries
 from evidence.embedding import DIMENSION, Matrix, embed, filter_personal, trigger_text
 from evidence.schema import Evidence, RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
 from service.answering.request import InlineEvidence, RecommendRequest
 from service.settings import PersonalSettings
-
-MAX_PERSONAL_CANDIDATES = 64
-"""Past queries that are compared with the trigger; the newest are taken."""
 
 VECTORS_KEPT = 8192
 """Texts whose vectors are remembered, 1 KiB each: a viewer's past queries come again with every video of a session."""
@@ -74,11 +71,11 @@ def _personal(
     if trigger is None:
         if not overridden and photo.embedding_version is not None:
             return (), True
-        trigger = _vector(trigger_text(evidence.text, evidence.summary))
+        trigger = vectors_of([trigger_text(evidence.text, evidence.summary)])[0]
     elif trigger.shape != (DIMENSION,):
         return (), True
     queries = list(clean_queries(recent))
-    vectors = _vectors(queries)
+    vectors = vectors_of(queries)
     past, past_vectors, mismatch = _past(user)
     personal = filter_personal(
         trigger, queries + past, np.concatenate([vectors, past_vectors]), settings.threshold, settings.limit
@@ -87,22 +84,47 @@ def _personal(
 
 
 def _past(user: UserRecord | None) -> tuple[list[str], Matrix, bool]:
-    """A user's stored queries with their vectors, and whether they were left out because of their version."""
-    queries = list(user.queries[:MAX_PERSONAL_CANDIDATES]) if user else []
-    if user is None or (user.embeddings is None and user.embedding_version is None):
-        return queries, _vectors(queries), False
+    """A user's stored queries with their vectors, and whether they were left out because of their version.
+
+    Only the newest are taken. Those without vectors have to be embedded, so they are cleaned first, like queries of the
+    request, which bounds their length.
+    """
+    if user is None:
+        return [], vectors_of([]), False
+    if user.embeddings is None and user.embedding_version is None:
+        queries = list(clean_queries(user.queries))
+        return queries, vectors_of(queries), False
     if user.embeddings is None or user.embeddings.shape[1] != DIMENSION:
-        return [], _vectors([]), True
+        return [], vectors_of([]), True
+    queries = list(user.queries[:MAX_LIST_QUERIES])
     return queries, user.embeddings[: len(queries)], False
 
 
-def _vectors(texts: Sequence[str]) -> Matrix:
-    """What ``embed`` gives, from memory where it can be."""
-    return np.stack([_vector(text) for text in texts]) if texts else np.zeros((0, DIMENSION), np.float32)
+class VectorMemory:
+    """The vectors of the texts that were embedded last, the least recently used out first. For one thread."""
+
+    def __init__(self, kept: int) -> None:
+        """Keep the vectors of at most `kept` texts."""
+        self._kept = kept
+        self._vectors: OrderedDict[str, Matrix] = OrderedDict()
+
+    def __call__(self, texts: Sequence[str]) -> Matrix:
+        """Return what `embed` gives, float32 [n, DIMENSION]. Texts that are not remembered are embedded together."""
+        found = {text: self._vectors[text] for text in texts if text in self._vectors}
+        missing = list(dict.fromkeys(text for text in texts if text not in found))
+        for text, vector in zip(missing, embed(missing), strict=True):
+            found[text] = vector.copy()  # a row of the whole would keep all of it in memory
+        for text, vector in found.items():
+            self._vectors[text] = vector
+            self._vectors.move_to_end(text)
+        while len(self._vectors) > self._kept:
+            self._vectors.popitem(last=False)
+        return np.stack([found[text] for text in texts]) if texts else np.zeros((0, DIMENSION), np.float32)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._vectors.clear()
 
 
-@lru_cache(maxsize=VECTORS_KEPT)
-def _vector(text: str) -> Matrix:
-    vector: Matrix = embed([text])[0]
-    vector.setflags(write=False)  # it is handed out again
-    return vector
+vectors_of = VectorMemory(VECTORS_KEPT)
+"""The memory of this process. Everything that uses it runs on the event loop."""

@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from evidence.render import Renderer
@@ -23,10 +23,12 @@ from service.answering.answer import Answer
 from service.answering.deadline import Deadline
 from service.answering.evidence_source import evidence_version, gather
 from service.answering.normalize import query_key
+from service.answering.pacing import Pacer
 from service.answering.policy import Candidate, Policy, Trigger
 from service.answering.request import RecommendRequest
 from service.answering.result_cache import ResultCache
 from service.answering.runner import GenerationRunner, refusal
+from service.observing.logs import bind_request
 from service.observing.metrics import Metrics
 from service.outcomes import Degradation
 from service.settings import Settings
@@ -56,6 +58,7 @@ class Pipeline:
     policy: Policy
     metrics: Metrics
     recently_shown_seconds: int | None
+    pacer: Pacer = field(default_factory=Pacer)
 
     async def answer(self, request: RecommendRequest, deadline: Deadline) -> Answer:
         """Answer one request within its deadline.
@@ -66,6 +69,7 @@ class Pipeline:
         """
         with self.admission.enter(deadline) as permit:
             answer = Answer(request.request_id or uuid.uuid4().hex, request.photo_id, request.user_id)
+            bind_request(request_id=answer.request_id)
             await self._run(request, deadline, answer, permit)
         answer.seconds["total"] = deadline.elapsed()
         return answer
@@ -76,7 +80,9 @@ class Pipeline:
         if self.policy.blocks_category(category):
             answer.reason, answer.blocked_by = "all_filtered", "blocked_category"
             return
+        await self.pacer.turn()
         source_ids = self._render(request, fetched, answer)
+        self.pacer.spent(answer.seconds["render"])
         if source_ids is None:
             answer.reason = "no_evidence"
             return

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from evidence.abstain import model_abstains
 from evidence.safety import ProhibitedTerms
 from service.answering.normalize import query_key
 from service.answering.rules import Rules
@@ -99,7 +100,7 @@ class Policy:
             deadline_reached: whether generation was cut, which is then the reason when nothing is left.
         """
         rejected = bool(candidates) and candidates[0].is_reject
-        if rejected or reject_probability > self._reject_threshold:
+        if model_abstains(reject_probability, self._reject_threshold, reject_is_best=rejected):
             return Exposure((), tuple(_judge(candidate, "reject_token") for candidate in candidates), "model_reject")
         judged: list[Judged] = []
         seen: set[str] = set()

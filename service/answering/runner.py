@@ -125,6 +125,8 @@ def refusal(error: GenerationError) -> GenerationFailed:
     """What a caller is told of an error that the engine raised."""
     if isinstance(error, SchedulerStopped):
         return EngineStopped("The engine of this instance has stopped; send the request to another one.")
-    if not isinstance(error, RequestFailed):  # which the engine itself has logged
-        logger.error("the engine refused a request", exc_info=error)
+    if isinstance(error, RequestFailed):
+        logger.error("the engine failed on this request: %s", error)  # the engine has logged the traceback
+    else:
+        logger.error("the engine refused this request", exc_info=error)
     return GenerationFailed("The engine failed on this request; the service's log says how.")

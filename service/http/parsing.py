@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -46,17 +47,35 @@ def validate(model: type[Model], document: Any) -> Model:
     Raises:
         InvalidRequest: with every fault.
     """
+    document, left_out = _bounded(document, model.model_fields)
+    if isinstance(document, dict) and "evidence" in document:
+        evidence, left_out_of_evidence = _bounded(document["evidence"], InlineEvidence.model_fields)
+        document = {**document, "evidence": evidence}
+        left_out += left_out_of_evidence
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise InvalidRequest(_faults(error)) from None
+        raise InvalidRequest(_faults(error, left_out)) from None
 
 
-def _faults(error: ValidationError) -> list[Fault]:
+def _bounded(document: Any, known: Collection[str]) -> tuple[Any, int]:
+    """Return an object with its known fields and at most `MAX_FAULTS` others, and how many it lost.
+
+    A body has room for thousands of unknown fields, and validation would describe each.
+    """
+    if not isinstance(document, dict) or len(document) <= MAX_FAULTS:
+        return document, 0
+    others = islice((name for name in document if name not in known), MAX_FAULTS)
+    kept = {name: document[name] for name in (*(name for name in known if name in document), *others)}
+    return kept, len(document) - len(kept)
+
+
+def _faults(error: ValidationError, left_out: int) -> list[Fault]:
     details = error.errors(include_url=False)
     faults = [Fault(_field(detail["loc"]), _message(detail)) for detail in details[:MAX_FAULTS]]
-    if len(details) > MAX_FAULTS:
-        faults.append(Fault("body", f"There are {len(details) - MAX_FAULTS} more faults."))
+    more = max(0, len(details) - MAX_FAULTS) + left_out
+    if more:
+        faults.append(Fault("body", f"There are {more} more faults."))
     return faults
 
 

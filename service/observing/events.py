@@ -1,20 +1,26 @@
-"""One event for each answer, to a sink, without ever holding up or failing a request.
+"""One event for each answer, to a sink, without ever delaying or failing a request.
 
-``EventLog.emit`` puts the event on a bounded queue and returns; one background thread writes. A full queue and a
-failing sink lose events, and both are counted.
+``EventLog.emit`` encodes the event, puts it on a bounded queue and returns. One background thread writes. While the
+sink fails, events go to the spool (``spool``), and from there to the sink when it works again, in order. Every event
+that is lost is counted by its cause (``event_metrics.DropCause``).
+
+Delivery is at least once: after a crash, or a connection that broke before the reply, some events come twice.
+``request_id`` tells them apart.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import queue
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, Protocol
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from service.errors import ConfigurationError
+from service.observing.event_metrics import EventMetrics, SinkFault
+from service.observing.sinks import EventSink, PartialWrite, SinkRefused, open_sink
+from service.observing.spool import Spool
 from service.settings import EventSettings
 
 logger = logging.getLogger(__name__)
@@ -22,150 +28,197 @@ logger = logging.getLogger(__name__)
 Event = Mapping[str, Any]
 
 _BATCH = 256
-_REDIS_TIMEOUT_SECONDS = 1.0
-
-
-class EventSink(Protocol):
-    """Where encoded events go; called from one thread only."""
-
-    def write(self, events: Sequence[str]) -> None:
-        """Write some events, each one JSON object; may block, may raise."""
-
-    def close(self) -> None:
-        """Flush and let go of what is held."""
-
-
-class JsonLinesSink:
-    """Appends to a file, or writes to standard output where the path is ``-``."""
-
-    def __init__(self, path: str) -> None:
-        """Raises ConfigurationError where the file cannot be opened."""
-        self._owned = path != "-"
-        try:
-            self._file: IO[str] = open(path, "a", encoding="utf-8") if self._owned else sys.stdout  # noqa: SIM115
-        except OSError as error:
-            raise ConfigurationError(
-                f"The event file {path} cannot be opened ({error.strerror}); set ONEBAR_EVENTS__PATH to a writable one."
-            ) from error
-
-    def write(self, events: Sequence[str]) -> None:
-        """Write one line for each event, and flush."""
-        self._file.write("".join(f"{event}\n" for event in events))
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file; standard output stays open."""
-        if self._owned:
-            self._file.close()
-
-
-class RedisStreamSink:
-    """XADD to a Redis Stream, trimmed to about a maximum length; each entry has the one field ``event``."""
-
-    def __init__(self, url: str, stream: str, max_length: int) -> None:
-        """Raises ConfigurationError for a URL that is not one; a Redis that is down is met when writing."""
-        # Only this sink needs the client, and it is the store's, not the service's, everywhere else.
-        from redis import Redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        try:
-            self._redis = Redis.from_url(
-                url,
-                socket_timeout=_REDIS_TIMEOUT_SECONDS,
-                socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
-            raise ConfigurationError(f"ONEBAR_EVENTS__URL is not a Redis URL: {error}.") from error
-        self._stream = stream
-        self._max_length = max_length
-
-    def write(self, events: Sequence[str]) -> None:
-        """Append the events in one round trip. Raises redis.RedisError."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for event in events:
-            pipeline.xadd(self._stream, {"event": event}, maxlen=self._max_length, approximate=True)
-        pipeline.execute()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._redis.close()
+_BATCH_BYTES = 256 * 1024
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class EventLog:
-    """The bounded queue before a sink, and the thread that empties it."""
+    """The bounded queue before a sink, the thread that empties it, and the spool behind it."""
 
-    def __init__(self, sink: EventSink, capacity: int, on_drop: Callable[[str, int], None]) -> None:
-        """``on_drop(cause, count)`` is called for events that are lost: ``queue_full`` or ``sink_failed``."""
+    def __init__(self, sink: EventSink, spool: Spool | None, settings: EventSettings, metrics: EventMetrics) -> None:
+        """Take what is open; ``close`` closes it. Without a spool, events that the sink does not take are lost."""
         self._sink = sink
-        self._on_drop = on_drop
-        self._queue: queue.Queue[Event | None] = queue.Queue(capacity)
+        self._spool = spool
+        self._settings = settings
+        self._metrics = metrics
         self._thread = threading.Thread(target=self._run, name="onebar-events", daemon=True)
+        self._changed = threading.Condition()
+        self._queue: deque[bytes] = deque()
+        self._queue_bytes = 0
         self._closing = False
-        self._failing = False
+        self._replay_until = float("inf")
+        # Of the thread alone:
+        self._fault: SinkFault | None = None
+        self._pause = 0.0
+        self._retry_at = 0.0
+        if spool:
+            metrics.spool_bytes(spool.size, spool.max_bytes)
+            if spool.torn:
+                metrics.dropped("spool_torn", spool.torn)
 
     def start(self) -> None:
         """Start writing."""
         self._thread.start()
 
     def emit(self, event: Event) -> None:
-        """Hand over one event; returns at once, whatever the sink does."""
+        """Hand over one event; returns at once and never raises, whatever the sink does."""
         try:
-            self._queue.put_nowait(event)
-        except queue.Full:
-            self._on_drop("queue_full", 1)
+            line = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        except (TypeError, ValueError):
+            self._metrics.dropped("not_json")
+            return
+        if len(line) > self._settings.max_event_bytes:
+            self._metrics.dropped("too_large")
+            return
+        with self._changed:
+            bytes_then = self._queue_bytes + len(line)
+            if len(self._queue) >= self._settings.queue_size or bytes_then > self._settings.queue_max_bytes:
+                self._metrics.dropped("queue_full")
+                return
+            self._queue.append(line)
+            self._queue_bytes = bytes_then
+            self._changed.notify()
 
     def close(self, timeout_seconds: float = 5.0) -> None:
-        """Write what is queued and end; what a stuck sink has not taken by then is lost and counted."""
-        self._closing = True
-        try:
-            self._queue.put_nowait(None)
-        except queue.Full:
-            logger.debug("the event queue is full at shutdown; the writer empties it first")
+        """Write what is queued, to the sink or to the spool, and end.
+
+        What a sink that does not return has not taken by then is lost and counted. What is left in the spool stays
+        there for the next process.
+        """
+        with self._changed:
+            self._closing = True
+            self._replay_until = time.monotonic() + timeout_seconds / 2
+            self._changed.notify()
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
-            self._on_drop("sink_failed", self._queue.qsize())
+            self._metrics.dropped("shutdown", len(self._queue))
 
     def _run(self) -> None:
         try:
-            while (batch := self._next_batch()) is not None:
-                self._write(batch)
+            while self._step():
+                pass
         finally:
             self._sink.close()
+            if self._spool:
+                self._spool.close()
 
-    def _next_batch(self) -> list[Event] | None:
-        """The events that are there, at least one; None when the log is closing and empty."""
-        batch: list[Event] = []
-        while len(batch) < _BATCH:
-            try:
-                # A close that met a full queue left no mark behind, so the end must also be seen here.
-                event = self._queue.get(block=not batch and not self._closing)
-            except queue.Empty:
-                break
-            if event is None:
-                self._closing = True
-                continue
-            batch.append(event)
-        return batch or None
+    def _step(self) -> bool:
+        """Write one batch from the queue and one from the spool, as they are due. False at the end."""
+        batch = self._next_batch()
+        if batch:
+            straight = self._may_try and not self._backlog
+            self._keep(batch[self._write(batch) if straight else 0 :])
+        if self._backlog and self._may_try:
+            self._replay()
+        replaying = self._backlog and not self._fault and time.monotonic() < self._replay_until
+        return bool(batch) or not self._closing or replaying
 
-    def _write(self, batch: list[Event]) -> None:
+    @property
+    def _may_try(self) -> bool:
+        return not self._fault or time.monotonic() >= self._retry_at
+
+    @property
+    def _backlog(self) -> bool:
+        return self._spool is not None and not self._spool.is_empty
+
+    def _next_batch(self) -> list[bytes]:
+        """Wait until there are events, the spool is due, or the log closes; return the events, oldest first."""
+        with self._changed:
+            if not self._queue and not self._closing:
+                if not self._backlog:
+                    self._changed.wait()
+                elif self._fault:
+                    self._changed.wait(max(0.0, self._retry_at - time.monotonic()))
+            batch: list[bytes] = []
+            size = 0
+            while self._queue and len(batch) < _BATCH and size < _BATCH_BYTES:
+                batch.append(self._queue.popleft())
+                size += len(batch[-1])
+            self._queue_bytes -= size
+            self._metrics.queue_bytes(self._queue_bytes)
+        return batch
+
+    def _write(self, batch: Sequence[bytes]) -> int:
+        """Write to the sink; return how many events it took."""
         try:
-            self._sink.write([json.dumps(event, ensure_ascii=False, separators=(",", ":")) for event in batch])
-            self._failing = False
+            self._sink.write(batch)
+        except PartialWrite as error:
+            self._metrics.written(error.written)
+            self._stopped(error)
+            return error.written
         except Exception as error:
-            self._on_drop("sink_failed", len(batch))
-            if not self._failing:  # one line for each outage, not one for each event
-                logger.warning("events are being lost: %s", error)
-            self._failing = True
+            self._stopped(error)
+            return 0
+        self._metrics.written(len(batch))
+        self._resumed()
+        return len(batch)
+
+    def _keep(self, batch: Sequence[bytes]) -> None:
+        """Write events to the spool that the sink has not taken; count those that are lost."""
+        if not batch:
+            return
+        if self._spool is None:
+            self._metrics.dropped("sink_failed", len(batch))
+            return
+        try:
+            kept = self._spool.append(batch)
+        except OSError as error:
+            logger.error("the event spool cannot be written: %s", error)
+            self._metrics.dropped("spool_failed", len(batch))
+            return
+        self._metrics.spooled(kept)
+        self._metrics.dropped("spool_full", len(batch) - kept)
+        self._metrics.spool_bytes(self._spool.size, self._spool.max_bytes)
+
+    def _replay(self) -> None:
+        """Write the oldest events of the spool to the sink."""
+        assert self._spool is not None
+        try:
+            batch, taken = self._spool.peek(_BATCH, _BATCH_BYTES)
+            written = self._write(batch) if batch else 0
+            if 0 < written < len(batch):
+                _, taken = self._spool.peek(written, _BATCH_BYTES)
+            if written or not batch:
+                self._spool.delivered(taken)
+        except OSError as error:
+            self._stopped(error)
+        self._metrics.spool_bytes(self._spool.size, self._spool.max_bytes)
+
+    def _stopped(self, error: Exception) -> None:
+        """The sink does not take events: leave it alone for a while."""
+        self._pause = min(_LONGEST_PAUSE_SECONDS, self._pause * 2 or _FIRST_PAUSE_SECONDS)
+        self._retry_at = time.monotonic() + self._pause
+        fault: SinkFault = "refused" if isinstance(error, SinkRefused) else "failed"
+        if fault != self._fault:  # one line for each outage, not one for each event
+            fate = "go to the spool" if self._spool else "are being lost"
+            logger.warning("events %s: %s", fate, error)
+            self._metrics.sink_stopped(fault)
+        self._fault = fault
+
+    def _resumed(self) -> None:
+        if self._fault:
+            logger.info("the event sink takes events again")
+            self._metrics.sink_resumed()
+        self._fault, self._pause = None, 0.0
 
 
-def open_sink(settings: EventSettings) -> EventSink | None:
-    """The sink that the settings name, or None. Raises ConfigurationError."""
-    match settings.sink:
-        case "jsonl":
-            return JsonLinesSink(settings.path)
-        case "redis_stream":
-            return RedisStreamSink(settings.url, settings.stream, settings.stream_max_length)
-        case "none":
-            return None
+def open_event_log(settings: EventSettings, store_url: str, metrics: EventMetrics) -> EventLog | None:
+    """Open the sink and the spool of the settings; the caller starts the log and closes it.
+
+    Args:
+        settings: of the events.
+        store_url: of the feature store, whose server a Redis sink must not use.
+        metrics: that the log reports to.
+
+    Returns:
+        The log, or None where events are off.
+
+    Raises:
+        ConfigurationError: the sink or the spool cannot be used as configured.
+    """
+    sink = open_sink(settings, store_url)
+    if sink is None:
+        return None
+    spool = Spool(settings.spool_path, settings.spool_max_bytes) if settings.spool_path else None
+    return EventLog(sink, spool, settings, metrics)

@@ -1,30 +1,64 @@
-"""Structured logs: one JSON object a line, on standard error."""
+"""Structured logs: one JSON object a line, on standard error, with the ids of the request that is being answered."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+MAX_VALUE_CHARACTERS = 2_000
+"""Of the message, and of each value that is given as ``extra``."""
+
+MAX_TRACEBACK_CHARACTERS = 8_000
+MAX_EXTRAS = 32
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+# JSON escapes ASCII control characters. These can still break a line or change how a terminal shows it.
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_request_id: ContextVar[str | None] = ContextVar("onebar_request_id", default=None)
+_traceparent: ContextVar[str | None] = ContextVar("onebar_traceparent", default=None)
+
+
+def bind_request(*, request_id: str | None = None, traceparent: str | None = None) -> None:
+    """Add ids to every log line of the current task from now on. An id that is None stays as it is.
+
+    A task inherits the ids of the task that started it; what it binds itself, no other task sees.
+    """
+    if request_id is not None:
+        _request_id.set(request_id)
+    if traceparent is not None:
+        _traceparent.set(traceparent)
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes time, level, logger, message, what was given as ``extra``, and the traceback."""
+    """Writes time, level, logger, message, the ids of the request, what was given as ``extra``, and the traceback.
+
+    Values are cut to a length, and characters that could forge a line or hide text are escaped.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
-        entry = {
+        entry: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _cut(record.getMessage()),
         }
-        entry.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
+        for name, variable in (("request_id", _request_id), ("traceparent", _traceparent)):
+            if (value := variable.get()) is not None:
+                entry[name] = value
+        extras = [(key, value) for key, value in vars(record).items() if key not in _STANDARD and key not in entry]
+        entry.update((_cut(key), _bounded(value)) for key, value in extras[:MAX_EXTRAS])
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+            # The end of a traceback names the error.
+            entry["exception"] = self.formatException(record.exc_info)[-MAX_TRACEBACK_CHARACTERS:]
+        return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(entry, ensure_ascii=False, default=str))
 
 
 def configure_logging(level: str) -> None:
@@ -32,3 +66,19 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}… ({len(text)} characters)"
+
+
+def _bounded(value: Any) -> Any:
+    """A value that takes at most ``MAX_VALUE_CHARACTERS`` as JSON, or the beginning of its JSON as text."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)  # JSON has no infinity
+    if isinstance(value, str):
+        return _cut(value)
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return json.loads(text) if len(text) <= MAX_VALUE_CHARACTERS else _cut(text)

@@ -14,6 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from feature_store import DEGRADATIONS as STORE_DEGRADATIONS
 from service.observing.engine_metrics import EngineMetrics
+from service.observing.event_metrics import EventMetrics
 from service.outcomes import CACHE_LOOKUPS, CONNECTION_CLOSES, DEGRADATIONS, POLICY_RULES, REASONS, STAGES, CacheLookup
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -27,6 +28,8 @@ BUCKETS_SECONDS = tuple(ms / 1000 for ms in BUCKETS_MS)
 _LAG_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 REFUSALS = ("queue_full", "expected_wait", "not_ready")
+STATUSES = ("200", "429", "500", "503")
+"""Statuses of answers and failures; their series exist from the start."""
 PATHS = ("/recommend", "/recommend/batch", "/healthz", "/readyz", "/metrics", "/version", "other")
 
 
@@ -39,6 +42,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self.engine = EngineMetrics(self.registry)
+        self.events = EventMetrics(self.registry)
         self._http = self._counter("http_requests", "HTTP requests by path and status.", ("path", "status"))
         self._batch_items = self._counter("batch_items", "Items of batches by status.", ("status",))
         self._closed = self._counter("connections_closed", "Connections closed by a limit, by cause.", ("cause",))
@@ -62,12 +66,15 @@ class Metrics:
         self._lookups = {lookup: lookups.labels(lookup) for lookup in CACHE_LOOKUPS}
         self._generation_errors = self._counter("generation_errors", "Requests in which the engine raised.", ())
         self._cancelled = self._counter("cancelled_requests", "Requests whose client left before the answer.", ())
-        self._events_dropped = self._counter("events_dropped", "Events lost, by cause.", ("cause",))
         self._shown_lost = self._counter("shown_queries_lost", "Shown queries that were not recorded.", ())
         self.steps = Histogram(
             "onebar_generation_steps", "Decoder steps of a generation.", registry=self.registry,
             buckets=(0, 1, 2, 4, 6, 8, 10, 12, 16, 24, 32),
         )  # fmt: skip
+        for status in STATUSES:  # a series that begins with its first error would hide that error from rate()
+            self._batch_items.labels(status)
+            for path in ("/recommend", "/recommend/batch"):
+                self._http.labels(path, status)
         for cause in CONNECTION_CLOSES:
             self._closed.labels(cause)
         for cause in REFUSALS:
@@ -76,8 +83,6 @@ class Metrics:
             self._degraded.labels(cause)
         for cause in STORE_DEGRADATIONS:
             self._store_errors.labels(cause)
-        for cause in ("queue_full", "sink_failed"):
-            self._events_dropped.labels(cause)
         for reason in REASONS:
             self._answers.labels("abstain", reason)
         self._answers.labels("recommend", "")
@@ -151,10 +156,6 @@ class Metrics:
     def cancelled(self) -> None:
         """Count one client that left."""
         self._cancelled.inc()
-
-    def event_dropped(self, cause: str, count: int = 1) -> None:
-        """Count events that will never reach the sink."""
-        self._events_dropped.labels(cause).inc(count)
 
     def shown_lost(self) -> None:
         """Count one answer whose queries were not recorded as shown."""

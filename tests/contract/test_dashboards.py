@@ -21,7 +21,7 @@ DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 FROM_THE_SCRAPE = {"up", "job", "instance"}
 GAUGES = {
     "queue_depth", "requests_in_flight", "ready", "generation_estimate_seconds", "engine_active_requests",
-    "result_cache_entries",
+    "engine_stalled_seconds", "event_loop_lag_max_seconds", "result_cache_entries",
 }  # fmt: skip
 SAMPLE = re.compile(r"\b((?:onebar|process)_\w+|up\b)(?:\{([^}]*)\})?")
 RECORD = re.compile(r"\bonebar:[\w:]+")
@@ -88,6 +88,14 @@ def test_every_metric_of_the_service_is_on_the_dashboard(exposed: dict[str, list
         re.sub(r"_(bucket|count|sum|total|created)$", "", name) for name in exposed if name.startswith("onebar_")
     }
     assert sorted(name for name in families if name not in drawn) == []
+
+
+def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    document = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8"))
+    cases = [case for test in document["tests"] for case in test.get("alert_rule_test", [])]
+    alerts = {rule["alert"] for rule in rules() if "alert" in rule}
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == alerts
+    assert {case["alertname"] for case in cases if not case["exp_alerts"]} == alerts
 
 
 def test_every_alert_says_how_bad_it_is_and_what_to_think() -> None:

@@ -18,6 +18,7 @@ from evidence.embedding import EMBEDDING_VERSION, embed
 from feature_store.loader import load_path
 from feature_store.publish import open_writer
 from feature_store.rows import vector_bytes
+from service.errors import ConfigurationError
 from service.http.app import create_app
 from tests.fixtures.serving import bundle_path, metrics_of, running, scripted_app, settings_for, spoken
 
@@ -167,8 +168,11 @@ async def test_what_a_user_was_shown_is_remembered_across_instances(bundle_path,
     ]  # fmt: skip
 
 
-async def test_events_go_to_a_stream_of_bounded_length(bundle_path, redis_server):
-    events = {"sink": "redis_stream", "url": redis_server.url, "stream": "bar", "stream_max_length": 100}
+async def test_events_go_to_a_stream_of_bounded_length(bundle_path, redis_server, tmp_path):
+    events = {
+        "sink": "redis_stream", "url": redis_server.url, "stream": "bar", "stream_max_length": 100,
+        "spool_path": tmp_path / "spool",
+    }  # fmt: skip
     app, engine = scripted_app(settings_for(bundle_path, events=events))
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
@@ -182,14 +186,27 @@ async def test_events_go_to_a_stream_of_bounded_length(bundle_path, redis_server
     assert event["hypotheses"][0]["query"] == "camera lens"
 
 
-async def test_a_stream_that_is_gone_loses_events_and_no_answers(bundle_path, stopped_redis_server):
-    events = {"sink": "redis_stream", "url": stopped_redis_server.url}
+async def test_a_stream_that_is_gone_loses_neither_answers_nor_events(bundle_path, stopped_redis_server, tmp_path):
+    events = {"sink": "redis_stream", "url": stopped_redis_server.url, "spool_path": tmp_path / "spool"}
     app, engine = scripted_app(settings_for(bundle_path, events=events))
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
         for _ in range(5):
             assert (await ask(client, evidence={"caption": "garden hose"}))["decision"] == "recommend"
     metrics = app.state.instance.metrics.render().decode()
-    assert 'onebar_events_dropped_total{cause="sink_failed"} 5.0' in metrics
+    assert "onebar_events_spooled_total 5.0" in metrics
     with pytest.raises(redis.ConnectionError), stopped_redis_server.client() as reader:
         reader.ping()
+    stopped_redis_server.start()
+    async with running(create_app(settings_for(bundle_path, events=events))):
+        pass
+    with stopped_redis_server.client() as reader:
+        assert reader.xlen("onebar:events") == 5
+
+
+async def test_a_stream_on_the_server_of_the_store_is_refused_before_anything_starts(
+    bundle_path, redis_server, tmp_path
+):
+    events = {"sink": "redis_stream", "url": redis_server.url, "spool_path": tmp_path / "spool"}
+    with pytest.raises(ConfigurationError, match="server of the feature store"):
+        create_app(settings_for(bundle_path, store=store_at(redis_server.url), events=events))

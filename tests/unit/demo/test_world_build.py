@@ -1,4 +1,4 @@
-"""A world is a function of its arguments, and its truth can be read back."""
+"""The same arguments give the same world, and its latent variables can be read back."""
 
 from __future__ import annotations
 
@@ -128,4 +128,4 @@ class TestCommands:
     def test_report_says_what_is_missing(self, tmp_path):
         measured = CliRunner().invoke(world_report, [str(tmp_path)])
         assert measured.exit_code == 1
-        assert "no world" in measured.output
+        assert "is not a world; make one" in measured.output

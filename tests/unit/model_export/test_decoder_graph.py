@@ -1,4 +1,4 @@
-"""Parts of the decoder graph against what numpy says."""
+"""Parts of the decoder graph against NumPy."""
 
 from __future__ import annotations
 

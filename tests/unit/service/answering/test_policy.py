@@ -47,9 +47,9 @@ def test_reject_on_top_shows_nothing():
     assert {item.verdict for item in exposure.judged} == {"dropped"}
 
 
-def test_a_first_step_reject_probability_over_the_threshold_shows_nothing():
-    assert policy(threshold=0.3).decide(candidates("a1"), 0.31, TRIGGER, 3).reason == "model_reject"
-    assert policy(threshold=0.3).decide(candidates("a1"), 0.30, TRIGGER, 3).reason is None
+def test_a_first_step_reject_probability_from_the_threshold_on_shows_nothing():
+    assert policy(threshold=0.3).decide(candidates("a1"), 0.30, TRIGGER, 3).reason == "model_reject"
+    assert policy(threshold=0.3).decide(candidates("a1"), 0.29, TRIGGER, 3).reason is None
 
 
 def test_reject_further_down_is_dropped():

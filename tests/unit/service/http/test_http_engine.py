@@ -130,9 +130,9 @@ async def test_a_search_that_the_deadline_cuts_gives_what_there_is(bundle_path, 
     settings = settings_for(bundle_path, response_reserve_ms=4600)
     app, slow = create_app(settings), Slow(3, 0.5)
     async with running(app) as client:
-        monkeypatch.setattr(app.state.runtime.runner, "_processors", (slow,))
+        monkeypatch.setattr(app.state.instance.runner, "_processors", (slow,))
         answer = await ask(client, 0, deadline_ms=5000)
-        metrics = (await client.get("/metrics")).text
+        metrics = await metrics_of(app)
     assert answer["degraded"] == ["deadline"]
     assert (answer["decision"], answer["reason"]) == ("recommend", None)
     assert answer["queries"]
@@ -144,7 +144,7 @@ async def test_a_search_that_the_deadline_cuts_gives_what_there_is(bundle_path, 
 async def test_a_deadline_that_comes_before_the_first_step_gives_an_empty_answer(bundle_path, monkeypatch):
     app, gate = create_app(settings_for(bundle_path)), Gate()
     async with running(app) as client:
-        monkeypatch.setattr(app.state.runtime.runner, "_processors", (gate,))
+        monkeypatch.setattr(app.state.instance.runner, "_processors", (gate,))
         answer = await ask(client, 0, deadline_ms=200)
         gate.opened.set()
     assert answer["degraded"] == ["deadline"]
