@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from feature_store import StoreUnavailable, StoreUrlError, open_store
+from feature_store.redis_urls import url_warnings
 from generation.backend import choose_backend
 from generation.bundle import Bundle, load_bundle
 from generation.cores import available_cores, quota_cores
@@ -108,6 +109,8 @@ def _time_answers(bundle: Bundle, engine: Engine) -> str:
 
 
 async def _store(url: str) -> bool:
+    for warning in url_warnings(url):
+        _line("store", f"WARNING: {warning}")
     try:
         store = await open_store(url)
     except StoreUrlError as error:

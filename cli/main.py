@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
     "doctor": ("cli.doctor", "doctor", "serve", "Check this machine, a bundle and a store."),
     "evidence": ("feature_store.cli", "evidence", "serve", "Load and inspect cached evidence."),
+    "privacy": ("feature_store.privacy_cli", "privacy", "serve", "Make and rotate the keys of user pseudonyms."),
+    "erase": ("feature_store.privacy_cli", "erase", "serve", "Remove a person from the store and from events."),
     "world": ("demo.cli", "world", "offline", "Write the logs of a simulated short-video shop."),
     "world-report": ("demo.cli", "world_report", "offline", "Measure the properties of a simulated world."),
     "demo-evidence": ("demo.cli", "demo_evidence", "offline", "Reduce a world's evidence to that of the shipped demo."),

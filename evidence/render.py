@@ -14,20 +14,19 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
+from threading import Lock
 
+from cachetools import LRUCache
 from tokenizers import Tokenizer
 
 from evidence.errors import RenderError
+from evidence.kept import bytes_of, sized
 from evidence.schema import Evidence
 from evidence.tokens import BOS_TOKEN, EOS_TOKEN, SEP_TOKEN
 
 SEPARATORS = 4
 _FRAME_TOKENS = SEPARATORS + 2  # and <s>, </s>
-_QUERIES_KEPT = 32_768
-"""Queries whose ids are kept: anchors and histories repeat across videos."""
-_KEPT_QUERY_CHARACTERS = 64
-"""Longer queries are not kept. One that is takes at most 1.5 KiB: 64 characters, and 256 bytes with an id each."""
+QUERY_CACHE_BYTES = 16 * 1024 * 1024  # anchors and histories repeat across videos; a usual query takes 600 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +95,29 @@ class Renderer:
             _required_id(tokenizer, token) for token in (BOS_TOKEN, EOS_TOKEN, SEP_TOKEN, ";")
         )
         self._ids = tokenizer
-        self._kept_ids = lru_cache(maxsize=_QUERIES_KEPT)(self._encode)
+        self._lock = Lock()
+        self._kept: LRUCache[str, tuple[array[int], int]] = LRUCache(QUERY_CACHE_BYTES, bytes_of)
 
     def _encode(self, text: str) -> array[int]:
         return array("I", self._ids.encode(text, add_special_tokens=False).ids if text else ())
 
+    @property
+    def cached_queries(self) -> tuple[int, int]:
+        """How many queries are cached, and the bytes that they take."""
+        return len(self._kept), int(self._kept.currsize)
+
     def _query_ids(self, query: str) -> array[int]:
-        return self._kept_ids(query) if len(query) <= _KEPT_QUERY_CHARACTERS else self._encode(query)
+        """The ids of a query, from the cache where they are there. Not to be changed."""
+        try:
+            with self._lock:
+                return self._kept[query][0]
+        except KeyError:
+            ids = self._encode(query)
+        entry = sized(ids, (query, ids))
+        if bytes_of(entry) <= QUERY_CACHE_BYTES:
+            with self._lock:
+                self._kept[query] = entry
+        return ids
 
     def _join(self, queries: Sequence[str], budget: int) -> tuple[list[int], bool]:
         """Return whole queries, ";" between them, as far as the budget goes; a first one too long is cut."""

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +77,12 @@ def running_stack(
         redis = shutil.which("redis-server") if use_redis else None
         embedded = f"sqlite:///{(work / 'store.db').resolve()}"
         store_url = parts.enter_context(running_redis(work, redis)) if redis else embedded
+        key = work / "users.key"
+        if not key.exists():
+            _run([console_command(), "privacy", "new-key", str(key)], work / "load.log")
         for path in evidence_files(evidence):
-            _load(path, store_url, work / "load.log")
+            load = [console_command(), "evidence", "load", str(path), "--store", store_url, "--user-key", str(key)]
+            _run(load, work / "load.log")
         port, admin_port = free_port(), free_port()
         environment = os.environ | {
             "ONEBAR_BUNDLE": str(bundle),
@@ -87,9 +91,10 @@ def running_stack(
             "ONEBAR_DRAIN_SECONDS": "0",  # no load balancer has to notice the end
             "ONEBAR_STORE__URL": store_url,
             "ONEBAR_EVENTS__PATH": str(work / "events.jsonl"),
+            "ONEBAR_PRIVACY__KEY_FILE": str(key),
         }
         if not use_cache:
-            environment["ONEBAR_RESULT_CACHE__ENTRIES"] = "0"
+            environment["ONEBAR_RESULT_CACHE__MAX_BYTES"] = "0"
         if terms := prohibited_terms_file(evidence):
             environment["ONEBAR_PROHIBITED_TERMS"] = str(terms)
         admin_url = f"http://127.0.0.1:{admin_port}"
@@ -122,8 +127,7 @@ def _serve(environment: dict[str, str], admin_url: str, log: Path) -> Iterator[N
             raise StackError(f"onebar serve ended with status {status} when it was asked to stop\n{log_tail(log)}")
 
 
-def _load(path: Path, store_url: str, log: Path) -> None:
-    command = [console_command(), "evidence", "load", str(path), "--store", store_url]
+def _run(command: Sequence[str], log: Path) -> None:
     with log.open("ab") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:

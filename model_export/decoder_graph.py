@@ -27,9 +27,8 @@ import numpy as np
 from onnx import TensorProto
 
 from generation.bundle import Architecture, SpecialTokens
-from generation.candidates import SPARE_FACTOR
-from generation.options import MAX_BEAMS
-from generation.session import cross_names, past_names, present_names
+from generation.bundle.vocabulary_blocks import block_width
+from generation.tensor_names import cross_names, past_names, present_names
 from model_export.graph_builder import GraphBuilder
 from model_export.layers import POSITION_OFFSET, Array, Embedding, Layers
 from model_export.quantize import ActivationRange
@@ -140,17 +139,3 @@ def best_continuations(graph: GraphBuilder, logprobs: str, scores: str, wanted: 
     width = graph.constant("block_width", np.array(block, np.int64))
     first = graph.op("Mul", graph.op("GatherElements", best, graph.op("Div", place, width), axis=1), width)
     return sums, graph.op("Add", first, graph.op("Mod", place, width))
-
-
-def block_width(vocab_size: int) -> int:
-    """Return the width of the blocks that a vocabulary is searched by; 1 where it is too small for blocks.
-
-    There must be a block for each candidate that the first step, of one beam, may request.
-    """
-    return next((width for width in (64, 32, 16, 8) if vocab_size >= width * SPARE_FACTOR * MAX_BEAMS), 1)
-
-
-def whole_blocks(vocab_size: int) -> int:
-    """Return the number of rows of an embedding that is padded to whole blocks."""
-    width = block_width(vocab_size)
-    return -(-vocab_size // width) * width

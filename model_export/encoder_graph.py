@@ -14,7 +14,7 @@ from pathlib import Path
 from onnx import TensorProto
 
 from generation.bundle import Architecture
-from generation.session import cross_names
+from generation.tensor_names import cross_names
 from model_export.graph_builder import GraphBuilder
 from model_export.layers import POSITION_OFFSET, Array, Embedding, Layers
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
+from feature_store import StoreSettings
 from service.errors import ConfigurationError
 
 MIN_DEADLINE_MS = 1
@@ -29,7 +30,9 @@ class FeatureStoreSettings(_Branch):
 
     url: str = Field(default="memory://", description="redis://, rediss://, redis+cluster://, sqlite:/// or memory://.")
     evidence: tuple[Path, ...] = Field(default=(), description="Files that are loaded at start; for memory:// alone.")
-    timeout_ms: float = Field(default=5.0, gt=0, description="The most that a request waits for the store.")
+    timeout_ms: float = Field(
+        default=1000 * StoreSettings().timeout_seconds, gt=0, description="The most that a request waits for the store."
+    )
     share: float = Field(default=0.3, gt=0, le=1, description="The most of its remaining time that a request waits.")
 
 
@@ -45,7 +48,9 @@ class PersonalSettings(_Branch):
 class ResultCacheSettings(_Branch):
     """Generations that are kept for equal inputs; requests for one that is in progress wait for it."""
 
-    entries: int = Field(default=4096, ge=0, description="The most that are kept; 0 turns both off.")
+    max_bytes: int = Field(
+        default=32 * MIB, ge=0, description="Memory of those that are kept, about 7 KB each; 0 turns both off."
+    )
     ttl_seconds: float = Field(default=300.0, gt=0, description="How long one is kept.")
 
 
@@ -71,6 +76,15 @@ class DecodingSettings(_Branch):
     prohibited_terms: bool = Field(default=True, description="Keep the prohibited terms from being written at all.")
     min_new_tokens: int | None = Field(default=None, ge=0)
     no_repeat_ngram_size: int | None = Field(default=None, ge=0, description="0 allows repetitions.")
+
+
+class PrivacySettings(_Branch):
+    """What stands for a user in the store, in events and in logs."""
+
+    key_file: Path | None = Field(
+        default=None, description="Keys of user pseudonyms; memory:// without a file gets a key of its own."
+    )
+    raw_user_ids: bool = Field(default=False, description="Whether user ids are used as they are.")
 
 
 class EventSettings(_Branch):
@@ -156,6 +170,7 @@ class Settings(BaseSettings):
     decoding: DecodingSettings = DecodingSettings()
     result_cache: ResultCacheSettings = ResultCacheSettings()
     personal: PersonalSettings = PersonalSettings()
+    privacy: PrivacySettings = PrivacySettings()
     events: EventSettings = EventSettings()
 
 

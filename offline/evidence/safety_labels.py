@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from evidence.rows import TEXT_FIELDS
-from evidence.safety import ProhibitedTerms, load_terms
+from evidence.safety import ProhibitedTerms
+from evidence.term_list import load_terms
 from offline.arrays import BoolArray, IntArray
 from offline.logs.coded import Logs
 

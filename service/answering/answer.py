@@ -17,6 +17,7 @@ _NO_EVIDENCE = Evidence()
 class Answer:
     """What the pipeline found out about one request.
 
+    user_id: the viewer's pseudonym, or the id where ``ONEBAR_PRIVACY__RAW_USER_IDS`` is set.
     seconds: of the stages that were reached.
     cache: what became of it in the result cache; None where it was not asked.
     """

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+from cachetools import LRUCache
 
 from evidence.assemble import MAX_LIST_QUERIES, build_evidence, clean_queries
 from evidence.embedding import DIMENSION, Matrix, embed, filter_personal, trigger_text
+from evidence.kept import bytes_of, sized
 from evidence.schema import Evidence, RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
 from service.answering.request import InlineEvidence, RecommendRequest
 from service.settings import PersonalSettings
 
-VECTORS_KEPT = 8192
-"""Texts whose vectors are remembered, 1 KiB each: a viewer's past queries come again with every video of a session."""
+VECTOR_CACHE_BYTES = 16 * 1024 * 1024
+"""Texts and vectors that are kept, 1.6 KB a query: a viewer's past queries come again with every video of a session."""
 
 _NO_PHOTO = PhotoRecord()
 _NO_INLINE = InlineEvidence()
@@ -103,28 +104,33 @@ def _past(user: UserRecord | None) -> tuple[list[str], Matrix, bool]:
 class VectorMemory:
     """The vectors of the texts that were embedded last, the least recently used out first. For one thread."""
 
-    def __init__(self, kept: int) -> None:
-        """Keep the vectors of at most `kept` texts."""
-        self._kept = kept
-        self._vectors: OrderedDict[str, Matrix] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        """Keep at most `max_bytes` of texts and vectors."""
+        self._kept: LRUCache[str, tuple[Matrix, int]] = LRUCache(max_bytes, bytes_of)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is kept."""
+        return int(self._kept.currsize)
 
     def __call__(self, texts: Sequence[str]) -> Matrix:
         """Return what `embed` gives, float32 [n, DIMENSION]. Texts that are not remembered are embedded together."""
-        found = {text: self._vectors[text] for text in texts if text in self._vectors}
+        found = {text: self._kept[text][0] for text in texts if text in self._kept}
         missing = list(dict.fromkeys(text for text in texts if text not in found))
         for text, vector in zip(missing, embed(missing), strict=True):
-            found[text] = vector.copy()  # a row of the whole would keep all of it in memory
-        for text, vector in found.items():
-            self._vectors[text] = vector
-            self._vectors.move_to_end(text)
-        while len(self._vectors) > self._kept:
-            self._vectors.popitem(last=False)
+            kept = found[text] = vector.copy()  # a row of the whole would keep all of it in memory
+            entry = sized(kept, (text, kept))
+            if bytes_of(entry) <= self._kept.maxsize:
+                self._kept[text] = entry
         return np.stack([found[text] for text in texts]) if texts else np.zeros((0, DIMENSION), np.float32)
 
     def clear(self) -> None:
         """Forget all."""
-        self._vectors.clear()
+        self._kept.clear()
 
 
-vectors_of = VectorMemory(VECTORS_KEPT)
+vectors_of = VectorMemory(VECTOR_CACHE_BYTES)
 """The memory of this process. Everything that uses it runs on the event loop."""

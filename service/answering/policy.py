@@ -12,6 +12,7 @@ from typing import Literal
 
 from evidence.abstain import model_abstains
 from evidence.safety import ProhibitedTerms
+from evidence.whole_texts import WholeTexts
 from service.answering.normalize import query_key
 from service.answering.rules import Rules
 from service.outcomes import Reason
@@ -69,7 +70,7 @@ class Policy:
         self._terms = terms
         self._reject_threshold = reject_threshold
         self._blocked_categories = frozenset(rules.blocked_categories)
-        self._blocked_keys = frozenset(map(query_key, rules.blocked_queries))
+        self._blocked = WholeTexts(rules.blocked_queries)
         self._pinned_by_photo: dict[str, list[str]] = defaultdict(list)
         self._pinned_by_category: dict[str, list[str]] = defaultdict(list)
         for pinned in rules.pinned_queries:
@@ -144,7 +145,7 @@ class Policy:
         if key in seen:
             return "duplicate"
         seen.add(key)
-        if key in self._blocked_keys:
+        if query in self._blocked:
             return "blocked_query"
         return "prohibited_term" if self._terms.find(query) else None
 

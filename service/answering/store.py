@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 import feature_store
-from feature_store import Store, StoreUrlError
+from feature_store import KeyRing, Store, StoreUrlError
 from feature_store.errors import LoadError
 from feature_store.loader import load_path
 from service.errors import ConfigurationError
@@ -14,26 +14,21 @@ from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_LEAST_SOCKET_TIMEOUT_SECONDS = 0.05
-_WARM_CONNECTIONS = 16
 
-
-async def open_store(settings: Settings, shown_window_seconds: int | None) -> Store:
+async def open_store(settings: Settings, shown_window_seconds: int | None, key_ring: KeyRing | None) -> Store:
     """Open the store of the settings and load the evidence that it is given at start. The caller closes it.
 
     Raises:
         ConfigurationError: the URL or a file cannot be used. An outage does not raise.
     """
     store = settings.store
+    options = feature_store.StoreSettings()
     timeout = store.timeout_ms / 1000
-    options = feature_store.StoreSettings(
+    options = replace(
+        options,
         timeout_seconds=timeout,
-        socket_timeout_seconds=max(_LEAST_SOCKET_TIMEOUT_SECONDS, timeout),
-        # A feed page of 16 asks 16 times at once; connections that are only made then take longer than it waits.
-        max_connections=max(_WARM_CONNECTIONS, settings.max_queue),
-        warm_connections=_WARM_CONNECTIONS,
-        # A hiccup of this process fails all that are under way at once: only more failures than that are an outage.
-        failure_threshold=settings.max_queue + 1,
+        socket_timeout_seconds=max(options.socket_timeout_seconds, timeout),
+        max_connections=max(options.max_connections, settings.max_queue),
     )
     if shown_window_seconds is not None:
         options = replace(options, shown_window_seconds=shown_window_seconds)
@@ -45,7 +40,7 @@ async def open_store(settings: Settings, shown_window_seconds: int | None) -> St
                 raise ConfigurationError(
                     "Evidence files are loaded into memory:// alone; use `onebar evidence load` for other stores."
                 )
-            report = load_path(path, writer())
+            report = load_path(path, writer(), key_ring=key_ring)
             logger.info("evidence loaded", extra={"file": path.name, "rows": report.written, "bad": report.bad})
     except (StoreUrlError, LoadError) as error:
         raise ConfigurationError(str(error)) from error

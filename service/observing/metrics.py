@@ -1,6 +1,6 @@
-"""What Prometheus sees of the service: its own registry, base units, bounded labels.
+"""The metrics of the service: a registry of its own, base units, bounded labels.
 
-Children are bound once, so that the request path pays one addition for each observation.
+The children of labelled metrics are looked up once where possible, so that an observation is one addition.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Metrics:
     """Every metric of one service instance; build one for each app."""
 
     def __init__(self) -> None:
+        """Create every metric, with the series that alerts read."""
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

@@ -93,5 +93,5 @@ def test_the_deployment_of_kubernetes_probes_the_admin_port_and_waits_for_the_dr
     probes = {name: value["httpGet"] for name, value in container.items() if name.endswith("Probe")}
     assert probes["livenessProbe"] == {"path": "/healthz", "port": "admin"}
     assert probes["readinessProbe"] == {"path": "/readyz", "port": "admin"}
-    variables = {variable["name"]: variable["value"] for variable in container["env"]}
-    assert {f"onebar_{name}" for name in ("keys", "admin_host")} == {name.lower() for name in variables}
+    variables = {variable["name"] for variable in container["env"]}
+    assert variables == {"ONEBAR_KEYS", "ONEBAR_PRIVACY__KEY_FILE", "ONEBAR_ADMIN_HOST"}

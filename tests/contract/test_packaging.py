@@ -14,7 +14,7 @@ import yaml
 
 from service.errors import ConfigurationError
 from service.http.access import Access
-from service.operating.keys import KeyRing
+from service.operating.keys import ApiKeys
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ def test_secrets_are_made_by_a_job_and_stand_in_no_file_or_variable() -> None:
 def test_the_job_makes_each_secret_once_and_readable_by_its_group_alone(tmp_path: Path) -> None:
     run_secrets_job(tmp_path)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert set(made) == {"redis_password", "redis.conf", "keys.json", "api_key"}
+    assert set(made) == {"redis_password", "redis.conf", "users.key", "keys.json", "api_key"}
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
     run_secrets_job(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == made
@@ -135,7 +135,7 @@ def test_the_job_that_was_cut_short_makes_a_key_that_works(tmp_path: Path) -> No
     run_secrets_job(tmp_path)
     (tmp_path / "api_key").write_bytes(b"")  # as if the job had ended after the key file and before the key
     run_secrets_job(tmp_path)
-    key = KeyRing(tmp_path / "keys.json").find((tmp_path / "api_key").read_text(encoding="ascii").strip())
+    key = ApiKeys(tmp_path / "keys.json").find((tmp_path / "api_key").read_text(encoding="ascii").strip())
     assert key is not None
     assert key.permissions == ()
 
@@ -154,7 +154,7 @@ def test_the_service_of_compose_is_reached_by_others_only_with_keys(
     settings = Settings(host="0.0.0.0")
     assert settings.keys is not None
     assert not settings.insecure
-    assert len(KeyRing(settings.keys)) == 1
+    assert len(ApiKeys(settings.keys)) == 1
     Access(settings)
 
 

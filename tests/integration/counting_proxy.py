@@ -1,4 +1,4 @@
-"""A TCP proxy that counts round trips: how often the client spoke after the server had answered."""
+"""A TCP proxy that counts round trips (how often the client spoke after the server had answered) and delays replies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ class CountingProxy:
         round_trips: turns from the server's speech back to the client's, over all connections; the first word of a
             connection counts.
         connections: made so far.
+        reply_delay_seconds: for which each reply is held back; may be changed at any time.
     """
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, reply_delay_seconds: float = 0.0) -> None:
+        """Take the server's port; replies are held back for the delay."""
         self._server_port = server_port
+        self.reply_delay_seconds = reply_delay_seconds
         self._tasks: set[asyncio.Task[None]] = set()
         self.round_trips = 0
         self.connections = 0
@@ -49,6 +52,8 @@ class CountingProxy:
                     if is_client and not client_speaks:
                         self.round_trips += 1
                     client_speaks = is_client
+                    if not is_client and self.reply_delay_seconds:
+                        await asyncio.sleep(self.reply_delay_seconds)
                     sink.write(data)
                     await sink.drain()
             finally:

@@ -115,7 +115,7 @@ class Workspace:
         if self._produced.get(step):
             for name, source in self._produced[step].items():
                 (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, self._folder / name)
+                shutil.copy(source, self._folder / name)
             return ""
         before = self._files()
         done = subprocess.run(

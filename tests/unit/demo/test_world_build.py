@@ -17,7 +17,8 @@ from demo.world.spec import WorldSpec
 from demo.world.truth import read_truth
 from demo.world.vocabulary import departments
 from demo.world.wording import FORMS
-from evidence.safety import ProhibitedTerms, load_terms
+from evidence.safety import ProhibitedTerms
+from evidence.term_list import load_terms
 
 TINY = {"videos": 300, "users": 60, "days": 3, "impressions_per_day": 300}
 

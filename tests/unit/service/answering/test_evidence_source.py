@@ -73,9 +73,11 @@ def test_vectors_from_memory_are_those_that_the_embedder_makes():
 
 
 def test_a_memory_of_vectors_keeps_those_that_were_used_last(monkeypatch):
+    one = VectorMemory(100_000)
+    one(["a"])
     embedded = []
     monkeypatch.setattr(evidence_source, "embed", lambda texts: embedded.extend(texts) or embed(texts))
-    memory = VectorMemory(kept=2)
+    memory = VectorMemory(2 * one.size)
     memory(["a", "b"])
     memory(["a", "c"])
     assert embedded == ["a", "b", "c"]

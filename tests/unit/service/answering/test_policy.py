@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import service.answering
-from evidence.safety import ProhibitedTerms, load_terms
+from evidence.safety import ProhibitedTerms
+from evidence.term_list import load_terms
 from service.answering.normalize import query_key
 from service.answering.policy import PINNED_SCORE, Candidate, Policy, Trigger
 from service.answering.rules import Rules
@@ -80,7 +81,9 @@ def test_a_query_with_broken_bytes_or_characters_that_cannot_be_seen_is_dropped(
     assert verdicts(policy().decide(candidates(query), 0, TRIGGER, 3)) == {query: "unreadable"}
 
 
-@pytest.mark.parametrize("query", ["buy a vape now", "V A P E juice", "ｖａｐｅ", "va\u200bpe", "VAPE"])
+@pytest.mark.parametrize(
+    "query", ["buy a vape now", "V A P E juice", "ｖａｐｅ", "va\u200bpe", "VAPE", "vаpes", "v4pe"]
+)
 def test_prohibited_terms_do_not_get_through(query):
     exposure = policy(terms=(("tobacco", "vape"),)).decide(candidates(query), 0, TRIGGER, 3)
     assert exposure.reason == "all_filtered"
@@ -108,9 +111,10 @@ def test_length_bounds_count_characters_and_words():
     }  # fmt: skip
 
 
-def test_blocked_queries_are_compared_by_key():
-    exposure = policy(blocked_queries=["Free Gift-Cards"]).decide(candidates("free giftcards", "a1"), 0, TRIGGER, 3)
-    assert verdicts(exposure) == {"free giftcards": "blocked_query", "a1": None}
+@pytest.mark.parametrize("query", ["free giftcards", "frее gift cards", "fr33 gift cards", "ｆree gift cards"])
+def test_blocked_queries_are_blocked_however_they_are_written(query):
+    exposure = policy(blocked_queries=["Free Gift-Cards"]).decide(candidates(query, "a1"), 0, TRIGGER, 3)
+    assert verdicts(exposure) == {query: "blocked_query", "a1": None}
 
 
 def test_blocked_categories():

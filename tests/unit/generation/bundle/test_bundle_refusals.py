@@ -1,4 +1,4 @@
-"""A bundle that is not exactly what was exported is refused with one sentence that names the fault and the mend."""
+"""A bundle that is not exactly what was exported is refused with one sentence that names the fault and the remedy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from generation.backend import Backend
 from generation.bundle import FILES, content_version, load_bundle
 from generation.engine import Engine
 from generation.errors import BundleError
+from generation.native.library import missing
 
 
 @pytest.fixture
@@ -25,6 +27,10 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     manifest = json.loads(path.read_text())
     change(manifest)
     path.write_text(json.dumps(manifest))
+
+
+def backends() -> list[Backend]:
+    return ["onnxruntime"] if missing() else ["native", "onnxruntime"]
 
 
 def refusal(folder: Path) -> str:
@@ -132,11 +138,15 @@ def test_the_version_is_of_what_decides_answers(bundle_path: Path) -> None:
     assert content_version({**manifest, "reject": {"threshold": 0.25}}) != version
 
 
-def test_a_graph_that_is_not_one_is_refused_by_the_engine(bundle_path: Path, bundle_copy: Path) -> None:
+@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "embeddings.bin"])
+def test_a_file_that_is_changed_after_it_was_checked_is_refused_by_the_engine(bundle_copy: Path, name: str) -> None:
     bundle = load_bundle(bundle_copy)
-    (bundle_copy / "decoder.onnx").write_bytes(b"not a graph")
-    with pytest.raises(BundleError, match=r"decoder\.onnx is not a graph .* export the checkpoint again"):
-        Engine(bundle)
+    content = bytearray((bundle_copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle_copy / name).write_bytes(content)
+    for backend in backends():
+        with pytest.raises(BundleError, match=f"{name} is not the file that was exported"):
+            Engine(bundle, backend=backend)
 
 
 def test_text_of_a_hypothesis_has_no_special_tokens(bundle_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Time that is up on a busy loop: what has arrived is no timeout, what has not is one."""
+"""Timeouts on a busy loop: data that has arrived is no timeout, missing data is one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from feature_store.turns import patience, see_what_has_arrived
+from feature_store.fair_timeout import fair_timeout, let_the_loop_read
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -33,7 +33,7 @@ def test_what_came_while_the_loop_was_busy_is_read(run: Run) -> None:
             theirs.sendall(b"reply")
             time.sleep(0.02)
 
-        async with patience(0.01):
+        async with fair_timeout(0.01):
             asyncio.get_running_loop().call_soon(be_busy_until_time_is_up)
             assert await reader.readexactly(5) == b"reply"
         writer.close()
@@ -43,13 +43,13 @@ def test_what_came_while_the_loop_was_busy_is_read(run: Run) -> None:
 
 
 @on_each_loop
-def test_whoever_waits_for_what_came_goes_on_first(run: Run) -> None:
+def test_a_reader_of_arrived_data_is_resumed_first(run: Run) -> None:
     async def scene() -> None:
         reader, writer, theirs = await reader_of_a_pair()
         reading = asyncio.create_task(reader.readexactly(5))
         await asyncio.sleep(0)
         theirs.sendall(b"reply")
-        await see_what_has_arrived()
+        await let_the_loop_read()
         assert reading.done()
         writer.close()
         theirs.close()
@@ -62,7 +62,7 @@ def test_silence_is_a_timeout(run: Run) -> None:
     async def scene() -> None:
         reader, writer, theirs = await reader_of_a_pair()
         with pytest.raises(TimeoutError):
-            async with patience(0.001):
+            async with fair_timeout(0.001):
                 await reader.readexactly(5)
         writer.close()
         theirs.close()
@@ -76,7 +76,7 @@ def test_half_a_reply_is_a_timeout(run: Run) -> None:
         reader, writer, theirs = await reader_of_a_pair()
         theirs.sendall(b"re")
         with pytest.raises(TimeoutError):
-            async with patience(0.001):
+            async with fair_timeout(0.001):
                 await reader.readexactly(5)
         writer.close()
         theirs.close()
@@ -84,24 +84,24 @@ def test_half_a_reply_is_a_timeout(run: Run) -> None:
     run(scene())
 
 
-async def test_whoever_is_through_is_not_cancelled_later() -> None:
-    async with patience(0.001):
+async def test_a_finished_body_is_not_cancelled_later() -> None:
+    async with fair_timeout(0.001):
         pass
     await asyncio.sleep(0.005)
 
 
-async def test_time_that_is_up_in_the_last_turn_does_not_follow_whoever_is_through() -> None:
+async def test_a_timeout_in_the_last_iteration_does_not_cancel_a_finished_body() -> None:
     arrived = asyncio.Event()
-    async with patience(0):
+    async with fair_timeout(0):
         asyncio.get_running_loop().call_soon(arrived.set)
         await arrived.wait()
-    await see_what_has_arrived()
-    await see_what_has_arrived()
+    await let_the_loop_read()
+    await let_the_loop_read()
 
 
 async def test_a_cancellation_from_outside_stays_one() -> None:
     async def wait() -> None:
-        async with patience(10):
+        async with fair_timeout(10):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(wait())
