@@ -274,7 +274,7 @@ def main(
         with running_stack(bundle, evidence, work) as stack:
             traffic = open_traffic(evidence, seed)
             result |= {
-                "service": json.loads(fetch(f"{stack.url}/version")[1]),
+                "service": json.loads(fetch(f"{stack.admin_url}/version")[1]),
                 "store": stack.store,
                 "stored_vectors": vectors,
                 "result_cache": "off",
