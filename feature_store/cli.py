@@ -45,7 +45,7 @@ _store_option = click.option(
 _kind_option = click.option(
     "--kind",
     type=click.Choice(["photos", "users"]),
-    help="What the rows are; told by their columns if left out.",
+    help="What the rows are; by default found from their columns.",
 )
 _errors_option = click.option(
     "--errors-file",
