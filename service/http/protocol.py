@@ -151,6 +151,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or close where the body of this one was refused before it had arrived."""
+        super().on_response_complete()
+        if self._running is not None and self._running.more_body and not self._refused:
+            self._refused = True
+            self._discard_and_close()
+
     def pause_writing(self) -> None:
         """The peer does not read its answer: give it some time."""
         super().pause_writing()
@@ -247,7 +254,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             )
             self.transport.write(head.encode("ascii") + body)
         self._abandon_requests()
-        if len(self.connections) > self._limits.max_connections + _MAX_DISCARDING:
+        self._discard_and_close()
+
+    def _discard_and_close(self) -> None:
+        if len(self.connections) > self._limits.max_connections + _MAX_DISCARDING or self.transport.is_closing():
             self.transport.close()
             return
         self.transport.write_eof()

@@ -130,6 +130,16 @@ def test_a_body_over_the_limit_is_answered_and_its_rest_is_not_kept(served):
     assert served.resident_mb() < memory + 8
 
 
+def test_a_refusal_before_the_body_has_arrived_is_the_one_answer_on_its_connection(served):
+    with connect(served) as connection:
+        connection.sendall(POST.replace(b"application/json", b"text/plain") + b"content-length: 5000\r\n\r\n{")
+        data = b""
+        while chunk := connection.recv(4096):
+            data += chunk
+    assert data.startswith(b"HTTP/1.1 415 ")
+    assert data.count(b"HTTP/1.1 ") == 1
+
+
 def test_what_is_not_http_is_told(served):
     before = closed(served, "malformed")
     with connect(served) as connection:
