@@ -120,6 +120,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start to count a request, and stamp its arrival."""
         super().on_message_begin()
+        if self._timer is None:  # it came in one piece with the end of the request before
+            self._start_timer(self._limits.headers_seconds, self._headers_late)
         self._header_count = 0
         self.scope[ARRIVED_AT] = time.perf_counter() - self._waited_seconds()  # type: ignore[literal-required]
 

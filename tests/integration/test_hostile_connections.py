@@ -96,6 +96,16 @@ def test_a_peer_that_does_not_send_its_headers_is_told_and_closed(served, sent):
     assert closed(served, "headers_timeout") == before + 1
 
 
+def test_the_begin_of_a_further_request_is_held_to_the_same_time(served):
+    before = closed(served, "headers_timeout")
+    body = json.dumps(ASK).encode()
+    with connect(served) as connection:
+        connection.sendall(POST + b"content-length: %d\r\n\r\n" % len(body) + body + POST)  # in one segment
+        status, document = answer(connection)
+    assert (status, document["error"]) == (408, "request_timeout")
+    assert closed(served, "headers_timeout") == before + 1
+
+
 def test_a_header_byte_now_and_then_does_not_hold_a_connection_open(served):
     with connect(served) as connection:
         connection.sendall(POST)
