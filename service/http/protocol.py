@@ -155,8 +155,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or close where the body of this one was refused before it had arrived."""
-        super().on_response_complete()
-        if self._running is not None and self._running.more_body and not self._refused:
+        answered = self._running
+        super().on_response_complete()  # which may start the next one
+        if answered is not None and answered.more_body and not self._refused:
             self._refused = True
             self._discard_and_close()
 
