@@ -110,6 +110,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._headers_too_large()
                 return
             self._header_bytes += len(data)
+        elif self.cycle.response_complete:  # the rest of a body that was refused
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > _MAX_DISCARDED_BYTES:
+                self.transport.abort()
+                return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -152,14 +157,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._stop_timer()
         super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """Go on with the next request, or close where the body of this one was refused before it had arrived."""
-        answered = self._running
-        super().on_response_complete()  # which may start the next one
-        if answered is not None and answered.more_body and not self._refused:
-            self._refused = True
-            self._discard_and_close()
 
     def pause_writing(self) -> None:
         """The peer does not read its answer: give it some time."""
@@ -212,6 +209,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse("headers_timeout", 408, f"The headers did not arrive within {seconds:g} seconds; send them again.")
 
     def _body_late(self) -> None:
+        if self.cycle.response_complete:  # refused before: a second answer would belong to no request
+            self._on_closed("body_timeout")
+            self.transport.close()
+            return
         seconds = self._limits.body_seconds
         self._refuse("body_timeout", 408, f"The body did not arrive within {seconds:g} seconds; send it again.")
 
@@ -257,10 +258,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             )
             self.transport.write(head.encode("ascii") + body)
         self._abandon_requests()
-        self._discard_and_close()
-
-    def _discard_and_close(self) -> None:
-        if len(self.connections) > self._limits.max_connections + _MAX_DISCARDING or self.transport.is_closing():
+        if len(self.connections) > self._limits.max_connections + _MAX_DISCARDING:
             self.transport.close()
             return
         self.transport.write_eof()
