@@ -96,6 +96,16 @@ def test_a_peer_that_does_not_send_its_headers_is_told_and_closed(served, sent):
     assert closed(served, "headers_timeout") == before + 1
 
 
+def test_the_begin_of_a_further_request_is_held_to_the_same_time(served):
+    before = closed(served, "headers_timeout")
+    body = json.dumps(ASK).encode()
+    with connect(served) as connection:
+        connection.sendall(POST + b"content-length: %d\r\n\r\n" % len(body) + body + POST)  # in one segment
+        status, document = answer(connection)
+    assert (status, document["error"]) == (408, "request_timeout")
+    assert closed(served, "headers_timeout") == before + 1
+
+
 def test_a_header_byte_now_and_then_does_not_hold_a_connection_open(served):
     with connect(served) as connection:
         connection.sendall(POST)
@@ -128,6 +138,16 @@ def test_a_body_over_the_limit_is_answered_and_its_rest_is_not_kept(served):
         response = connection.recv(4096)
         assert response.startswith(b"HTTP/1.1 413 ")
     assert served.resident_mb() < memory + 8
+
+
+def test_a_refusal_before_the_body_has_arrived_is_the_one_answer_on_its_connection(served):
+    with connect(served) as connection:
+        connection.sendall(POST.replace(b"application/json", b"text/plain") + b"content-length: 5000\r\n\r\n{")
+        data = b""
+        while chunk := connection.recv(4096):
+            data += chunk
+    assert data.startswith(b"HTTP/1.1 415 ")
+    assert data.count(b"HTTP/1.1 ") == 1
 
 
 def test_what_is_not_http_is_told(served):
