@@ -154,7 +154,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole: nothing more is waited for."""
         self._in_headers = True
-        self._header_bytes = 0
+        self._header_bytes = self._discarded_bytes = 0
         self._stop_timer()
         super().on_message_complete()
 
