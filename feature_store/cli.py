@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ _store_option = click.option(
 _kind_option = click.option(
     "--kind",
     type=click.Choice(["photos", "users"]),
-    help="What the rows are; told by their columns if left out.",
+    help="What the rows are; by default found from their columns.",
 )
 _errors_option = click.option(
     "--errors-file",
@@ -192,10 +193,7 @@ async def _fetch(url: str, photo_id: str | None, user_id: str | None) -> dict[st
 
 def _photo_as_json(photo: PhotoRecord) -> dict[str, Any]:
     return {
-        "caption": photo.raw.caption,
-        "photo_title": photo.raw.photo_title,
-        "title": photo.raw.title,
-        "item_title": photo.raw.item_title,
+        **asdict(photo.raw),
         "summary": photo.summary,
         "anchors": photo.anchors,
         "histories": photo.histories,
