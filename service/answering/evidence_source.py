@@ -1,4 +1,4 @@
-"""The evidence of one request: what is stored, what the caller gave, and the viewer's own past queries."""
+"""The evidence of one request: stored fields, fields of the request, and the viewer's past queries."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ from service.answering.request import InlineEvidence, RecommendRequest
 from service.settings import PersonalSettings
 
 VECTORS_KEPT = 8192
-"""Texts whose vectors are remembered, 1 KiB each: a viewer's past queries come again with every video of a session."""
+"""Number of texts whose vectors are cached, 1 KiB each.
+
+A viewer's past queries are needed again for every video of a session.
+"""
 
 _NO_PHOTO = PhotoRecord()
 _NO_INLINE = InlineEvidence()
 
 
 def gather(request: RecommendRequest, fetched: Fetched, settings: PersonalSettings) -> tuple[Evidence, bool]:
-    """Return the evidence that the model reads, and whether the personal part lacks something because of its version.
+    """Build the evidence that the model reads.
 
-    A field of the request wins over the stored one; null counts as not given, an empty one as given.
+    A field of the request replaces the stored one; null counts as not given, an empty one as given.
+
+    Returns:
+        The evidence, and whether vectors of another embedding version were left out of the personal part.
     """
     photo = fetched.photo or _NO_PHOTO
     inline = request.evidence or _NO_INLINE
@@ -62,7 +68,7 @@ def _personal(
     recent: Sequence[str],
     settings: PersonalSettings,
 ) -> tuple[tuple[str, ...], bool]:
-    """The past queries that resemble the trigger, and whether vectors of another version were left out."""
+    """Return the past queries that are similar to the video, and whether vectors of another version were left out."""
     overridden = any(
         field is not None
         for field in (inline.caption, inline.photo_title, inline.title, inline.item_title, inline.summary)
@@ -84,10 +90,10 @@ def _personal(
 
 
 def _past(user: UserRecord | None) -> tuple[list[str], Matrix, bool]:
-    """A user's stored queries with their vectors, and whether they were left out because of their version.
+    """Return a user's newest stored queries with their vectors, and whether they were left out for their version.
 
-    Only the newest are taken. Those without vectors have to be embedded, so they are cleaned first, like queries of the
-    request, which bounds their length.
+    Queries without vectors have to be embedded, so they are cleaned first, like queries of the request, which bounds
+    their length.
     """
     if user is None:
         return [], vectors_of([]), False
@@ -101,19 +107,19 @@ def _past(user: UserRecord | None) -> tuple[list[str], Matrix, bool]:
 
 
 class VectorMemory:
-    """The vectors of the texts that were embedded last, the least recently used out first. For one thread."""
+    """A cache of the vectors of texts; the least recently used are evicted first. For one thread."""
 
     def __init__(self, kept: int) -> None:
-        """Keep the vectors of at most `kept` texts."""
+        """Build an empty cache for the vectors of at most `kept` texts."""
         self._kept = kept
         self._vectors: OrderedDict[str, Matrix] = OrderedDict()
 
     def __call__(self, texts: Sequence[str]) -> Matrix:
-        """Return what `embed` gives, float32 [n, DIMENSION]. Texts that are not remembered are embedded together."""
+        """Return the vectors of `embed`, float32 [n, DIMENSION]. Texts that are not cached are embedded together."""
         found = {text: self._vectors[text] for text in texts if text in self._vectors}
         missing = list(dict.fromkeys(text for text in texts if text not in found))
         for text, vector in zip(missing, embed(missing), strict=True):
-            found[text] = vector.copy()  # a row of the whole would keep all of it in memory
+            found[text] = vector.copy()  # a view of one row would keep the whole array in memory
         for text, vector in found.items():
             self._vectors[text] = vector
             self._vectors.move_to_end(text)
@@ -122,9 +128,9 @@ class VectorMemory:
         return np.stack([found[text] for text in texts]) if texts else np.zeros((0, DIMENSION), np.float32)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all vectors."""
         self._vectors.clear()
 
 
 vectors_of = VectorMemory(VECTORS_KEPT)
-"""The memory of this process. Everything that uses it runs on the event loop."""
+"""The cache of this process, used on the event loop only."""

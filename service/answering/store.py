@@ -1,4 +1,4 @@
-"""The feature store as the service opens it."""
+"""Opens the feature store with the settings of the service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WARM_CONNECTIONS = 16
 
 
 async def open_store(settings: Settings, shown_window_seconds: int | None) -> Store:
-    """Open the store of the settings and load the evidence that it is given at start. The caller closes it.
+    """Open the store of the settings and load the evidence files of the settings. The caller closes it.
 
     Raises:
         ConfigurationError: the URL or a file cannot be used. An outage does not raise.
@@ -29,10 +29,10 @@ async def open_store(settings: Settings, shown_window_seconds: int | None) -> St
     options = feature_store.StoreSettings(
         timeout_seconds=timeout,
         socket_timeout_seconds=max(_LEAST_SOCKET_TIMEOUT_SECONDS, timeout),
-        # A feed page of 16 asks 16 times at once; connections that are only made then take longer than it waits.
+        # A batch of 16 requests fetches 16 times at once; to open a connection takes longer than a request waits.
         max_connections=max(_WARM_CONNECTIONS, settings.max_queue),
         warm_connections=_WARM_CONNECTIONS,
-        # A hiccup of this process fails all that are under way at once: only more failures than that are an outage.
+        # A pause of this process fails all fetches in flight at once; only more failures than that mean an outage.
         failure_threshold=settings.max_queue + 1,
     )
     if shown_window_seconds is not None:
@@ -43,7 +43,7 @@ async def open_store(settings: Settings, shown_window_seconds: int | None) -> St
             writer = getattr(opened, "writer", None)
             if writer is None:
                 raise ConfigurationError(
-                    "Evidence files are loaded into memory:// alone; use `onebar evidence load` for other stores."
+                    "Evidence files are loaded only into memory://; use `onebar evidence load` for other stores."
                 )
             report = load_path(path, writer())
             logger.info("evidence loaded", extra={"file": path.name, "rows": report.written, "bad": report.bad})

@@ -51,7 +51,7 @@ recently_shown: {window_seconds: soon}
 """
     assert problems(tmp_path, text) == [
         ":2: length.min_characters: it must be 1 or more",
-        ":3: length.max_wrds: there is no such rule; see rules.example.yaml for the ones there are",
+        ":3: length.max_wrds: there is no such rule; rules.example.yaml shows all rules",
         ':6: blocked_categories[1]: it must be text; put it in quotes: "17"',
         ":8: pinned_queries[0]: it is pinned nowhere; add photo_ids or categories",
         ":9: recently_shown.window_seconds: input should be a valid integer",
@@ -63,13 +63,13 @@ recently_shown: {window_seconds: soon}
     [
         ("length: {min_words: 5, max_words: 2}", ":1: length: min_words is over max_words"),
         ("blocked_queries: ['!!']", "has neither a letter nor a digit"),
-        ("length:\n  max_words: 3\nlength:\n  max_words: 4\n", ":3: length: it stands twice; merge the two"),
-        ("length: [\n", ":2: it is not YAML"),
+        ("length:\n  max_words: 3\nlength:\n  max_words: 4\n", ":3: length: it is given twice; merge the two"),
+        ("length: [\n", ":2: it is not valid YAML"),
         ("- just\n- a list\n", ":1: the file: input should be"),
-        ("version: abc\n", ":1: version: it is made by the service"),
-        (b"length: \xff\xfe", "it is not YAML in UTF-8"),
+        ("version: abc\n", ":1: version: the service sets it"),
+        (b"length: \xff\xfe", "it is not valid YAML in UTF-8"),
         ("a: &a [*a]", "no such rule"),
-        ("!!python/object/apply:os.system ['true']", "it is not YAML"),
+        ("!!python/object/apply:os.system ['true']", "it is not valid YAML"),
     ],
 )
 def test_faults(tmp_path, text, problem):
