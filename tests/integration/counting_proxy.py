@@ -1,4 +1,4 @@
-"""A TCP proxy that counts round trips: how often the client spoke after the server had answered."""
+"""A TCP proxy that counts round trips."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Self
 
 
 class CountingProxy:
-    """Stands between a client and a server on 127.0.0.1.
+    """A proxy between a client and a server on 127.0.0.1.
 
     Attributes:
-        port: where it listens.
-        round_trips: turns from the server's speech back to the client's, over all connections; the first word of a
-            connection counts.
-        connections: made so far.
+        port: the port of the proxy.
+        round_trips: how often the client sent data first or after data of the server, over all connections.
+        connections: number of connections so far.
     """
 
     def __init__(self, server_port: int) -> None:

@@ -26,7 +26,7 @@ class Clock:
 
 
 class Bench:
-    """A cache over generations that the test ends by hand."""
+    """A cache in front of generations that the test ends."""
 
     def __init__(self, entries: int = 8, ttl_seconds: float = 60.0) -> None:
         self.clock = Clock()
@@ -42,7 +42,7 @@ class Bench:
         return self.started[-1]
 
     async def flying(self, count: int, waiting: int) -> None:
-        """Until so many generations were started and so many requests asked."""
+        """Wait until `count` generations were started for `waiting` lookups."""
         await until(lambda: len(self.started) == count and sum(self.lookups.values()) == waiting)
 
     async def keep(self, key: str, answer: Generation = ANSWER) -> None:
@@ -61,7 +61,7 @@ async def test_an_equal_request_is_not_generated_again():
     assert bench.lookups == {"miss": 1, "hit": 1}
 
 
-async def test_after_its_time_it_is():
+async def test_an_equal_request_is_generated_again_after_the_ttl():
     bench = Bench(ttl_seconds=60)
     await bench.keep("k")
     bench.clock.now = 59.9
@@ -72,7 +72,7 @@ async def test_after_its_time_it_is():
     assert len(bench.cache) == 1
 
 
-async def test_the_least_recently_used_goes_first():
+async def test_the_least_recently_used_entry_is_evicted_first():
     bench = Bench(entries=2)
     await bench.keep("a")
     await bench.keep("b")
@@ -103,7 +103,7 @@ async def test_a_cut_generation_is_shared_and_not_kept():
     assert len(bench.cache) == 0
 
 
-async def test_who_started_it_may_leave_and_the_others_get_it():
+async def test_cancelling_the_first_request_does_not_cancel_a_shared_generation():
     bench = Bench()
     first, second = bench.ask(), bench.ask()
     await bench.flying(1, 2)
@@ -115,7 +115,7 @@ async def test_who_started_it_may_leave_and_the_others_get_it():
     assert await second == (ANSWER, "joined")
 
 
-async def test_with_the_last_that_leaves_it_is_cancelled_and_the_next_starts_anew():
+async def test_cancelling_all_requests_cancels_the_generation_and_the_next_starts_another():
     bench = Bench()
     asked = [bench.ask(), bench.ask()]
     await bench.flying(1, 2)
@@ -127,7 +127,7 @@ async def test_with_the_last_that_leaves_it_is_cancelled_and_the_next_starts_ane
     assert await bench.ask() == (ANSWER, "hit")
 
 
-async def test_an_error_reaches_everyone_who_waits_and_is_not_kept():
+async def test_an_error_reaches_all_waiting_requests_and_is_not_kept():
     bench = Bench()
     asked = [bench.ask(), bench.ask()]
     await bench.flying(1, 2)
@@ -136,7 +136,7 @@ async def test_an_error_reaches_everyone_who_waits_and_is_not_kept():
     await bench.keep("k")
 
 
-async def test_who_must_answer_earlier_has_a_search_of_its_own_that_is_cut_in_time():
+async def test_a_request_with_an_earlier_deadline_starts_its_own_generation():
     bench = Bench()
     patient = bench.ask(deadline=100)
     await bench.flying(1, 1)
@@ -149,7 +149,7 @@ async def test_who_must_answer_earlier_has_a_search_of_its_own_that_is_cut_in_ti
     assert await bench.ask() == (ANSWER, "hit")
 
 
-async def test_who_has_much_more_time_does_not_take_the_leavings_of_a_short_search():
+async def test_a_request_with_a_much_later_deadline_starts_its_own_generation():
     bench = Bench()
     hurried = bench.ask(deadline=5)
     await bench.flying(1, 1)
@@ -160,7 +160,7 @@ async def test_who_has_much_more_time_does_not_take_the_leavings_of_a_short_sear
     assert [lookup for _, lookup in await asyncio.gather(hurried, patient)] == ["miss", "miss"]
 
 
-async def test_the_same_budget_later_joins():
+async def test_a_later_request_with_an_equal_budget_joins_the_generation():
     bench = Bench()
     first = bench.ask(deadline=25)
     await bench.flying(1, 1)

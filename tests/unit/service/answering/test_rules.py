@@ -1,4 +1,4 @@
-"""The rules file: what is accepted, and how a fault is told."""
+"""The rules file: valid content, and the messages for faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def problems(tmp_path: Path, text: str | bytes) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_the_example_is_good_and_has_every_rule():
+def test_the_example_file_is_valid_and_has_every_rule():
     rules = load_rules(Path(service.answering.__file__).with_name("rules.example.yaml"))
     assert rules.length is not None
     assert rules.length.max_words == 10
@@ -32,12 +32,12 @@ def test_the_example_is_good_and_has_every_rule():
     assert len(rules.version) == 12
 
 
-def test_an_empty_file_is_no_rules(tmp_path):
+def test_an_empty_file_has_no_rules(tmp_path):
     (tmp_path / "rules.yaml").write_text("# nothing yet\n")
     assert load_rules(tmp_path / "rules.yaml").length is None
 
 
-def test_every_fault_is_told_with_its_line_and_field(tmp_path):
+def test_every_fault_is_reported_with_its_line_and_field(tmp_path):
     text = """\
 length:
   min_characters: 0
@@ -72,16 +72,16 @@ recently_shown: {window_seconds: soon}
         ("!!python/object/apply:os.system ['true']", "it is not valid YAML"),
     ],
 )
-def test_faults(tmp_path, text, problem):
+def test_a_fault_is_reported_with_its_correction(tmp_path, text, problem):
     assert any(problem in told for told in problems(tmp_path, text)), problems(tmp_path, text)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(RulesError, match=r"nowhere.yaml: it cannot be read \(No such file"):
         load_rules(tmp_path / "nowhere.yaml")
 
 
-def test_the_command_says_good_or_every_fault(tmp_path):
+def test_the_command_accepts_a_valid_file_and_prints_every_fault_of_another(tmp_path):
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text("blocked_categories: [weapons]\n")
     bad.write_text("blocked_categories: weapons\nx: 1\n")
