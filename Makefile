@@ -10,7 +10,7 @@ LOCKS := deploy/locks
 PORT ?= 8000
 
 help:  ## List the jobs
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store)
 	$(BIN)/onebar demo --port $(PORT)
@@ -48,6 +48,17 @@ audit: $(TOOLS)/.done  ## Look for known vulnerabilities in the serving closure;
 format: $(VENV)/.dev  ## Format the source
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
+C_FILES := $(wildcard generation/*/*.[ch])
+
+lint-native: $(VENV)/.dev  ## Style of the C files
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+
+format-native: $(VENV)/.dev  ## Format the C files
+	$(BIN)/clang-format -i $(C_FILES)
+
+sanitize: $(VENV)/.dev  ## Test the compiled parts under AddressSanitizer and UBSan, warnings as errors
+	BIN=$(BIN) bash tests/sanitize.sh
+
 loadtest: $(VENV)/.dev redis  ## A minute of load on the demo; fails when p99 is over 30 ms at 20 requests a second
 	$(BIN)/python -m loadtest.run $(ARGS)
 
@@ -59,7 +70,7 @@ demo-model: $(VENV)/.dev  ## Make the shipped demo anew: world, training, bundle
 	$(BIN)/onebar world var/world --seed 7
 	$(BIN)/onebar offline examples var/world var/examples
 	$(BIN)/onebar train tokenizer var/world var/tokenizer.json
-	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --world var/world
+	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --logs var/world
 	$(BIN)/onebar train sft var/examples var/checkpoint --init-from var/pretrained
 	$(BIN)/onebar export var/checkpoint demo/bundle --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
@@ -91,7 +102,7 @@ promtool: $(VENV)/.dev
 	@bash tests/integration/ensure_promtool.sh $(BIN)
 
 # An environment that serves, and the same with everything that the other jobs need.
-$(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/*/*.[ch])
+$(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/*/*.[ch] generation/native/*.txt)
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
 		{ echo "OneBar needs Python 3.11 or 3.12; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -102,4 +113,5 @@ $(VENV)/.dev: $(VENV)/.serve
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help run test lint closure lock sbom audit format loadtest bench demo-model redis promtool
+.PHONY: help run test lint lint-native closure lock sbom audit format format-native sanitize loadtest bench demo-model redis \
+	promtool

@@ -24,8 +24,8 @@ import numpy as np
 from tqdm import tqdm
 
 from evidence.render import Renderer
-from evidence.safety import load_terms
 from evidence.schema import Evidence
+from evidence.term_list import load_terms
 from generation.bundle import Bundle, load_bundle
 from generation.constraints.prohibited import ProhibitedPhrases
 from generation.constraints.query_file import load_query_set

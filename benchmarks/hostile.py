@@ -88,6 +88,8 @@ def families(seed: int = 0) -> dict[str, str]:
     whole = range(0x20, 0x30000)
     return REPEATED | {
         "nested brackets": "(" * 512 + ")" * 512,
+        "alternating nested brackets": "([" * 256 + "])" * 256,
+        "alternating nested brackets, deep": "([" * 1013 + "])" * 1013,
         "begging within begging": "follow " * 64 + "me " * 64,
         "rounds of costly units": "follow " * 8 + "me " * 8 + "".join(draw.choices(list(REPEATED.values()), k=4096)),
         "rounds of random characters": "follow " * 8 + "me " * 8 + "".join(map(chr, draw.choices(whole, k=4096))),

@@ -256,7 +256,7 @@ def main(
 ) -> None:  # fmt: skip
     """Start the service and measure it."""
     result = begin_result("http_overhead", "onnxruntime", "redis")
-    os.environ["ONEBAR_RESULT_CACHE__ENTRIES"] = "0"
+    os.environ["ONEBAR_RESULT_CACHE__MAX_BYTES"] = "0"
     demo = Path("demo/bundle")
     with tempfile.TemporaryDirectory() as scratch:
         bundle = bundle or (demo if (demo / "manifest.json").exists() else random_bundle(Path(scratch)))
@@ -266,7 +266,7 @@ def main(
         with running_stack(bundle, evidence, work) as stack:
             traffic = open_traffic(evidence, seed)
             result |= {
-                "service": json.loads(fetch(f"{stack.url}/version")[1]),
+                "service": json.loads(fetch(f"{stack.admin_url}/version")[1]),
                 "store": stack.store,
                 "stored_vectors": vectors,
                 "result_cache": "off",

@@ -147,7 +147,7 @@ def main(
     """Start the service and measure it under more load than it can serve; the help text is the module's docstring."""
     result = begin_result("overload", "onnxruntime")
     multiples = [float(factor) for factor in factors.split(",")]
-    os.environ["ONEBAR_RESULT_CACHE__ENTRIES"] = "0"
+    os.environ["ONEBAR_RESULT_CACHE__MAX_BYTES"] = "0"
     with tempfile.TemporaryDirectory() as scratch, running_stack(bundle, evidence, Path(scratch)) as stack:
         traffic = open_traffic(evidence, seed, Mix(batch=0))
         found = asyncio.run(measure(stack.url, traffic, multiples, seconds, bursts))

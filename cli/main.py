@@ -15,13 +15,15 @@ from cli.errors import message_for
 
 # subcommand -> (module, attribute, the extra with its dependencies, help line)
 COMMANDS: dict[str, tuple[str, str, str, str]] = {
-    "demo": ("cli.demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
+    "demo": ("cli.serve_demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
     "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
     "recommend": ("client.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
     "keys": ("service.operating.cli", "keys", "serve", "Make, list and withdraw API keys."),
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
     "doctor": ("cli.doctor", "doctor", "serve", "Check this machine, a bundle and a store."),
     "evidence": ("feature_store.cli", "evidence", "serve", "Load and inspect cached evidence."),
+    "privacy": ("feature_store.privacy_cli", "privacy", "serve", "Make and rotate the keys of user pseudonyms."),
+    "erase": ("feature_store.privacy_cli", "erase", "serve", "Remove a person from the store and from events."),
     "world": ("demo.cli", "world", "offline", "Write the logs of a simulated short-video shop."),
     "world-report": ("demo.cli", "world_report", "offline", "Measure the properties of a simulated world."),
     "demo-evidence": ("demo.cli", "demo_evidence", "offline", "Reduce a world's evidence to that of the shipped demo."),

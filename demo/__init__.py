@@ -1,1 +1,1 @@
-"""An open world to try OneBar in: a simulated short-video shop, its oracle, and the demo that is shipped."""
+"""A simulated short-video shop to try OneBar with, its oracle, and the shipped demo."""

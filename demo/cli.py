@@ -18,7 +18,7 @@ _DEFAULT = WorldSpec()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seed", default=_DEFAULT.seed, show_default=True, help="Same seed and sizes: byte-identical tables.")
 @click.option("--videos", default=_DEFAULT.videos, show_default=True, help="Videos over the whole log.")
-@click.option("--users", default=_DEFAULT.users, show_default=True, help="People who watch.")
+@click.option("--users", default=_DEFAULT.users, show_default=True, help="Users who watch.")
 @click.option("--days", default=_DEFAULT.days, show_default=True, help="Log days; the last one is the test day.")
 @click.option(
     "--impressions-per-day",
@@ -33,8 +33,8 @@ def world(out: Path, seed: int, videos: int, users: int, days: int, impressions_
     Example, a small world in a few seconds:
       onebar world data/small --videos 1500 --users 800 --days 6 --impressions-per-day 4000
 
-    The tables are described in docs/data_formats.md. OUT/truth holds what is latent: it is for tests and for
-    `onebar world-report`, never for training.
+    The tables are described in docs/data_formats.md. OUT/truth has the latent variables. They are for tests and
+    for `onebar world-report`, never for training.
     """
     try:
         spec = WorldSpec(seed, videos, users, days, impressions_per_day)
@@ -42,11 +42,11 @@ def world(out: Path, seed: int, videos: int, users: int, days: int, impressions_
         raise click.BadParameter(str(error)) from error
     with tqdm(total=days + 2, unit="step", desc="world") as bar:
 
-        def tell(done: int, following: str) -> None:
+        def advance(done: int, following: str) -> None:
             bar.update(done - bar.n)
             bar.set_postfix_str(following)
 
-        rows = build_world(out, spec, tell)
+        rows = build_world(out, spec, advance)
     for name, count in rows.items():
         click.echo(f"{name:>14} {count:>10,}")
 
@@ -57,7 +57,7 @@ def world(out: Path, seed: int, videos: int, users: int, days: int, impressions_
 @click.option("--sample", default=2000, show_default=True, help="Targets of that day that the bounds are measured on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def world_report(directory: Path, day: int | None, sample: int, as_json: bool) -> None:
-    """Measure a world: the ceiling, what the title alone can reach, rates, head and tail, position bias.
+    """Measure a world: the ceiling, the bound of the title alone, rates, head and tail, position bias.
 
     \b
     Example:
@@ -66,7 +66,7 @@ def world_report(directory: Path, day: int | None, sample: int, as_json: bool) -
     from demo.report import report
 
     if not (directory / "truth" / "world.json").is_file():
-        raise click.ClickException(f"{directory} holds no world; make one: onebar world {directory}")
+        raise click.ClickException(f"{directory} is not a world; make one: onebar world {directory}")
     try:
         figures = report(directory, day=day, sample=sample)
     except ValueError as error:
@@ -89,7 +89,7 @@ def world_report(directory: Path, day: int | None, sample: int, as_json: bool) -
 @click.option("--videos", default=3000, show_default=True, help="Videos to keep, the most watched ones.")
 @click.option("--viewers", default=1500, show_default=True, help="Users to keep, the most active ones.")
 def demo_evidence(directory: Path, evidence: Path, users: Path, out: Path, videos: int, viewers: int) -> None:
-    """Cut the evidence of a whole world down to what is shipped as the demo.
+    """Select the part of a world's evidence that is shipped as the demo.
 
     \b
     Example, as of the last day of a world of 12 days:
@@ -98,11 +98,6 @@ def demo_evidence(directory: Path, evidence: Path, users: Path, out: Path, video
       onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
     """
     from demo.selection import select
-    from offline.errors import OfflineError
 
-    try:
-        counts = select(directory, evidence, users, out, videos, viewers)
-    except OfflineError as error:
-        raise click.ClickException(str(error)) from error
-    for name, count in counts.items():
+    for name, count in select(directory, evidence, users, out, videos, viewers).items():
         click.echo(f"{name:>20} {count:>7,}")

@@ -1,9 +1,9 @@
-"""How well anyone could do in a world: the oracle that knows intent and wording, and the best reader of titles alone.
+"""Upper bounds for a world: the oracle, which knows intent and wording, and ideal readers of a part of the evidence.
 
-The targets of a day are what an evaluation uses: item queries that were clicked in the bar or typed after a video.
-The world draws a person's query from P(query | video, person) *before* it looks at the bar, and people act with the
-same probability whatever the bar shows, so the union of clicked and typed targets follows that distribution up to
-near-miss clicks, curiosity clicks and typing errors. The oracle's answer is the eight most probable strings.
+The targets of a day are those of an evaluation: item queries that were clicked in the bar or typed after a video. The
+world draws the query of a user from P(query | video, user) *before* the bar is looked at, and users act with the same
+probability for every bar. So clicked and typed targets together follow that distribution, up to near-miss clicks,
+curiosity clicks and typing errors. The oracle answers with the eight most probable strings.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from demo.world.fields import PARTS
 from demo.world.truth import Truth, read_truth
 from demo.world.wording import IS_PERSONAL, Triggers
+from evidence.rows import TEXT_FIELDS
 
 WIDTH = 8
-TITLE_FIELDS = ("caption", "photo_title", "title", "item_title")
 _NEGLIGIBLE, _RARE = 1e-5, 1e-3
 
 
@@ -37,7 +37,7 @@ class Targets:
 
 
 def read_targets(world_dir: Path | str, truth: Truth, day: int, sample: int | None = None) -> Targets:
-    """Targets of `day`, at most `sample` of them, chosen with a fixed seed.
+    """Return the targets of `day`, at most `sample` of them, chosen with a fixed seed.
 
     Raises:
         ValueError: the world has no such day.
@@ -59,7 +59,7 @@ def read_targets(world_dir: Path | str, truth: Truth, day: int, sample: int | No
 
 
 def distribution(truth: Truth, triggers: Triggers, people: NDArray[np.int64]) -> list[dict[str, float]]:
-    """The exact P(query | video, person) of each row, equal strings merged; strings under 1e-5 are left out."""
+    """Return the exact P(query | video, user) of each row; equal strings are merged, those under 1e-5 left out."""
     mass = truth.wording.probabilities(triggers, people)
     rows, forms, names = np.nonzero(mass > _NEGLIGIBLE)
     texts = truth.wording.texts(triggers.take(rows), people[rows], forms.astype(np.int32), names.astype(np.int32))
@@ -70,10 +70,10 @@ def distribution(truth: Truth, triggers: Triggers, people: NDArray[np.int64]) ->
 
 
 def mixture(truth: Truth, triggers: Triggers, people: NDArray[np.int64]) -> dict[str, float]:
-    """The mean of P(query | video, person) over the rows; strings that stay under 1e-4 of it are left out."""
+    """Return the mean of P(query | video, user) over the rows; strings under 1e-4 are left out."""
     mass = truth.wording.probabilities(triggers, people) / len(people)
     rows, forms, names = np.nonzero(mass > _RARE / len(people))
-    # Most words do not depend on the person: equal slots are filled once.
+    # Most words do not depend on the user: equal slots are filled once.
     person = np.where(IS_PERSONAL[forms], people[rows], 0)
     slots = np.stack([triggers.product[rows], triggers.leading[rows], person, forms, names])
     kept, inverse = np.unique(slots, axis=1, return_inverse=True)
@@ -94,21 +94,21 @@ def mixture(truth: Truth, triggers: Triggers, people: NDArray[np.int64]) -> dict
 
 
 def best(shares: dict[str, float], width: int = WIDTH) -> list[str]:
-    """The most probable queries, best first; ties by spelling."""
+    """Return the most probable queries, best first; ties by spelling."""
     return sorted(shares, key=lambda text: (-shares[text], text))[:width]
 
 
 def ceiling(world_dir: Path | str, day: int, sample: int | None = None) -> dict[str, float]:
-    """What the oracle reaches on a day's targets.
+    """Return the figures of the oracle on the targets of a day.
 
     Args:
         world_dir: folder written by `onebar world`.
         day: log day; the last one is the test day.
-        sample: measure on at most so many targets.
+        sample: the most targets to measure on.
 
     Returns:
         `hr@8`, `mrr@8` and `hr@1` on the realised targets, `hr@8 bar` and `hr@8 post_video` by source, `mass@8`, the
-        expected HR@8 on intents free of clicks' and typing's noise, and `targets`, their number.
+        expected HR@8 on intents without the noise of clicks and typing, and `targets`, their number.
     """
     truth = read_truth(world_dir)
     targets = read_targets(world_dir, truth, day, sample)
@@ -131,10 +131,10 @@ def ceiling(world_dir: Path | str, day: int, sample: int | None = None) -> dict[
 
 
 def title_mask(truth: Truth) -> NDArray[np.int32]:
-    """int32[V], the parts that the canonical title (first text there is) names."""
+    """Return int32[V], the parts that the canonical title (the first present text) names."""
     out = np.zeros(len(truth.created_day), dtype=np.int32)
     empty = np.ones(len(out), dtype=np.bool_)
-    for name in TITLE_FIELDS:
+    for name in TEXT_FIELDS:
         here = truth.present[name] & empty
         out[here] = truth.masks[name][here]
         empty &= ~here
@@ -143,13 +143,13 @@ def title_mask(truth: Truth) -> NDArray[np.int32]:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What an ideal reader of some evidence knows of a trigger; all else is averaged over the world.
+    """What an ideal reader of some evidence knows of a video; everything else is averaged over the world.
 
     Attributes:
         title: what the canonical title names. summary: what the summary names.
-        product: brand, model and attributes of the product, as neighbours' queries give them away.
-        crowd: how the crowd words its searches on this video, as histories give it away.
-        person: the person's brand, price tier, taste and pulls, as past queries give them away.
+        product: brand, model and attributes of the product, which the queries of neighbours name.
+        crowd: how the crowd words its searches on this video, which histories show.
+        person: the brand, price tier, taste and preferences of the user, which past queries show.
     """
 
     title: bool = True
@@ -160,12 +160,12 @@ class Reader:
 
 
 def bound(world_dir: Path | str, day: int, reader: Reader, sample: int = 500, draws: int = 60) -> dict[str, float]:
-    """What an ideal reader reaches on a day: the oracle's posterior given only what the evidence names.
+    """Return the figures of an ideal reader on a day: the oracle's posterior given only what the evidence names.
 
-    For each target, videos that agree with it in every named part are drawn by appeal (they stand for the prior over
-    products, aspects, trends and crowd habits), each with a person drawn at random; the mean of their distributions is
-    the posterior predictive. The reader is given more than a real one: words are understood without error, and what is
-    named is known for certain.
+    For each target, videos that agree with it in every named part are drawn by appeal (the prior over products,
+    aspects, trends and crowd habits), each with a random user. The mean of their distributions is the posterior
+    predictive. The reader has more than a real one: it understands words without error, and knows what is named for
+    certain.
 
     Returns:
         `hr@8` on the realised targets and `targets`, their number.
@@ -200,7 +200,7 @@ def bound(world_dir: Path | str, day: int, reader: Reader, sample: int = 500, dr
 
 
 def _part_keys(truth: Truth) -> dict[str, NDArray[np.int64]]:
-    """For each part, a number per video; two videos agree in a part when the numbers are equal."""
+    """Return for each part a number per video; two videos agree in a part when the numbers are equal."""
     catalogue, triggers = truth.wording.catalogue, truth.triggers
     product = triggers.product
 

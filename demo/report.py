@@ -1,4 +1,4 @@
-"""What a world is like, measured: bounds, missing fields, head and tail, position bias, safety, freshness."""
+"""The figures of a world: bounds, missing fields, head and tail, position bias, safety, freshness."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demo.oracle import WIDTH, Reader, bound, ceiling, read_targets
+from demo.world.fields import FIELDS
 from demo.world.truth import Truth, read_truth
 from evidence.assemble import select_text
-from evidence.schema import RawText
-from offline.tables import read_table
+from evidence.rows import TEXT_FIELDS, raw_text_of_row
+from offline.logs.tables import read_table
 
 Figures = dict[str, dict[str, float | int]]
-_TEXTS = ("caption", "photo_title", "title", "item_title", "summary")
 _READERS = {
     "title": Reader(),
     "title + summary": Reader(summary=True),
@@ -33,12 +33,12 @@ _NEIGHBOURS, _BUCKETS = 20, 4096
 
 
 def report(world_dir: Path | str, day: int | None = None, sample: int = 2000) -> Figures:
-    """Measures a world.
+    """Measure a world.
 
     Args:
         world_dir: folder written by `onebar world`.
         day: day to measure bounds and freshness on; the last one when None.
-        sample: how many of the day's targets the bounds are measured on.
+        sample: the number of targets of the day that the bounds are measured on.
 
     Returns:
         Section to name to figure; every figure is a share unless its name says otherwise.
@@ -56,7 +56,7 @@ def report(world_dir: Path | str, day: int | None = None, sample: int = 2000) ->
 
 
 def reader_bounds(world_dir: Path | str, day: int, sample: int) -> dict[str, float | int]:
-    """HR@8 of ideal readers of more and more evidence, and of nearest neighbours over real titles."""
+    """Return HR@8 of ideal readers of more and more evidence, and of nearest neighbours over real titles."""
     # An ideal reader averages over dozens of worlds for each target, so it gets fewer of them.
     out: dict[str, float | int] = {
         name: bound(world_dir, day, reader, max(50, sample // 4))["hr@8"] for name, reader in _READERS.items()
@@ -66,7 +66,7 @@ def reader_bounds(world_dir: Path | str, day: int, sample: int) -> dict[str, flo
 
 
 def title_neighbours(world_dir: Path | str, day: int, sample: int) -> float:
-    """HR@8 of a predictor that sees titles only: the queries of the 20 most similar titles of earlier days.
+    """Return HR@8 of a predictor that reads titles only: the queries of the 20 most similar titles of earlier days.
 
     Similarity is the cosine of TF-IDF over hashed words and word pairs of the cleaned canonical title.
     """
@@ -80,14 +80,14 @@ def title_neighbours(world_dir: Path | str, day: int, sample: int) -> float:
     titles = _titles(world_dir)
     known = sorted(earlier)
     memory, idf = _tfidf([titles[v] for v in known])
-    asked = sorted(set(targets.video.tolist()))
-    probes, _ = _tfidf([titles[v] for v in asked], idf)
+    searched = sorted(set(targets.video.tolist()))
+    probes, _ = _tfidf([titles[v] for v in searched], idf)
     answers = {}
-    for start in range(0, len(asked), 256):
-        for video, row in zip(asked[start : start + 256], probes[start : start + 256] @ memory.T, strict=True):
+    for start in range(0, len(searched), 256):
+        for video, row in zip(searched[start : start + 256], probes[start : start + 256] @ memory.T, strict=True):
             votes: Counter[str] = Counter()
             for near in np.argpartition(-row, min(_NEIGHBOURS, len(row) - 1))[:_NEIGHBOURS]:
-                # The video's own earlier queries are histories, not something that a title says.
+                # Earlier queries on the video itself are histories; a title does not show them.
                 if known[near] != video:
                     total = sum(earlier[known[near]].values())
                     for query, count in earlier[known[near]].items():
@@ -98,14 +98,13 @@ def title_neighbours(world_dir: Path | str, day: int, sample: int) -> float:
 
 
 def _titles(world_dir: Path | str) -> list[str]:
-    """The canonical title of each video, in the order of the truth."""
-    columns = ("caption", "photo_title", "title", "item_title")
-    videos = read_table(world_dir, "videos", columns)
-    return [select_text(RawText(*row)) for row in zip(*(videos[c].to_pylist() for c in columns), strict=True)]
+    """Return the canonical title of each video, in the order of the truth."""
+    videos = read_table(world_dir, "videos", TEXT_FIELDS)
+    return [select_text(raw_text_of_row(row)) for row in videos.to_pylist()]
 
 
 def _tfidf(texts: list[str], idf: NDArray[np.float32] | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Unit TF-IDF rows float32[N, 4096] of hashed words and word pairs, and the idf that was used."""
+    """Return unit TF-IDF rows float32[N, 4096] of hashed words and word pairs, and their idf."""
     rows = np.zeros((len(texts), _BUCKETS), dtype=np.float32)
     for row, text in enumerate(texts):
         words = text.lower().split()
@@ -123,7 +122,7 @@ def _videos(world_dir: Path | str, truth: Truth) -> dict[str, float | int]:
     term = pq.read_table(Path(world_dir) / "truth" / "videos.parquet", columns=["unsafe_term"])
     unsafe = term["unsafe_term"].to_numpy() >= 0
     out: dict[str, float | int] = {"videos, number": videos.num_rows}
-    for name in _TEXTS:
+    for name in FIELDS:
         out[f"{name} missing"] = float(np.mean(~truth.present[name]))
     launched = truth.wording.catalogue.product_launch_day[truth.triggers.product]
     inside = truth.created_day >= 0

@@ -1,4 +1,4 @@
-"""Which of a world's videos and viewers are shipped as the demo: those that the last day's traffic is about."""
+"""Selects the videos and users that are shipped as the demo: the most active ones of the last day."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from offline.tables import read_table
+from offline.logs.tables import read_table
 
 PHOTOS = "photos.jsonl.gz"
 USERS = "users.jsonl.gz"
@@ -18,7 +18,7 @@ TERMS = "prohibited_terms.tsv"
 
 
 def most_active(ids: Iterable[str], count: int) -> set[str]:
-    """Return the ids that occur most often; of equal ones the first in order of name, so that it is repeatable."""
+    """Return the ids that occur most often; ties are resolved by name, so that the result is repeatable."""
     names, occurrences = np.unique(np.array(list(ids), dtype=object).astype(str), return_counts=True)
     return set(names[np.argsort(-occurrences, kind="stable")[:count]].tolist())
 

@@ -1,1 +1,1 @@
-"""How good is it: metrics, baselines, and the reports that put a bundle beside them."""
+"""Measures bundles and baselines on held-out clicks: metrics, systems, reports."""

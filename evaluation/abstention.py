@@ -1,4 +1,4 @@
-"""How well a bundle abstains: precision and recall of `[REJECT]` against labels that no training ever read."""
+"""How well a bundle abstains: precision and recall of `[REJECT]` against labels that no training reads."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LABEL_COLUMNS = ("photo_id", "unsafe", "category")
 
 @dataclass(frozen=True, slots=True)
 class LabelledVideos:
-    """Videos of the test day, each once, with what is true of them.
+    """The videos of the test day, each once, with their labels.
 
     Attributes:
-        examples: evidence of each, as of the test day; no target.
+        examples: the evidence of each video as of the test day, without a target.
         unsafe: whether it breaks a rule.
-        category: policy category, "" when safe.
+        category: the policy category, "" when safe.
     """
 
     examples: list[Example]
@@ -37,15 +37,15 @@ class LabelledVideos:
 
 
 def write_labelled(shown: Path, labels: Path, out: Path) -> int:
-    """Joins the videos that were shown on the test day with their labels.
+    """Join the videos that were shown on the test day with their labels.
 
     Args:
         shown: `shown_test.parquet` of `onebar offline examples`.
-        labels: Parquet with photo_id, unsafe (bool) and category (nullable); a video without a label is left out.
-        out: the file to write, the columns of `shown` and `unsafe`, `category`.
+        labels: Parquet with photo_id, unsafe (bool) and category (nullable); videos without a label are left out.
+        out: the file to write; it has the columns of `shown` and also `unsafe` and `category`.
 
     Returns:
-        Rows written.
+        The number of rows.
 
     Raises:
         InputError: a file is missing or not of this form, or no shown video has a label.
@@ -55,7 +55,7 @@ def write_labelled(shown: Path, labels: Path, out: Path) -> int:
     photos = videos["photo_id"].to_pylist()
     rows = [row for row, photo in enumerate(photos) if photo in known]
     if not rows:
-        raise InputError(f"{labels} labels none of the videos of {shown}; are they of the same world?")
+        raise InputError(f"{labels} has no label for any video of {shown}; are both from the same logs?")
     table = videos.take(pa.array(rows))
     for name, kind in (("unsafe", pa.bool_()), ("category", pa.string())):
         table = table.append_column(name, pa.array([known[photos[row]][name] for row in rows], kind))
@@ -64,7 +64,7 @@ def write_labelled(shown: Path, labels: Path, out: Path) -> int:
 
 
 def read_labelled(path: Path, *, limit: int | None = None, seed: int = 0) -> LabelledVideos:
-    """Reads what `write_labelled` wrote.
+    """Read a file that `write_labelled` wrote.
 
     Raises:
         InputError: the file is missing or not of that form.
@@ -76,8 +76,14 @@ def read_labelled(path: Path, *, limit: int | None = None, seed: int = 0) -> Lab
 
 
 def abstention_report(answers: Sequence[Answer], videos: LabelledVideos, threshold: float) -> dict[str, Any]:
-    """Precision, recall and their intervals at the threshold; the same for videos that training cannot have met,
-    recall by category, and the curve over thresholds.
+    """Return precision and recall of abstaining, with their intervals.
+
+    The report also has both for videos that are new on the test day, recall by category, and a curve over thresholds.
+
+    Args:
+        answers: of the bundle, one for each video.
+        videos: the labelled videos.
+        threshold: P([REJECT]) from which the bundle abstains.
     """
     unsafe = np.array(videos.unsafe, bool)
     abstained = np.array([answer.abstains(threshold) for answer in answers], bool)

@@ -1,4 +1,4 @@
-"""Predictors without a model: what a bundle must beat to be worth its milliseconds."""
+"""Predictors without a model. A bundle that is not better than they are is not worth its latency."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _ROWS_AT_ONCE = 512
 
 
 class MostPopular:
-    """The same eight queries for everyone: the most clicked of the training days."""
+    """The same eight queries for every example: the most clicked ones of the training days."""
 
     def __init__(self, queries: Iterable[str]) -> None:
+        """Count the clicked queries."""
         clicks: Counter[str] = Counter()
         wording: dict[str, str] = {}
         for query in queries:
@@ -29,18 +30,19 @@ class MostPopular:
         self._queries = [wording[form] for form, _ in clicks.most_common(CUTOFF)]
 
     def predict(self, examples: Sequence[Example]) -> list[list[str]]:
-        """Eight queries for each example."""
+        """Return eight queries for each example."""
         return [self._queries for _ in examples]
 
 
 class TitleNeighbours:
     """Title-only retrieval: the queries of the 30 nearest training titles.
 
-    Titles are TF-IDF vectors of words and pairs of words; each neighbour gives its queries its squared similarity,
-    once for every click that they have there.
+    Titles are TF-IDF vectors of words and pairs of words. A query scores the squared similarity of each neighbour,
+    times its clicks there.
     """
 
     def __init__(self, pairs: Iterable[TitledQuery]) -> None:
+        """Index the training titles and their clicked queries."""
         clicks: Counter[tuple[str, str]] = Counter()
         for pair in pairs:
             clicks[pair.title, normal_form(pair.query)] += 1
@@ -55,11 +57,11 @@ class TitleNeighbours:
         )
 
     def predict(self, examples: Sequence[Example]) -> list[list[str]]:
-        """Up to eight queries for each example, none where no word of its title was ever seen."""
+        """Return up to eight queries for each example, none where no word of the title is known."""
         return self.predict_titles([example.title for example in examples])
 
     def predict_titles(self, titles: Sequence[str]) -> list[list[str]]:
-        """Up to eight queries for each title."""
+        """Return up to eight queries for each title."""
         distinct_titles = list(dict.fromkeys(titles))
         answers: dict[str, list[str]] = {}
         for start in range(0, len(distinct_titles), _ROWS_AT_ONCE):
@@ -74,7 +76,7 @@ class TitleNeighbours:
 
 
 def _squared_nearest(similarity: sparse.csr_matrix) -> sparse.csr_matrix:
-    """The NEIGHBOURS largest entries of each row, squared."""
+    """Return the NEIGHBOURS largest entries of each row, squared."""
     indptr, indices, data = [0], [], []
     for row in range(similarity.shape[0]):
         span = slice(similarity.indptr[row], similarity.indptr[row + 1])
@@ -89,13 +91,14 @@ def _squared_nearest(similarity: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 class CopyEvidence:
-    """The cached queries as they stand, histories first: a cascade of retrieval without a generator."""
+    """The cached queries, unchanged, histories first: retrieval without a generator."""
 
     def __init__(self, fields: Sequence[str] = ("histories", "anchors")) -> None:
+        """Copy from these fields of the evidence, in this order."""
         self._fields = tuple(fields)
 
     def predict(self, examples: Sequence[Example]) -> list[list[str]]:
-        """Up to eight queries for each example, none where its evidence has none."""
+        """Return up to eight queries for each example, none where its evidence has none."""
         return [
             distinct(query for field in self._fields for query in getattr(example, field))[:CUTOFF]
             for example in examples

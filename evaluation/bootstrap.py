@@ -1,7 +1,7 @@
-"""How sure a figure is: percentile bootstrap over videos.
+"""Confidence intervals of figures: percentile bootstrap over videos.
 
-Clicks on one video share its evidence and often their query, so they are no independent draws; whole videos are
-resampled, not single clicks.
+Clicks on one video share its evidence and often the query, so they are not independent. Whole videos are resampled
+instead of single clicks.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ LEVEL = 0.95
 
 
 def intervals(values: Scores, clusters: Sequence[str], seed: int = 0) -> Scores:
-    """95 % intervals of the means of the columns.
+    """Return 95 % intervals of the means of the columns.
 
     Args:
-        values: float64 [n, m]; the difference of two systems' scores gives the interval of their difference.
-        clusters: n names; rows of one name are drawn together.
+        values: float64 [n, m]; pass the difference of two systems' scores for the interval of their difference.
+        clusters: n names; rows of the same name are drawn together.
         seed: of the resampling.
 
     Returns:
-        float64 [m, 2], low and high; zeros when there is no row.
+        float64 [m, 2], low and high; zeros when there are no rows.
     """
     if not len(values):
         return np.zeros((values.shape[1], 2))

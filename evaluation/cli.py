@@ -1,4 +1,4 @@
-"""`onebar evaluate`: a bundle beside its baselines on the held-out day."""
+"""`onebar evaluate`: bundles and baselines on the held-out day."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import click
 
 from evaluation.abstention import abstention_report, read_labelled, write_labelled
 from evaluation.baselines import CopyEvidence, MostPopular, TitleNeighbours
-from evaluation.errors import EvaluationError
 from evaluation.inputs import TitledQuery, read_examples, read_titled_queries
 from evaluation.predict import BundlePredictor
 from evaluation.reports import to_markdown, to_text
 from evaluation.systems import System, run_system, slices, summarize, summarize_difference, summarize_slices
-from evidence.errors import EvidenceError
-from generation.errors import GenerationError
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -27,9 +24,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("bundles", nargs=-1, type=_FOLDER)
 @click.option("--examples", "folder", required=True, type=_FOLDER, help="Folder made by `onebar offline examples`.")
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), help="So many clicks, and so many videos for [REJECT], at most.")
-@click.option("--seed", default=0, show_default=True, help="Which ones a limit draws.")
-@click.option("--labels", type=_FILE, help="Parquet of photo_id, unsafe, category: what [REJECT] is measured against.")
+@click.option("--limit", type=click.IntRange(min=1), help="The most clicks, and the most videos for [REJECT].")
+@click.option("--seed", default=0, show_default=True, help="Of the random draw of --limit.")
+@click.option("--labels", type=_FILE, help="Parquet of photo_id, unsafe, category, to measure [REJECT] with.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write OUT.json and OUT.md.")
 @click.option("--threads", default=1, show_default=True, help="Intra-op threads of the engine.")
 def evaluate(
@@ -44,17 +41,14 @@ def evaluate(
 ) -> None:
     """Measure BUNDLES (none, one, or several side by side) and the baselines on held-out clicks.
 
-    Labels are joined once into unsafe_test.parquet of the examples folder; later runs find them there.
+    Labels are joined once, into unsafe_test.parquet of the examples folder; later runs read that file.
 
     \b
     onebar evaluate build/bundle --examples build/examples --limit 5000 --out build/evaluation
     onebar evaluate build/fp32 build/int8 --examples build/examples
     onebar evaluate --examples build/examples        the baselines alone
     """
-    try:
-        report = _evaluate(bundles, folder, split, limit, seed, labels, threads)
-    except (EvaluationError, EvidenceError, GenerationError) as error:
-        raise click.ClickException(str(error)) from error
+    report = _evaluate(bundles, folder, split, limit, seed, labels, threads)
     click.echo(to_text(report))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +117,7 @@ def _baselines(training: list[TitledQuery]) -> list[System]:
 def _abstention(
     predictors: dict[str, BundlePredictor], folder: Path, labels: Path | None, limit: int | None, seed: int
 ) -> dict[str, Any]:
-    """Reports by bundle; none without labels."""
+    """Return a report for each bundle; none without labels."""
     labelled = folder / "unsafe_test.parquet"
     if labels is not None:
         write_labelled(folder / "shown_test.parquet", labels, labelled)
@@ -138,5 +132,5 @@ def _abstention(
 
 
 def _name(path: Path, bundles: tuple[Path, ...]) -> str:
-    """The folder's own name where that tells the bundles apart, its whole path otherwise."""
+    """Return the name of the folder if it is unique among the bundles, its path otherwise."""
     return path.name if sum(other.name == path.name for other in bundles) == 1 else str(path)

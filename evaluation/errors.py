@@ -1,16 +1,16 @@
-"""What can go wrong in an evaluation.
+"""Errors of this package.
 
     EvaluationError
     └── InputError       examples or labels are missing or not of the documented form
 
-Every message is one sentence that says what is wrong and what to do about it.
+Every message is one sentence that says what is wrong and how to correct it.
 """
 
 from __future__ import annotations
 
 
 class EvaluationError(Exception):
-    """The evaluation cannot go on; the message is meant for the person who started it."""
+    """Base of every error that this package raises."""
 
 
 class InputError(EvaluationError):

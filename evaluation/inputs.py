@@ -1,4 +1,4 @@
-"""Examples as the evaluation reads them, and what it takes out of them."""
+"""Held-out examples, and how targets are removed from them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,17 @@ import pyarrow.parquet as pq
 from evaluation.errors import InputError
 from evaluation.metrics import normal_form
 from evidence.assemble import build_evidence, select_text
+from evidence.rows import EVIDENCE_COLUMNS, TEXT_FIELDS, raw_text_of_row
 from evidence.schema import Evidence, RawText
 
-_TEXT_FIELDS = ("caption", "photo_title", "title", "item_title")
-_LIST_FIELDS = ("anchors", "histories", "personal")
-COLUMNS = (
-    *("example_id", "photo_id", "user_id", "kind", "source", "target"),
-    *_TEXT_FIELDS,
-    "summary",
-    *_LIST_FIELDS,
-    "photo_new",
-)
+COLUMNS = ("example_id", "photo_id", "user_id", "kind", "source", "target", *EVIDENCE_COLUMNS, "photo_new")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One held-out example: a trigger as one user met it, and the query that was clicked.
+    """One held-out example: a video, its viewer, and the query that was clicked.
 
-    Fields are raw, as they were logged; `evidence` cleans them. `target` is "" where nothing was clicked.
+    Fields are raw, as logged; `evidence` cleans them. `target` is "" where nothing was clicked.
     """
 
     example_id: str
@@ -52,67 +45,67 @@ class Example:
         return select_text(self.raw)
 
     def evidence(self) -> Evidence:
-        """What the generator gets to read."""
+        """Return the evidence that the generator reads."""
         return build_evidence(self.raw, self.summary, self.anchors, self.histories, self.personal)
 
 
 @dataclass(frozen=True, slots=True)
 class TitledQuery:
-    """A training pair: the canonical text of a video, or of an item, and a query that was clicked on it."""
+    """A training pair: the canonical text of a video, or of an item, and a query that was clicked there."""
 
     title: str
     query: str
 
 
 def read_titled_queries(path: Path) -> list[TitledQuery]:
-    """The clicks of a file of examples, reduced to what baselines learn from.
+    """Read the clicks of a file of examples as pairs of title and query, from which baselines learn.
 
     Raises:
         InputError: as `read_examples`.
     """
-    columns = ("photo_id", "kind", "target", *_TEXT_FIELDS)
-    table = read_parquet(path, columns)
+    table = read_parquet(path, ("photo_id", "kind", "target", *TEXT_FIELDS))
     titles: dict[str, str] = {}
     pairs = []
-    for photo, kind, target, *fields in zip(*(table[name].to_pylist() for name in columns), strict=True):
-        if kind != "click":
+    for row in table.to_pylist():
+        if row["kind"] != "click":
             continue
+        photo = row["photo_id"]
         if photo not in titles:
-            titles[photo] = select_text(RawText(*fields))
-        pairs.append(TitledQuery(titles[photo], target))
+            titles[photo] = select_text(raw_text_of_row(row))
+        pairs.append(TitledQuery(titles[photo], row["target"]))
     if not pairs:
-        raise InputError(f"{path} has no click row; make it anew with `onebar offline examples`")
+        raise InputError(f"{path} has no click row; make it again with `onebar offline examples`")
     return pairs
 
 
 def read_examples(path: Path, *, kind: str | None = None, limit: int | None = None, seed: int = 0) -> list[Example]:
-    """Reads a file of examples.
+    """Read a file of examples.
 
     Args:
         path: Parquet, made by `onebar offline examples`.
         kind: only rows of this kind.
-        limit: at most so many, drawn at random and kept in the order of the file.
-        seed: of the draw.
+        limit: the most examples, drawn at random and kept in the order of the file.
+        seed: of the random draw.
 
     Raises:
-        InputError: the file is missing, is no Parquet, lacks a column, or has no row left.
+        InputError: the file is missing, is not Parquet, lacks a column, or has no such row.
     """
     table = read_parquet(path, COLUMNS)
     rows = np.arange(table.num_rows)
     if kind is not None:
         rows = rows[np.asarray(table["kind"].to_pylist(), dtype=object) == kind]
     if not len(rows):
-        raise InputError(f"{path} has no {kind or 'example'} row; make it anew with `onebar offline examples`")
+        raise InputError(f"{path} has no {kind or 'example'} row; make it again with `onebar offline examples`")
     if limit is not None and limit < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
     return [_example(row) for row in table.take(pa.array(rows)).to_pylist()]
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Reads a Parquet file.
+    """Read a Parquet file.
 
     Raises:
-        InputError: the file is missing, is no Parquet, or lacks a column.
+        InputError: the file is missing, is not Parquet, or lacks a column.
     """
     if not path.is_file():
         raise InputError(f"{path} is missing; make the examples with `onebar offline examples`")
@@ -120,16 +113,16 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         names = pq.read_schema(path).names
         missing = [name for name in columns or () if name not in names]
         if missing:
-            raise InputError(f"{path} has no column {', '.join(missing)}; make it anew with `onebar offline examples`")
+            raise InputError(f"{path} has no column {', '.join(missing)}; make it again with `onebar offline examples`")
         return pq.read_table(path, columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} cannot be read as Parquet: {error}") from error
 
 
 def decontaminate(examples: Iterable[Example], fields: Sequence[str] = ("anchors", "histories")) -> list[Example]:
-    """Drops every anchor and history that contains the target query (paper, 5.1).
+    """Return the examples without the anchors and histories that contain the target query (paper, 5.1).
 
-    Containing is meant literally: the normal form of the target stands somewhere in the normal form of the entry.
+    An entry contains the target if the normal form of the target is a substring of its normal form.
     """
     return [replace(example, **_clean_lists(example, fields)) for example in examples]
 
@@ -150,7 +143,7 @@ def _example(row: Mapping[str, Any]) -> Example:
         user_id=row["user_id"],
         source=row["source"],
         target=row["target"],
-        raw=RawText(*(row[name] for name in _TEXT_FIELDS)),
+        raw=raw_text_of_row(row),
         summary=row["summary"],
         anchors=tuple(row["anchors"] or ()),
         histories=tuple(row["histories"] or ()),

@@ -1,4 +1,4 @@
-"""What a bundle answers to examples, through the same engine and renderer that serving uses."""
+"""The answers of a bundle to examples, from the engine and the renderer of serving."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from evaluation.inputs import Example
 from evaluation.metrics import CUTOFF, distinct
+from evidence.abstain import model_abstains
 from evidence.render import Renderer
 from evidence.schema import Evidence
 from generation.bundle import Bundle, load_bundle
@@ -19,12 +20,12 @@ from generation.request import GenerationRequest
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the bar would get.
+    """The answer of a bundle to one source.
 
     Attributes:
-        queries: up to eight, best first, [REJECT] hypotheses taken out; there even when the bundle abstains.
-        reject_probability: of [REJECT] as the first token.
-        reject_first: [REJECT] is the best hypothesis.
+        queries: up to eight, best first, without [REJECT] hypotheses; also present when the bundle abstains.
+        reject_probability: P([REJECT]) as the first token.
+        reject_first: whether [REJECT] is the best hypothesis.
     """
 
     queries: list[str]
@@ -32,18 +33,23 @@ class Answer:
     reject_first: bool
 
     def abstains(self, threshold: float) -> bool:
-        """Whether nothing is shown: [REJECT] came first, or is more probable than the threshold."""
-        return self.reject_first or self.reject_probability >= threshold
+        """Return whether nothing is shown, by the rule of serving (evidence.abstain)."""
+        return model_abstains(self.reject_probability, threshold, reject_is_best=self.reject_first)
 
 
 class BundlePredictor:
-    """One bundle, asked one source at a time; a source that was asked before is answered from memory."""
+    """Generates with one bundle, one source at a time. Answers to repeated sources are taken from memory."""
 
     def __init__(self, path: Path, *, threads: int = 1, show_progress: bool = False) -> None:
-        """Loads the bundle.
+        """Load the bundle.
+
+        Args:
+            path: the folder of the bundle.
+            threads: intra-op threads of the engine.
+            show_progress: show a progress bar.
 
         Raises:
-            BundleError: the folder is no sound bundle (generation.errors).
+            BundleError: the folder is not a valid bundle (generation.errors).
         """
         self.bundle: Bundle = load_bundle(path)
         self._engine = Engine(self.bundle, threads=threads)
@@ -52,27 +58,27 @@ class BundlePredictor:
         self._show_progress = show_progress
 
     def predict(self, examples: Sequence[Example]) -> list[list[str]]:
-        """The queries that would be shown for each example; none where the bundle abstains."""
+        """Return the queries that would be shown for each example; none where the bundle abstains."""
         return self._shown([example.evidence() for example in examples])
 
     def predict_title_only(self, examples: Sequence[Example]) -> list[list[str]]:
-        """The same when only the canonical text is given to it."""
+        """Return the same for sources that have the canonical text only."""
         return self._shown([Evidence(text=example.title) for example in examples])
 
     def answers(self, evidence: Sequence[Evidence]) -> list[Answer]:
-        """The whole answer to each evidence."""
+        """Return the answer to each evidence."""
         sources = [tuple(self._renderer.render(item).token_ids) for item in evidence]
-        unasked = [source for source in dict.fromkeys(sources) if source not in self._answers]
-        bar = tqdm(unasked, desc=f"bundle {self.bundle.model_version}", unit="source", disable=not self._show_progress)
+        missing = [source for source in dict.fromkeys(sources) if source not in self._answers]
+        bar = tqdm(missing, desc=f"bundle {self.bundle.model_version}", unit="source", disable=not self._show_progress)
         for source in bar:
-            self._answers[source] = self._ask(source)
+            self._answers[source] = self._generate(source)
         return [self._answers[source] for source in sources]
 
     def _shown(self, evidence: Sequence[Evidence]) -> list[list[str]]:
         threshold = self.bundle.reject_threshold
         return [[] if answer.abstains(threshold) else answer.queries for answer in self.answers(evidence)]
 
-    def _ask(self, source: tuple[int, ...]) -> Answer:
+    def _generate(self, source: tuple[int, ...]) -> Answer:
         bundle = self.bundle
         generation = self._engine.generate(GenerationRequest(source, bundle.generation))
         hypotheses = generation.hypotheses

@@ -1,4 +1,4 @@
-"""The outcome of an evaluation as JSON values, as markdown and as a table on the screen."""
+"""The result of an evaluation as markdown and as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from evaluation.metrics import METRICS
 TITLES = {"hr": "HR@8", "mrr": "MRR@8", "ed_hr": "ED-HR@8", "ed": "ED@8", "bleu": "BLEU@8"}
 VIEW_TITLES = {
     "as_served": "As served",
-    "decontaminated": "Decontaminated: anchors and histories that contain the target are taken out",
-    "decontaminated_personal": "Decontaminated, the user's own past queries too",
+    "decontaminated": "Decontaminated: anchors and histories that contain the target are removed",
+    "decontaminated_personal": "Decontaminated, past queries of the user too",
 }
 
 
 def to_markdown(report: dict[str, Any]) -> str:
-    """The whole report for people."""
+    """Return the whole report as markdown."""
     lines = [
         "# Evaluation",
         "",
@@ -34,7 +34,7 @@ def to_markdown(report: dict[str, Any]) -> str:
 
 
 def to_text(report: dict[str, Any]) -> str:
-    """The short form for the screen."""
+    """Return the short form for the terminal."""
     lines = [f"{report['examples']:,} clicks on {report['videos']:,} videos; 95 % intervals over videos"]
     for view in ("as_served", "decontaminated"):
         lines += ["", VIEW_TITLES[view], *_aligned(_metric_rows(report, view))]
@@ -98,7 +98,7 @@ def _abstention(abstention: dict[str, Any]) -> list[str]:
         f"{abstention['videos']:,} videos of the held-out day, {abstention['unsafe']:,} of them unsafe. At the "
         f"bundle's threshold {abstention['threshold']:g}: precision {abstention['precision']:.3f} "
         f"({low_p:.3f} to {high_p:.3f}), recall {abstention['recall']:.3f} ({low_r:.3f} to {high_r:.3f}), "
-        f"{abstention['false_abstention']:.2%} of safe videos without a bar. On videos that appeared that very day, "
+        f"{abstention['false_abstention']:.2%} of safe videos without a bar. On videos created on that day, "
         f"{new['unsafe']:,} of them unsafe: precision {new['precision']:.3f}, recall {new['recall']:.3f}.",
         "",
         *_table(curve),
@@ -113,14 +113,14 @@ def _figure(value: dict[str, Any]) -> str:
 
 
 def _table(rows: list[list[str]]) -> list[str]:
-    """Markdown, the first row as the head."""
+    """Return a markdown table; the first row is its head."""
     head, *body = rows
     rule = ["---", *("---:" for _ in head[1:])]
     return ["| " + " | ".join(row) + " |" for row in (head, rule, *body)]
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Columns padded for a terminal, intervals left out."""
+    """Return columns padded for a terminal, without intervals."""
     short = [[cell.split(" (")[0] for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in short) for column in range(len(short[0]))]
     return [

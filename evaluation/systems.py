@@ -1,4 +1,4 @@
-"""Runs predictors over held-out examples and scores them: whole, decontaminated, and by slice."""
+"""Runs predictors over held-out examples and scores them: as served, decontaminated, and by slice."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "decontaminated": ("anchors", "histories"),
     "decontaminated_personal": ("anchors", "histories", "personal"),
 }
-"""Fields out of which entries that contain the target are taken; the second view is the paper's."""
+"""The fields from which entries that contain the target are removed; the second view is the one of the paper."""
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A predictor under a name.
+    """A predictor with a name.
 
     Attributes:
-        reads: evidence fields that its answers depend on; views that leave these alone need no second run.
+        name: in reports.
+        predict: returns the queries for each example.
+        reads: evidence fields that its answers depend on; views that do not change these need no second run.
     """
 
     name: str
@@ -38,14 +40,14 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Scores of one system in one view: float64 [n, len(METRICS)], and the share of examples without an answer."""
+    """Scores of one system in one view, float64 [n, len(METRICS)], and the share of examples without an answer."""
 
     scores: Scores
     empty: float
 
 
 def run_system(system: System, examples: Sequence[Example]) -> dict[str, Outcome]:
-    """Every view of VIEWS."""
+    """Return the outcome of every view of VIEWS."""
     outcomes: dict[str, Outcome] = {}
     runs: dict[tuple[str, ...], Outcome] = {}
     for view, fields in VIEWS.items():
@@ -62,7 +64,7 @@ def run_system(system: System, examples: Sequence[Example]) -> dict[str, Outcome
 
 
 def slices(examples: Sequence[Example]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Masks bool[n] over the examples: where the click came from, whether the video is new, which fields it has."""
+    """Return masks bool[n] over the examples: source of the click, whether the video is new, which fields it has."""
     flags: dict[str, list[bool]] = {
         "source bar": [example.source == "bar" for example in examples],
         "source post_video": [example.source == "post_video" for example in examples],
@@ -80,7 +82,7 @@ def slices(examples: Sequence[Example]) -> dict[str, npt.NDArray[np.bool_]]:
 
 
 def summarize(outcome: Outcome, photos: Sequence[str]) -> dict[str, Any]:
-    """Means and intervals of one outcome, plain values."""
+    """Return means and intervals of one outcome, as plain values."""
     means, bounds = outcome.scores.mean(axis=0), intervals(outcome.scores, photos)
     return {
         "empty": round(outcome.empty, 4),
@@ -92,7 +94,7 @@ def summarize(outcome: Outcome, photos: Sequence[str]) -> dict[str, Any]:
 
 
 def summarize_slices(outcome: Outcome, masks: dict[str, npt.NDArray[np.bool_]]) -> dict[str, Any]:
-    """Size, HR and MRR of every slice that has examples."""
+    """Return size, HR and MRR of every slice that has examples."""
     return {
         name: {
             "examples": int(mask.sum()),
@@ -105,7 +107,7 @@ def summarize_slices(outcome: Outcome, masks: dict[str, npt.NDArray[np.bool_]]) 
 
 
 def summarize_difference(outcome: Outcome, other: Outcome, photos: Sequence[str]) -> dict[str, Any]:
-    """How much better `outcome` is than `other` on the same examples, with the interval of the difference."""
+    """Return the mean of `outcome` minus `other` on the same examples, with the interval of the difference."""
     difference = outcome.scores - other.scores
     bounds = intervals(difference, photos)
     return {

@@ -1,6 +1,6 @@
-"""The title baseline on a file of (title, query, relevance) judgements, where its hit rate is known from elsewhere.
+"""The title baseline on a file of (title, query, relevance) judgements, where its hit rate is known independently.
 
-A check that the baseline and the metrics mean what others mean by them:
+It checks that the baseline and the metrics agree with other implementations:
 
     python -m evaluation.title_pairs pairs.tsv.gz
 """
@@ -24,7 +24,7 @@ POSITIVE_RELEVANCE = 2.33
 
 
 def read_pairs(path: Path, split: str) -> Iterator[TitledQuery]:
-    """The positive pairs of one split of a TSV file with the columns split, title, query and relevance."""
+    """Yield the positive pairs of one split of a TSV file with the columns split, title, query and relevance."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
             if row["split"] == split and float(row["relevance"]) >= POSITIVE_RELEVANCE:

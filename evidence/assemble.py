@@ -13,15 +13,15 @@ MAX_TITLES_CHARACTERS = 2 * MAX_CHARACTERS
 MAX_LIST_QUERIES = 64
 """Queries of one list that are read: what the wire allows."""
 
-MAX_RENDERED_CHARACTERS = 1024
-"""Characters of one list that are read where it is rendered in order: anchors, histories.
+MAX_RENDERED_BYTES = 1024
+"""UTF-8 bytes of one list that are read where it is rendered in order: anchors, histories.
 
-By default 20 and 30 tokens of them are, and a whole source has 112. With a tokenizer whose tokens have nine characters
+By default 20 and 30 tokens of them are used, and a whole source has 112. With a tokenizer whose tokens have nine bytes
 or fewer on average, what is left unread cannot reach a model.
 """
 
-MAX_CANDIDATE_CHARACTERS = 2048
-"""Characters of one list that are read where the best are chosen of it: past queries. 64 queries of 32 characters."""
+MAX_CANDIDATE_BYTES = 2048
+"""UTF-8 bytes of one list that are read where the best are chosen from it: past queries. 64 queries of 32 bytes."""
 
 
 def select_text(raw: RawText) -> str:
@@ -40,23 +40,28 @@ def select_text(raw: RawText) -> str:
     return ""
 
 
-def clean_queries(queries: Sequence[str], max_characters: int = MAX_CANDIDATE_CHARACTERS) -> tuple[str, ...]:
+def clean_queries(queries: Sequence[str], max_bytes: int = MAX_CANDIDATE_BYTES) -> tuple[str, ...]:
     """Return the queries cleaned, without empty ones and repetitions (by case-folded form), order kept.
 
     Args:
         queries: the first `MAX_LIST_QUERIES` are read, and of each what `clean_query` reads.
-        max_characters: the query with which they have more, before cleaning or after it, ends the list.
+        max_bytes: of UTF-8. The query with which the list has more, before or after cleaning, is not taken, nor is any
+            after it.
     """
     kept: dict[str, str] = {}
-    unread = max_characters
+    unread = max_bytes
     for query in queries[:MAX_LIST_QUERIES]:
         cleaned = clean_query(query)
-        unread -= max(min(len(query), MAX_QUERY_CHARACTERS), len(cleaned))
+        unread -= max(_utf8_bytes(query[:MAX_QUERY_CHARACTERS]), _utf8_bytes(cleaned))
         if unread < 0:
             break
         if cleaned:
             kept.setdefault(cleaned.casefold(), cleaned)
     return tuple(kept.values())
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def build_evidence(
@@ -70,7 +75,7 @@ def build_evidence(
     return Evidence(
         text=select_text(raw),
         summary=strip_summary_prefix(summary),
-        anchors=clean_queries(anchors, MAX_RENDERED_CHARACTERS),
-        histories=clean_queries(histories, MAX_RENDERED_CHARACTERS),
+        anchors=clean_queries(anchors, MAX_RENDERED_BYTES),
+        histories=clean_queries(histories, MAX_RENDERED_BYTES),
         personal=clean_queries(personal),
     )

@@ -1,8 +1,8 @@
 """The built-in similarity of short texts: hashed words and character n-grams, no training, no model file.
 
-It is what decides, with no other embedder at hand, which videos are neighbours (offline) and which of a viewer's past
-queries belong to the trigger (offline and online alike, so that training and serving select the same ones). Vectors of
-another EMBEDDING_VERSION are never compared with these.
+Without another embedder it decides which videos are neighbours (offline), and which of a viewer's past queries resemble
+the video (offline and online, so that training and serving select the same ones). Vectors of another EMBEDDING_VERSION
+are never compared with these.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evidence.cleaning import MAX_CLEAN_CHARACTERS
 EMBEDDING_VERSION = "hashed-ngrams-1"
 DIMENSION = 256
 PERSONAL_THRESHOLD = 0.2
-"""Cosine over which a past query counts as tied to the trigger."""
+"""A past query whose cosine with the video is greater becomes personal evidence."""
 PERSONAL_LIMIT = 4
 MAX_EMBEDDED_CHARACTERS = 2 * MAX_CLEAN_CHARACTERS + 1
 """Characters of one text that are embedded: the longest text and the longest summary, a space between them."""
@@ -77,7 +77,7 @@ def embed(texts: Sequence[str]) -> Matrix:
 
 
 def trigger_text(text: str, summary: str) -> str:
-    """Return the words that stand for a trigger when it is embedded: its text and its summary."""
+    """Return what is embedded for a video: its text and its summary."""
     return f"{text} {summary}".strip()
 
 

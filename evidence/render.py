@@ -4,24 +4,29 @@
 
 The four [SEP] are always there; a missing field is an empty segment. This is the only code that makes a source, in
 training and in serving.
+
+Cleaned fields are tokenised whole, as the first tokens of a word may depend on its last characters. Their length is
+bounded by cleaning (`evidence.cleaning`), which bounds the time of tokenising them.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
+from threading import Lock
 
+from cachetools import LRUCache
 from tokenizers import Tokenizer
 
 from evidence.errors import RenderError
+from evidence.kept import bytes_of, sized
 from evidence.schema import Evidence
+from evidence.tokens import BOS_TOKEN, EOS_TOKEN, SEP_TOKEN
 
-SEP_TOKEN = "[SEP]"
-REJECT_TOKEN = "[REJECT]"
 SEPARATORS = 4
 _FRAME_TOKENS = SEPARATORS + 2  # and <s>, </s>
-_QUERY_CACHE_SIZE = 65_536  # anchors and histories repeat across videos; ids of a query are a few hundred bytes
+QUERY_CACHE_BYTES = 16 * 1024 * 1024  # anchors and histories repeat across videos; a usual query takes 600 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class RenderBudgets:
     max_source_tokens: int = 112
 
     def __post_init__(self) -> None:
+        """Refuse budgets that cannot fit."""
         parts = (self.text, self.summary, self.anchors, self.histories, self.personal)
         if min(parts) < 0:
             raise RenderError("a token budget is negative; give 0 to leave a field out")
@@ -47,7 +53,11 @@ class RenderBudgets:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, int]) -> RenderBudgets:
-        """Read budgets from a manifest. Raises RenderError on an unknown or missing key."""
+        """Read budgets from a manifest.
+
+        Raises:
+            RenderError: a key is unknown or missing.
+        """
         expected = {field.name for field in fields(cls)}
         if set(values) != expected:
             raise RenderError(f"render budgets must have exactly the keys {sorted(expected)}, got {sorted(values)}")
@@ -71,20 +81,43 @@ class Renderer:
     """Renders evidence with one tokenizer and one set of budgets. Safe to share between threads."""
 
     def __init__(self, tokenizer: Tokenizer, budgets: RenderBudgets | None = None) -> None:
-        """Raises RenderError when the tokenizer lacks <s>, </s>, [SEP] or the byte ";"."""
+        """Take over a tokenizer: special tokens spelled in a text become words, and nothing is cut or padded.
+
+        Raises:
+            RenderError: the tokenizer lacks <s>, </s>, [SEP] or the byte ";".
+        """
         self.budgets = budgets or RenderBudgets()
         # A caption that spells [SEP] or <s> must stay words.
         tokenizer.encode_special_tokens = True
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._bos, self._eos, self._sep, self._between = (
-            _required_id(tokenizer, token) for token in ("<s>", "</s>", SEP_TOKEN, ";")
+            _required_id(tokenizer, token) for token in (BOS_TOKEN, EOS_TOKEN, SEP_TOKEN, ";")
         )
         self._ids = tokenizer
-        self._query_ids = lru_cache(maxsize=_QUERY_CACHE_SIZE)(self._encode)
+        self._lock = Lock()
+        self._kept: LRUCache[str, tuple[array[int], int]] = LRUCache(QUERY_CACHE_BYTES, bytes_of)
 
-    def _encode(self, text: str) -> list[int]:
-        return list(self._ids.encode(text, add_special_tokens=False).ids) if text else []
+    def _encode(self, text: str) -> array[int]:
+        return array("I", self._ids.encode(text, add_special_tokens=False).ids if text else ())
+
+    @property
+    def cached_queries(self) -> tuple[int, int]:
+        """How many queries are cached, and the bytes that they take."""
+        return len(self._kept), int(self._kept.currsize)
+
+    def _query_ids(self, query: str) -> array[int]:
+        """The ids of a query, from the cache where they are there. Not to be changed."""
+        try:
+            with self._lock:
+                return self._kept[query][0]
+        except KeyError:
+            ids = self._encode(query)
+        entry = sized(ids, (query, ids))
+        if bytes_of(entry) <= QUERY_CACHE_BYTES:
+            with self._lock:
+                self._kept[query] = entry
+        return ids
 
     def _join(self, queries: Sequence[str], budget: int) -> tuple[list[int], bool]:
         """Return whole queries, ";" between them, as far as the budget goes; a first one too long is cut."""
@@ -110,10 +143,10 @@ class Renderer:
         truncated = []
         for name, value in (("text", evidence.text), ("summary", evidence.summary)):
             budget: int = getattr(budgets, name)
-            ids = self._encode(value)
-            if len(ids) > budget:
+            encoded = self._encode(value)
+            if len(encoded) > budget:
                 truncated.append(name)
-            token_ids += ids[:budget]
+            token_ids += encoded[:budget]
             token_ids.append(self._sep)
         for name, queries in (
             ("anchors", evidence.anchors),

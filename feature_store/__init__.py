@@ -9,27 +9,35 @@ from __future__ import annotations
 
 import logging
 
+from feature_store.circuit import CIRCUIT_STATES, CircuitState
 from feature_store.errors import (
     CodecError,
     FeatureStoreError,
     InvalidIdError,
     LoadError,
+    PrivacyError,
     RowError,
     StoreUnavailable,
     StoreUrlError,
 )
+from feature_store.pseudonym import KeyRing, open_key_ring
 from feature_store.records import DEGRADATIONS, Fetched, PhotoRecord, ShownQuery, UserRecord
-from feature_store.settings import StoreSettings
+from feature_store.settings import CircuitSettings, StoreSettings
 from feature_store.store import Store, open_store
 
 __all__ = [
+    "CIRCUIT_STATES",
     "DEGRADATIONS",
+    "CircuitSettings",
+    "CircuitState",
     "CodecError",
     "FeatureStoreError",
     "Fetched",
     "InvalidIdError",
+    "KeyRing",
     "LoadError",
     "PhotoRecord",
+    "PrivacyError",
     "RowError",
     "ShownQuery",
     "Store",
@@ -37,8 +45,9 @@ __all__ = [
     "StoreUnavailable",
     "StoreUrlError",
     "UserRecord",
+    "open_key_ring",
     "open_store",
 ]
 
-# What to do with the log is the entry point's affair; by itself a library is silent.
+# The entry point decides what is logged; a library by itself is silent.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -16,8 +16,11 @@ from feature_store.errors import FeatureStoreError
 from feature_store.files import Source
 from feature_store.loader import BadRows, LoadReport, open_sources
 from feature_store.loader import load as load_sources
+from feature_store.privacy_cli import key_options
+from feature_store.pseudonym import KeyRing, open_key_ring
 from feature_store.publish import open_writer
 from feature_store.records import PhotoRecord, UserRecord
+from feature_store.redis_urls import url_warnings
 from feature_store.rows import Kind
 from feature_store.settings import StoreSettings
 from feature_store.store import open_store
@@ -25,7 +28,9 @@ from feature_store.vectors import VectorType
 from feature_store.writes import Writer
 
 _SHOWN_REASONS = 10
-_PATIENT = StoreSettings(timeout_seconds=2.0, socket_timeout_seconds=2.0, connect_timeout_seconds=2.0)
+_PATIENT = StoreSettings(
+    timeout_seconds=2.0, socket_timeout_seconds=2.0, connect_timeout_seconds=2.0, warm_connections=1
+)
 
 _store_option = click.option(
     "--store",
@@ -63,7 +68,7 @@ def evidence() -> None:
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
-    help="Life of each record from this write on; 0 is for ever. Use one value for all jobs that write.",
+    help="Life of each record from this write on; 0 is without end (videos only). All writers must use one value.",
 )
 @click.option(
     "--vectors",
@@ -72,6 +77,7 @@ def evidence() -> None:
     show_default=True,
     help="How embeddings are kept.",
 )
+@key_options
 @_errors_option
 @_strict_option
 def load(
@@ -80,25 +86,33 @@ def load(
     kind: Kind | None,
     ttl_days: float,
     vectors: VectorType,
+    key_file: Path | None,
+    raw_user_ids: bool,
     errors_file: Path | None,
     strict: bool,
 ) -> None:
     """Load PATH (Parquet, JSON Lines, gzipped JSON Lines, or a folder of them) into a store.
 
     A column that a file does not have leaves the stored field as it is, so that a job may refresh anchors alone. Bad
-    rows are counted and put aside; loading a file again is always safe.
+    rows are counted and written to --errors-file; loading a file again is always safe.
 
     \b
     Examples:
       onebar evidence load evidence.parquet
-      onebar evidence load users.jsonl.gz --store redis://localhost:6379/0
+      onebar evidence load users.jsonl.gz --store redis://localhost:6379/0 --user-key users.key
       onebar evidence load anchors_of_today/ --store rediss+cluster://:PASSWORD@redis.internal:6379
     """
     try:
         sources = open_sources(path, kind)
+        key_ring = None
+        if any(source.kind == "users" for source in sources):
+            key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
+            if not ttl_days:
+                raise click.UsageError("users must expire: give --ttl-days a value over 0")
+        _warn(store)
         writer = open_writer(store, round(ttl_days * 86_400))
         try:
-            report = _run(sources, writer, vectors, _errors_path(path, errors_file))
+            report = _run(sources, writer, vectors, key_ring, _errors_path(path, errors_file))
         finally:
             writer.close()
     except FeatureStoreError as error:
@@ -119,7 +133,7 @@ def check(path: Path, kind: Kind | None, errors_file: Path | None, strict: bool)
       onebar evidence check evidence.parquet --strict
     """
     try:
-        report = _run(open_sources(path, kind), None, "fp16", _errors_path(path, errors_file))
+        report = _run(open_sources(path, kind), None, "fp16", None, _errors_path(path, errors_file))
     except FeatureStoreError as error:
         raise click.ClickException(str(error)) from None
     _conclude(report, "good", strict, path, errors_file)
@@ -129,23 +143,33 @@ def check(path: Path, kind: Kind | None, errors_file: Path | None, strict: bool)
 @click.argument("photo_id", required=False)
 @click.option("--user", "user_id", help="A user, instead of the video or beside it.")
 @_store_option
-def show(photo_id: str | None, user_id: str | None, store: str) -> None:
-    """Show what is stored of PHOTO_ID and of a user, as JSON.
+@key_options
+def show(photo_id: str | None, user_id: str | None, store: str, key_file: Path | None, raw_user_ids: bool) -> None:
+    """Show what is stored of PHOTO_ID and of a user, as JSON. ID is a user id, or a pseudonym out of an event.
 
     \b
     Examples:
       onebar evidence show p1
-      onebar evidence show p1 --user u1 --store redis://localhost:6379/0
+      onebar evidence show p1 --user u1 --store redis://localhost:6379/0 --user-key users.key
     """
     if photo_id is None and user_id is None:
         raise click.UsageError("name a PHOTO_ID, or --user ID, or both")
     try:
+        if user_id is not None:
+            key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
+            user_id = (key_ring.current(user_id) or user_id) if key_ring else user_id
+        _warn(store)
         answer = asyncio.run(_fetch(store, photo_id, user_id))
     except FeatureStoreError as error:
         raise click.ClickException(str(error)) from None
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
     if answer.get("photo") is None and answer.get("user") is None:
         raise click.exceptions.Exit(1)
+
+
+def _warn(url: str) -> None:
+    for warning in url_warnings(url):
+        click.echo(f"Warning: {warning}", err=True)
 
 
 async def _fetch(url: str, photo_id: str | None, user_id: str | None) -> dict[str, Any]:
@@ -201,7 +225,13 @@ def _errors_path(path: Path, errors_file: Path | None) -> Path:
     return errors_file or path.with_name(f"{path.name}.errors.jsonl")
 
 
-def _run(sources: Sequence[Source], writer: Writer | None, vectors: VectorType, errors_path: Path) -> LoadReport:
+def _run(
+    sources: Sequence[Source],
+    writer: Writer | None,
+    vectors: VectorType,
+    key_ring: KeyRing | None,
+    errors_path: Path,
+) -> LoadReport:
     bars: dict[Path, tqdm[Any]] = {}
 
     def progress(source: Source, position: int) -> None:
@@ -214,7 +244,9 @@ def _run(sources: Sequence[Source], writer: Writer | None, vectors: VectorType, 
 
     try:
         with BadRows(errors_path) as bad_rows:
-            return load_sources(sources, writer, vector_type=vectors, bad_rows=bad_rows, progress=progress)
+            return load_sources(
+                sources, writer, vector_type=vectors, key_ring=key_ring, bad_rows=bad_rows, progress=progress
+            )
     finally:
         for bar in bars.values():
             bar.close()

@@ -9,6 +9,18 @@ from evidence.schema import RawText
 from feature_store.errors import CodecError
 
 TEXT_NAMES = ("caption", "photo_title", "title", "item_title")
+
+MAX_FIELD_BYTES = 128 * 1024
+"""A longer field is unreadable. Decoding happens on the request path, and its cost is bounded by this."""
+MAX_TEXT_LENGTH = 4096
+"""Characters of a text field that are used; a model reads some dozens of tokens."""
+MAX_ENTRIES = 100
+"""Entries of a list that are used."""
+MAX_QUERY_LENGTH = 256
+"""Characters of a list entry that are used."""
+MAX_MEMBER_BYTES = 4 * MAX_QUERY_LENGTH
+"""A longer shown query is unreadable."""
+_MAX_LIST_COMMAS = 4096
 _MAX_TIME_DIGITS = 15
 
 _quote = json.JSONEncoder(ensure_ascii=False).encode
@@ -28,11 +40,22 @@ def _require_valid(text: str) -> str:
     return text
 
 
+def _require_size(data: bytes, limit: int = MAX_FIELD_BYTES) -> None:
+    if len(data) > limit:
+        raise CodecError(f"it has {len(data)} bytes; at most {limit} are read")
+
+
 def _load_json(data: bytes) -> object:
+    _require_size(data)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise CodecError(f"it is not JSON ({type(error).__name__})") from None
+
+
+def _bounded(data: bytes) -> bytes:
+    _require_size(data)
+    return data
 
 
 def encode_text(raw: RawText) -> bytes:
@@ -41,7 +64,7 @@ def encode_text(raw: RawText) -> bytes:
     members = [
         f'"{name}":{"null" if value is None else _quote(value)}' for name, value in zip(TEXT_NAMES, values, strict=True)
     ]
-    return _to_bytes(f"{{{','.join(members)}}}")
+    return _bounded(_to_bytes(f"{{{','.join(members)}}}"))
 
 
 def decode_text(data: bytes) -> RawText:
@@ -58,26 +81,28 @@ def decode_text(data: bytes) -> RawText:
         if not isinstance(value, str):
             raise CodecError(f"{name} is not a string")
         _require_valid(value)
-    return RawText(**values)
+    return RawText(**{name: value and value[:MAX_TEXT_LENGTH] for name, value in values.items()})
 
 
 def encode_strings(strings: Sequence[str]) -> bytes:
     """Return a JSON list of strings. Raises CodecError."""
-    return _to_bytes(f"[{','.join(map(_quote, strings))}]")
+    return _bounded(_to_bytes(f"[{','.join(map(_quote, strings))}]"))
 
 
 def decode_strings(data: bytes) -> tuple[str, ...]:
-    """Return the strings of a JSON list; empty bytes are an empty list. Raises CodecError."""
+    """Return the strings of a JSON list, within the limits above; empty bytes are an empty list. Raises CodecError."""
     if not data:
         return ()
+    if data.count(b",") > _MAX_LIST_COMMAS:  # so many entries that parsing them would take milliseconds
+        raise CodecError("it is a list of too many entries")
     loaded = _load_json(data)
     if not isinstance(loaded, list):
         raise CodecError("it is not a JSON list")
-    for entry in loaded:
+    for entry in loaded[:MAX_ENTRIES]:
         if not isinstance(entry, str):
             raise CodecError("it is a list of other things than strings")
         _require_valid(entry)
-    return tuple(loaded)
+    return tuple(entry[:MAX_QUERY_LENGTH] for entry in loaded[:MAX_ENTRIES])
 
 
 def encode_string(text: str) -> bytes:
@@ -86,7 +111,18 @@ def encode_string(text: str) -> bytes:
 
 
 def decode_string(data: bytes) -> str:
-    """Return the text of plain UTF-8. Raises CodecError."""
+    """Return the text of plain UTF-8, up to `MAX_TEXT_LENGTH` characters. Raises CodecError."""
+    _require_size(data)
+    return _from_bytes(data)[:MAX_TEXT_LENGTH]
+
+
+def decode_member(data: bytes) -> str:
+    """Return a shown query. Raises CodecError."""
+    _require_size(data, MAX_MEMBER_BYTES)
+    return _from_bytes(data)
+
+
+def _from_bytes(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,8 +1,11 @@
 """The embedded store: SQLite, in memory or in a file, for a laptop and for tests. It needs no server.
 
-It holds the very fields that FORMAT.md lays down for Redis, byte for byte. A read is done in the caller's thread: the
-keys of a request are found in tens of microseconds, which is less than a change of threads costs. Against a busy file
-it waits for `timeout_seconds` at most. Writing to a file goes to a thread.
+It holds the fields that FORMAT.md defines for Redis, byte for byte. A read runs in the caller's thread: it takes tens
+of microseconds, less than a change of threads costs. Where the file is busy it waits for `timeout_seconds` at most.
+Writes to a file run in a thread.
+
+What has expired is not read. It is deleted when the file is next opened for writing; expired shown queries are deleted
+when a service next records some.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from feature_store.circuit import CircuitState
 from feature_store.codec import encode_member
 from feature_store.errors import StoreUnavailable, StoreUrlError
 from feature_store.keys import USER_FIELDS, photo_key, shown_key, user_key
@@ -27,6 +31,7 @@ from feature_store.records import (
     decode_shown,
     decode_user,
 )
+from feature_store.redaction import redact
 from feature_store.settings import StoreSettings
 from feature_store.writes import HashWrite
 
@@ -36,6 +41,8 @@ _SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS hashes (key TEXT, field TEXT, value BLOB, PRIMARY KEY (key, field)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS expiries (key TEXT PRIMARY KEY, at_ms INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shown (key TEXT, query BLOB, at_ms INTEGER, PRIMARY KEY (key, query)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS shown_at ON shown (at_ms);
+CREATE INDEX IF NOT EXISTS expiries_at ON expiries (at_ms);
 PRAGMA application_id = {_APPLICATION_ID};
 """
 _SELECT_HASH: Final = """
@@ -58,10 +65,10 @@ def _path_of(url: str) -> Path | None:
     scheme, _, rest = url.partition("://")
     if scheme == "memory":
         if rest:
-            raise StoreUrlError(f"{url} names a path, but memory:// has none; use sqlite:///FILE to keep a store")
+            raise StoreUrlError(f"{redact(url)} names a path, but memory:// has none; use sqlite:///FILE")
         return None
     if len(rest) < 2 or not rest.startswith("/"):
-        raise StoreUrlError(f"{url} names no file; write sqlite:///relative.db or sqlite:////absolute.db")
+        raise StoreUrlError(f"{redact(url)} names no file; write sqlite:///relative.db or sqlite:////absolute.db")
     return Path(rest[1:])
 
 
@@ -73,6 +80,7 @@ class EmbeddedStore:
     """See `store.Store`. In memory it also takes writes, through `writer`."""
 
     def __init__(self, url: str, path: Path | None, settings: StoreSettings) -> None:
+        """Open the file, or a store in memory where `path` is None."""
         self._url = url
         self._path = path
         self._settings = settings
@@ -82,6 +90,11 @@ class EmbeddedStore:
     def url(self) -> str:
         """See `store.Store`."""
         return self._url
+
+    @property
+    def circuit_state(self) -> CircuitState:
+        """See `store.Store`."""
+        return "closed"
 
     async def fetch(
         self,
@@ -127,16 +140,16 @@ class EmbeddedStore:
         oldest = _now_ms() - 1000 * self._settings.shown_window_seconds
         try:
             if self._path is None:
-                _write_shown(self._connection, key, rows, oldest)
+                _write_shown(self._connection, rows, oldest)
             else:
-                await asyncio.to_thread(self._write_shown_to_file, key, rows, oldest)
+                await asyncio.to_thread(self._write_shown_to_file, rows, oldest)
         except sqlite3.Error:
             return False
         return True
 
-    def _write_shown_to_file(self, key: str, rows: list[tuple[str, bytes, int]], oldest: int) -> None:
+    def _write_shown_to_file(self, rows: list[tuple[str, bytes, int]], oldest: int) -> None:
         with closing(_connect(self._path, _WRITE_WAIT_SECONDS)) as connection:
-            _write_shown(connection, key, rows, oldest)
+            _write_shown(connection, rows, oldest)
 
     async def ping(self) -> float:
         """See `store.Store`."""
@@ -145,7 +158,7 @@ class EmbeddedStore:
             self._connection.execute("SELECT count(*) FROM (SELECT 1 FROM hashes LIMIT 1)").fetchone()
         except sqlite3.Error as error:
             raise StoreUnavailable(
-                f"{self._url} does not answer ({error}); make it anew with `onebar evidence load`"
+                f"{self._url} does not answer ({error}); make it again with `onebar evidence load`"
             ) from error
         return time.perf_counter() - start
 
@@ -158,11 +171,11 @@ class EmbeddedStore:
         return EmbeddedWriter(self._connection, self._settings.ttl_seconds, owned=False)
 
 
-def _write_shown(connection: sqlite3.Connection, key: str, rows: list[tuple[str, bytes, int]], oldest: int) -> None:
+def _write_shown(connection: sqlite3.Connection, rows: list[tuple[str, bytes, int]], oldest: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.executemany("INSERT OR REPLACE INTO shown VALUES (?, ?, ?)", rows)
-        connection.execute("DELETE FROM shown WHERE key = ? AND at_ms < ?", (key, oldest))
+        connection.execute("DELETE FROM shown WHERE at_ms < ?", (oldest,))  # of all users: some never come back
     except sqlite3.Error:
         connection.execute("ROLLBACK")
         raise
@@ -170,10 +183,11 @@ def _write_shown(connection: sqlite3.Connection, key: str, rows: list[tuple[str,
 
 
 class EmbeddedWriter:
-    """See `writes.Writer`."""
+    """See `writes.Writer`. `connection` is open until `close`."""
 
     def __init__(self, connection: sqlite3.Connection, ttl_seconds: int, *, owned: bool) -> None:
-        self._connection = connection
+        """Take an open connection; `close` closes it where it is owned."""
+        self.connection = connection
         self._ttl_seconds = ttl_seconds
         self._owned = owned
 
@@ -182,36 +196,36 @@ class EmbeddedWriter:
         now = _now_ms()
         keys = [(write.key,) for write in writes]
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("BEGIN IMMEDIATE")
             try:
                 # What has run out is gone: a field must not come back to life because another one is written.
-                self._connection.executemany(
+                self.connection.executemany(
                     "DELETE FROM hashes WHERE key = ?1 AND EXISTS"
                     f" (SELECT 1 FROM expiries WHERE key = ?1 AND at_ms <= {now})",
                     keys,
                 )
-                self._connection.executemany(
+                self.connection.executemany(
                     "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?)",
                     [(write.key, name, value) for write in writes for name, value in write.fields.items()],
                 )
                 if self._ttl_seconds:
                     expiry = now + 1000 * self._ttl_seconds
-                    self._connection.executemany(
+                    self.connection.executemany(
                         "INSERT OR REPLACE INTO expiries VALUES (?, ?)", [(key, expiry) for (key,) in keys]
                     )
                 else:
-                    self._connection.executemany("DELETE FROM expiries WHERE key = ?", keys)
+                    self.connection.executemany("DELETE FROM expiries WHERE key = ?", keys)
             except sqlite3.Error:
-                self._connection.execute("ROLLBACK")
+                self.connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the embedded store cannot be written ({error})") from error
 
     def close(self) -> None:
         """See `writes.Writer`."""
         if self._owned:
-            self._connection.close()
+            self.connection.close()
 
 
 def open_embedded(url: str, settings: StoreSettings) -> EmbeddedStore:
@@ -257,6 +271,8 @@ def open_embedded_writer(url: str, ttl_seconds: int) -> EmbeddedWriter:
         connection.execute("PRAGMA journal_mode = WAL")  # a service may read on while a file is loaded
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
+        connection.execute("DELETE FROM hashes WHERE key IN (SELECT key FROM expiries WHERE at_ms <= ?)", (_now_ms(),))
+        connection.execute("DELETE FROM expiries WHERE at_ms <= ?", (_now_ms(),))
     except StoreUrlError:
         connection.close()
         raise

@@ -5,10 +5,11 @@ FeatureStoreError
 ├── StoreUnavailable   the store did not answer; raised by `ping` and by writers, never by `fetch`
 ├── InvalidIdError     a photo or user id that cannot be a key (also a ValueError)
 ├── CodecError         stored bytes that are not what FORMAT.md says
+├── PrivacyError       a key of pseudonyms that is missing, or a key file that cannot be used
 ├── RowError           one bad row of a file of evidence
 └── LoadError          a file of evidence that cannot be read at all
 
-An outage is no error to a reader: `fetch` answers with what there is and says so in `degraded`.
+An outage is not an error for a reader: `fetch` returns what there is and names the cause in `degraded`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class StoreUrlError(FeatureStoreError):
 
 
 class StoreUnavailable(FeatureStoreError):
-    """The store did not answer; the message names it (without its password) and the mend."""
+    """The store did not answer; the message names it, without its secrets, and says what to do."""
 
 
 class InvalidIdError(FeatureStoreError, ValueError):
@@ -34,9 +35,13 @@ class CodecError(FeatureStoreError):
     """Stored bytes cannot be decoded; the message names what is wrong with them."""
 
 
+class PrivacyError(FeatureStoreError):
+    """User ids cannot be made pseudonyms; the message says what to set. It never holds a key."""
+
+
 class RowError(FeatureStoreError):
     """One row of a file cannot be written; the message is the reason, in words."""
 
 
 class LoadError(FeatureStoreError):
-    """A file cannot be loaded; the message is one sentence with the mend."""
+    """A file cannot be loaded; the message is one sentence that says what to do."""

@@ -53,6 +53,15 @@ def shown_key(user_id: str) -> str:
     return f"onebar:{FORMAT_VERSION}:shown:{escape_id(user_id)}"
 
 
+def parse_user_key(key: str) -> tuple[str, str] | None:
+    """Return the kind ("user" or "shown") and the id of a key; None for a key of another form."""
+    for kind in ("user", "shown"):
+        prefix = f"onebar:{FORMAT_VERSION}:{kind}:"
+        if key.startswith(prefix):
+            return kind, key.removeprefix(prefix).replace("%7D", "}").replace("%7B", "{").replace("%25", "%")
+    return None
+
+
 def time_field(field: str) -> str:
     """Return the name of the field that holds the unix milliseconds at which `field` was made."""
     return f"{field}_at"

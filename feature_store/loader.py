@@ -1,4 +1,4 @@
-"""Loads files of evidence into a store, at some ten thousand rows a second; bad rows are counted and put aside."""
+"""Loads files of evidence into a store; bad rows are counted and written to a file of their own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import IO, Any, Self
 
 from feature_store.errors import LoadError, RowError
 from feature_store.files import BadLine, Source, find_files
+from feature_store.pseudonym import KeyRing
 from feature_store.rows import PHOTO_COLUMNS, USER_COLUMNS, Kind, RowOptions, photo_write, user_write
 from feature_store.vectors import VectorType
 from feature_store.writes import HashWrite, Writer
@@ -53,6 +54,7 @@ class BadRows:
     """
 
     def __init__(self, path: Path) -> None:
+        """Take the path; nothing is made yet."""
         self.path = path
         self._file: IO[str] | None = None
 
@@ -97,9 +99,11 @@ def open_sources(path: Path, kind: Kind | None = None) -> list[Source]:
     return [Source(file, kind) for file in find_files(path)]
 
 
-def load_path(path: Path, writer: Writer | None, kind: Kind | None = None) -> LoadReport:
+def load_path(
+    path: Path, writer: Writer | None, kind: Kind | None = None, key_ring: KeyRing | None = None
+) -> LoadReport:
     """Load a file or a folder: `open_sources`, then `load`."""
-    return load(open_sources(path, kind), writer)
+    return load(open_sources(path, kind), writer, key_ring=key_ring)
 
 
 def load(
@@ -107,6 +111,7 @@ def load(
     writer: Writer | None,
     *,
     vector_type: VectorType = "fp16",
+    key_ring: KeyRing | None = None,
     bad_rows: BadRows | None = None,
     progress: Progress | None = None,
 ) -> LoadReport:
@@ -116,6 +121,8 @@ def load(
         sources: of `open_sources`.
         writer: where to; None only checks the rows. Stays open.
         vector_type: in which embeddings are stored.
+        key_ring: makes pseudonyms of user ids; ids that are pseudonyms already are brought under the newest key. None
+            stores ids as they are.
         bad_rows: where bad rows are put aside; they are only counted when None. Stays open.
         progress: called after each batch.
 
@@ -126,7 +133,8 @@ def load(
     report = LoadReport()
     start = time.perf_counter()
     for source in sources:
-        _load_source(source, writer, vector_type, bad_rows, progress, report)
+        options = RowOptions(time.time_ns() // 1_000_000, vector_type, key_ring)
+        _load_source(source, writer, options, bad_rows, progress, report)
     report.seconds = time.perf_counter() - start
     return report
 
@@ -134,14 +142,13 @@ def load(
 def _load_source(
     source: Source,
     writer: Writer | None,
-    vector_type: VectorType,
+    options: RowOptions,
     bad_rows: BadRows | None,
     progress: Progress | None,
     report: LoadReport,
 ) -> None:
     to_write = photo_write if source.kind == "photos" else user_write
     known = frozenset(PHOTO_COLUMNS if source.kind == "photos" else USER_COLUMNS)
-    options = RowOptions(time.time_ns() // 1_000_000, vector_type)
     for batch in source.batches():
         writes: list[HashWrite] = []
         for number, row in batch.rows:

@@ -40,6 +40,7 @@ class SingleServerWriter:
     """
 
     def __init__(self, url: RedisUrl, ttl_seconds: int) -> None:
+        """Connect. Raises StoreUnavailable."""
         self._shown = url.shown
         self._ttl_seconds = ttl_seconds
         self._client: Any = redis.Redis.from_url(url.url, **_OPTIONS)
@@ -71,6 +72,7 @@ class ClusterWriter:
     """A `writes.Writer` on a Redis Cluster: redis-py's pipeline sends each command to its node. No retries."""
 
     def __init__(self, url: RedisUrl, ttl_seconds: int) -> None:
+        """Connect. Raises StoreUnavailable."""
         self._shown = url.shown
         self._ttl_seconds = ttl_seconds
         try:

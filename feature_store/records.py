@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evidence.schema import RawText
-from feature_store.codec import decode_string, decode_strings, decode_text, decode_time
+from feature_store.codec import decode_member, decode_string, decode_strings, decode_text, decode_time
 from feature_store.errors import CodecError
 from feature_store.keys import PHOTO_FIELDS, time_field
 from feature_store.vectors import decode_vectors
@@ -41,6 +41,7 @@ PHOTO_HASH_FIELDS: Final = PHOTO_FIELDS + tuple(time_field(name) for name in PHO
 """Fields of a photo's hash in the order in which `decode_photo` wants their values."""
 
 Values = Sequence[bytes | None]
+"""Values of a hash as the store returned them; a server that is not what it seems may return other things."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +98,8 @@ class Fetched:
     """Answer of one `fetch`.
 
     Attributes:
-        photo: None when nothing is stored of it, or it could not be had in time.
-        user: likewise; a user of whom nothing is stored is no degradation.
+        photo: None when nothing is stored of it, or it did not arrive in time.
+        user: the same; a user of whom nothing is stored is not a degradation.
         shown: lately shown queries, newest first; empty unless they were asked for.
         degraded: why something is missing that might have been had, each one of `DEGRADATIONS`, no repeats.
     """
@@ -119,6 +120,8 @@ class _Reader:
         if data is None:
             return default
         try:
+            if not isinstance(data, bytes):
+                raise CodecError("it is not a string of bytes")
             return decode(data)
         except CodecError:
             self.failed = True
@@ -130,7 +133,7 @@ def decode_photo(values: Values, embedding_version: str) -> tuple[PhotoRecord | 
 
     Args:
         values: of `PHOTO_HASH_FIELDS`, in that order; None where the hash has no such field.
-        embedding_version: the one to hand out; an embedding of another is withheld.
+        embedding_version: the version to return; an embedding of another version is withheld.
     """
     if all(value is None for value in values):
         return None, ()
@@ -171,7 +174,7 @@ def decode_user(values: Values, embedding_version: str) -> tuple[UserRecord | No
 
     Args:
         values: of `keys.USER_FIELDS`, in that order; None where the hash has no such field.
-        embedding_version: the one to hand out; embeddings of another are withheld, the queries are not.
+        embedding_version: the version to return; embeddings of another version are withheld, the queries are not.
     """
     if all(value is None for value in values):
         return None, ()
@@ -195,17 +198,19 @@ def decode_user(values: Values, embedding_version: str) -> tuple[UserRecord | No
     return record, tuple(degraded)
 
 
-def decode_shown(members: Sequence[tuple[bytes, float]]) -> tuple[tuple[ShownQuery, ...], tuple[str, ...]]:
+def decode_shown(members: Sequence[tuple[Any, Any]]) -> tuple[tuple[ShownQuery, ...], tuple[str, ...]]:
     """Return lately shown queries and the degradations met.
 
     Args:
-        members: of the sorted set with their scores, newest first.
+        members: Of the sorted set, each with its score (a number, or its digits), newest first.
     """
     shown: list[ShownQuery] = []
     degraded: tuple[str, ...] = ()
     for member, score in members:
         try:
-            shown.append(ShownQuery(decode_string(member), int(score)))
-        except (CodecError, ValueError, OverflowError):
+            if not isinstance(member, bytes):
+                raise CodecError("it is not a string of bytes")
+            shown.append(ShownQuery(decode_member(member), int(float(score))))
+        except (CodecError, TypeError, ValueError, OverflowError):
             degraded = (SHOWN_UNREADABLE,)
     return tuple(shown), degraded

@@ -9,26 +9,61 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, DefaultParser
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, MovedError, RedisError, ResponseError, SlotNotCoveredError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    InvalidResponse,
+    MovedError,
+    RedisError,
+    ResponseError,
+    SlotNotCoveredError,
+    TryAgainError,
+)
 
+from feature_store.fair_timeout import fair_timeout
 from feature_store.redis_urls import RedisUrl
 from feature_store.settings import StoreSettings
-from feature_store.turns import patience
 
 _REDIRECTIONS = (MovedError, AskError, TryAgainError)
 
 Command = tuple[str | bytes | int | float, ...]
 
 
+MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
+"""A longer reply ends its connection. Over twice what the limits of `codec` and `vectors` allow one record to have."""
+
+
+class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
+    """The client's parser, with an end to what it takes into memory.
+
+    A value in Redis can have up to 512 MB, and its writer alone decides that.
+    """
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """See redis-py."""
+        self._received_bytes = 0
+        return await super().read_response(*arguments, **options)
+
+    async def read_from_socket(self) -> bool:
+        """See redis-py. Raises InvalidResponse, for which the client closes the connection."""
+        buffer = await self._stream.read(self._read_size)
+        if not buffer:
+            raise ConnectionError("the server closed the connection")
+        self._received_bytes += len(buffer)
+        if self._received_bytes > MAX_REPLY_BYTES:
+            raise InvalidResponse(f"a reply has over {MAX_REPLY_BYTES} bytes")
+        self._reader.feed(buffer)
+        return True
+
+
 class Transport(Protocol):
-    """How commands get to the server that has their keys. Whatever goes wrong is raised as it comes."""
+    """How commands get to the server that has their keys. Errors of the client are raised unchanged."""
 
     def node_of(self, key: str) -> str:
         """Return the name of the node that has a key; "" where there is but one, or it is not known yet."""
@@ -63,14 +98,14 @@ def _client_options(settings: StoreSettings) -> dict[str, Any]:
 
 
 async def _converse(connection: AbstractConnection, commands: Sequence[Command], seconds: float) -> list[Any]:
-    """Send commands over a connection that nobody else has, and return their replies.
+    """Send commands over a connection that no other call uses, and return their replies.
 
-    Left to itself, redis-py sends in a task of its own and times each reply. That is a quarter of what an exchange
-    costs, and it puts turns of the event loop between a reply's arrival and its reading (see `turns`).
+    By default redis-py sends in a task of its own and times each reply. That is a quarter of what an exchange
+    costs, and it puts iterations of the event loop between a reply's arrival and its reading (see `fair_timeout`).
     """
     connection.socket_timeout = None
     try:
-        async with patience(seconds):
+        async with fair_timeout(seconds):
             await connection.send_packed_command(connection.pack_commands(commands))
             return [await _reply(connection) for _ in commands]
     finally:
@@ -88,10 +123,11 @@ class SingleServer:
     """A `Transport` to one Redis server."""
 
     def __init__(self, url: RedisUrl, settings: StoreSettings) -> None:
+        """Make the client; nothing is connected yet."""
         options = _client_options(settings)
         if url.url.startswith("unix:"):
             del options["socket_keepalive"]
-        self._client: Any = Redis.from_url(url.url, **options)
+        self._client: Any = Redis.from_url(url.url, parser_class=BoundedParser, **options)
         self._warm_connections = settings.warm_connections
         self._timeout_seconds = settings.socket_timeout_seconds
 
@@ -137,11 +173,15 @@ class Cluster:
     """A `Transport` to a Redis Cluster: keys of a request that lie on several nodes are asked for at once."""
 
     def __init__(self, url: RedisUrl, settings: StoreSettings) -> None:
+        """Make the client; nothing is connected yet."""
         # A master that is down must cost its own keys only, hence no full coverage; a moved slot is patched, since
-        # starting anew would close the connections that other requests are using.
+        # a new start would close the connections that other requests are using.
         self._client: RedisCluster = RedisCluster.from_url(
             url.url, require_full_coverage=False, reinitialize_steps=0, **_client_options(settings)
         )
+        # The cluster client takes no parser, but hands these on to the connections of each node.
+        for options in (self._client.connection_kwargs, *(n.connection_kwargs for n in self._client.get_nodes())):
+            options["parser_class"] = BoundedParser
         self._timeout_seconds = settings.socket_timeout_seconds
 
     def node_of(self, key: str) -> str:

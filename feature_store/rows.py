@@ -12,9 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evidence.schema import RawText
-from feature_store.codec import TEXT_NAMES, encode_string, encode_strings, encode_text, encode_time
+from feature_store.codec import (
+    MAX_ENTRIES,
+    MAX_QUERY_LENGTH,
+    MAX_TEXT_LENGTH,
+    TEXT_NAMES,
+    encode_string,
+    encode_strings,
+    encode_text,
+    encode_time,
+)
 from feature_store.errors import CodecError, InvalidIdError, RowError
 from feature_store.keys import photo_key, time_field, user_key
+from feature_store.pseudonym import KeyRing
 from feature_store.vectors import Matrix, VectorType, encode_vectors
 from feature_store.writes import HashWrite
 
@@ -34,10 +44,6 @@ PHOTO_COLUMNS: Final = (
 )
 USER_COLUMNS: Final = ("user_id", "queries", "embeddings", "embedding_version", "updated_at")
 
-MAX_TEXT_LENGTH: Final = 4096
-"""Characters of a text field or a list entry that are kept; a model reads some dozens of tokens."""
-MAX_ENTRIES: Final = 100
-"""Entries of a list that are kept."""
 _MAX_TIME: Final = 10**15
 
 
@@ -46,12 +52,14 @@ class RowOptions:
     """What a row leaves open.
 
     Attributes:
-        now_ms: unix milliseconds, for rows without `updated_at`.
-        vector_type: in which embeddings are stored.
+        now_ms: Unix milliseconds, for rows without `updated_at`.
+        vector_type: In which embeddings are stored.
+        key_ring: Makes pseudonyms of user ids; None stores them as they are.
     """
 
     now_ms: int
     vector_type: VectorType = "fp16"
+    key_ring: KeyRing | None = None
 
 
 def vector_bytes(matrix: Matrix) -> bytes:
@@ -86,7 +94,7 @@ def _strings(row: Row, column: str) -> list[str]:
     for entry in value:
         if not isinstance(entry, str):
             raise RowError(f"{column} holds something that is not a string")
-    return [entry[:MAX_TEXT_LENGTH] for entry in value]
+    return [entry[:MAX_QUERY_LENGTH] for entry in value]
 
 
 def _filled(row: Row, column: str) -> list[str]:
@@ -179,7 +187,11 @@ def user_write(row: Row, options: RowOptions) -> HashWrite:
         RowError: with the reason.
     """
     try:
-        key = user_key(_identifier(row, "user_id"))
+        user_id = _identifier(row, "user_id")
+        stored_id = user_id if options.key_ring is None else options.key_ring.current(user_id)
+        if stored_id is None:
+            raise RowError("user_id is a pseudonym of a key that is not in the key file")
+        key = user_key(stored_id)
     except InvalidIdError as error:
         raise RowError(f"user_id: {error}") from None
     if row.get("queries") is None:

@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from feature_store.circuit import CircuitState
 from feature_store.errors import StoreUrlError
 from feature_store.records import Fetched
+from feature_store.redaction import redact
 from feature_store.settings import StoreSettings
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 EMBEDDED_SCHEMES = ("sqlite", "memory")
+LASTING_SCHEMES = (*REDIS_SCHEMES, "sqlite")
+"""Of stores that outlive the process."""
 
 
 class Store(Protocol):
     """Evidence and user histories by key.
 
-    One store serves a process, from one event loop. Whoever opened it closes it.
+    A process has one store, in one event loop. The code that opened it closes it.
     """
 
     @property
     def url(self) -> str:
-        """The URL that it was opened with, without password."""
+        """The URL that it was opened with, without its secrets."""
+
+    @property
+    def circuit_state(self) -> CircuitState:
+        """The circuit breaker's state, the worst one in a cluster; always "closed" for an embedded store."""
 
     async def fetch(
         self,
@@ -62,7 +70,7 @@ class Store(Protocol):
         """
 
     async def ping(self) -> float:
-        """Return the seconds that a round trip took. Raises StoreUnavailable with the reason and the mend."""
+        """Return the seconds that a round trip took. Raises StoreUnavailable, which says what to do."""
 
     async def close(self) -> None:
         """Close connections and end background work. To be called once; the store is of no use after it."""
@@ -71,8 +79,8 @@ class Store(Protocol):
 async def open_store(url: str, settings: StoreSettings | None = None) -> Store:
     """Open a store. The caller owns it and closes it.
 
-    A Redis that is down, or refuses the password, does not stop this: the store opens, answers with
-    `feature_store_down`, and goes on asking whether Redis is back. What cannot mend itself raises.
+    A Redis that is down or refuses the password does not raise: the store opens, answers with `feature_store_down`, and
+    tries to reconnect in the background. A URL that can never work raises.
 
     Args:
         url: one of
@@ -100,7 +108,7 @@ async def open_store(url: str, settings: StoreSettings | None = None) -> Store:
 
 def unknown_scheme(url: str) -> StoreUrlError:
     """Return the error for a URL whose scheme names no store."""
-    scheme, separator, _ = url.partition("://")
+    scheme, separator, _ = redact(url).partition("://")
     named = f"{scheme}://" if separator else "no scheme"
     known = ", ".join(f"{name}://" for name in REDIS_SCHEMES + EMBEDDED_SCHEMES)
     return StoreUrlError(f"a store URL with {named} is not known; use one of {known}")

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_store.codec import MAX_ENTRIES
 from feature_store.errors import CodecError
 
 Matrix = NDArray[np.float32]
@@ -21,7 +22,7 @@ _LAYOUT = 1
 _FP16, _INT8 = 1, 2
 _INT8_MAX = 127
 MAX_DIMENSION = 8192
-MAX_ROWS = 65536
+MAX_ROWS = MAX_ENTRIES
 MAX_VERSION_BYTES = 64
 
 

@@ -16,7 +16,7 @@ class HashWrite(NamedTuple):
 class Writer(Protocol):
     """Writes in chunks, synchronously: for loaders and offline jobs, never for the request path.
 
-    Whoever opened it closes it.
+    The code that opened it closes it.
     """
 
     def write(self, writes: Sequence[HashWrite]) -> None:

@@ -1,4 +1,4 @@
-"""What runs the two graphs of a bundle: the kernels of `generation.native`, or ONNX Runtime.
+"""The backends that run the two graphs of a bundle: the kernels of `generation.native`, or ONNX Runtime.
 
     native       int8 bundles, CPUs with AVX-512 VNNI, one thread; compiled when the project is installed
     onnxruntime  everything else
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generation.bundle import Bundle
+from generation.dry_run import dry_run
 from generation.errors import BackendError
 from generation.native.library import load, missing
 from generation.native.sessions import NativeDecoderSession, NativeEncoderSession
@@ -34,28 +35,31 @@ class EncoderSession(Protocol):
 
 
 class DecoderSession(Protocol):
-    """The decoder's step. It holds no state: what it reads and writes is memory that the caller owns."""
+    """The decoder's step. It has no state: it reads and writes memory that the caller owns."""
 
     vocab_rows: int
 
     def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
-        """Return a call that runs a step on these arrays, again and again, without passing anything.
+        """Return a call that runs a step on these arrays each time, with nothing to pass.
 
-        Names are those of the decoder graph (model_export/decoder_graph.py). The arrays must be contiguous, and
-        `present` must be the memory of `past`: the cache is updated in place.
+        Names are those of the decoder graph (model_export/decoder_graph.py). `present` must be the memory of `past`:
+        the cache is updated in place.
+
+        Raises:
+            ValueError: an array is not contiguous, or has another shape or type than in the graph.
         """
 
 
 def choose_backend(bundle: Bundle, threads: int, wanted: Backend = "auto") -> Backend:
-    """Return "native" or "onnxruntime". By itself it takes the kernels wherever they can run.
+    """Return "native" or "onnxruntime"; "auto" takes the kernels wherever they can run.
 
     Args:
-        bundle: what is to be run.
-        threads: that may compute for one step. More than one is ONNX Runtime's to use.
+        bundle: what to run.
+        threads: threads that may compute one step. Only ONNX Runtime uses more than one.
         wanted: "auto", or the one to take.
 
     Raises:
-        BackendError: "native" is wanted and cannot be had here.
+        BackendError: "native" is wanted and cannot run here.
     """
     if wanted == "onnxruntime":
         return wanted
@@ -72,7 +76,7 @@ def choose_backend(bundle: Bundle, threads: int, wanted: Backend = "auto") -> Ba
 
 
 def open_sessions(bundle: Bundle, threads: int, backend: Backend) -> tuple[EncoderSession, DecoderSession]:
-    """Load both graphs.
+    """Load both graphs and run each once.
 
     Args:
         bundle: what to run.
@@ -80,10 +84,15 @@ def open_sessions(bundle: Bundle, threads: int, backend: Backend) -> tuple[Encod
         backend: as `choose_backend` takes it.
 
     Raises:
-        BackendError: "native" is wanted and cannot be had here.
-        BundleError: a graph cannot be run.
+        BackendError: "native" is wanted and cannot run here.
+        BundleError: a file was changed since it was checked, or a graph cannot be run.
     """
+    encoder: EncoderSession
+    decoder: DecoderSession
     if choose_backend(bundle, threads, backend) == "native":
         library = load()
-        return NativeEncoderSession(library, bundle), NativeDecoderSession(library, bundle)
-    return OnnxEncoderSession(bundle, threads), OnnxDecoderSession(bundle, threads)
+        encoder, decoder = NativeEncoderSession(library, bundle), NativeDecoderSession(library, bundle)
+    else:
+        encoder, decoder = OnnxEncoderSession(bundle, threads), OnnxDecoderSession(bundle, threads)
+    dry_run(bundle, encoder, decoder)
+    return encoder, decoder

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from generation.bundle.vocabulary_blocks import SPARE_FACTOR
 from generation.logits_processors import Allowed, Banned, Predicate, Restriction, predicate
-
-SPARE_FACTOR = 3  # candidates that the graph returns for each beam
 
 # Log-probability sums in falling order; for each, the open beam that it continues, and the token that it adds.
 Candidates = tuple[list[float], list[int], list[int]]

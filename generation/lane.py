@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from generation.backend import DecoderSession
 from generation.bundle import Architecture
-from generation.candidates import SPARE_FACTOR, Candidates
-from generation.session import FloatArray, cross_names, past_names, present_names
+from generation.bundle.vocabulary_blocks import SPARE_FACTOR
+from generation.candidates import Candidates
+from generation.session import FloatArray
+from generation.tensor_names import cross_names, past_names, present_names
 
 NOT_MINE = np.float32(-1e9)  # added to the score of a key that is not in a beam's past
 END, REJECT = 0, 1  # places in special_logprobs

@@ -1,7 +1,8 @@
-"""What the decoder's activations span, measured on hypotheses that the model itself writes.
+"""The ranges of the decoder's activations, measured on hypotheses that the model generates.
 
-Constants take the place of ranges measured per batch: no request's rounding then depends on its neighbours, and its
-answer is the same in any company (docs/adr/0020). The encoder needs none of this, as it takes one source at a time.
+The ranges are constants instead of being measured per batch. So the rounding of a request does not depend on the other
+requests, and its answer is the same in every batch (docs/adr/0020). The encoder runs one source at a time and needs no
+constants.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def activation_ranges(checkpoint: Checkpoint, sources: Sequence[Sequence[int]]) 
 
 
 def random_sources(checkpoint: Checkpoint) -> list[list[int]]:
-    """Return sources of random tokens: their activations span about what real ones do, which are to be preferred."""
+    """Return sources of random tokens. Their activations have about the ranges of real ones, which are better."""
     generator = np.random.default_rng(0)
     specials = checkpoint.special_tokens
     lengths = np.linspace(4, checkpoint.render_budgets.max_source_tokens, RANDOM_SOURCES).astype(int)

@@ -1,24 +1,20 @@
-"""`onebar export`: a checkpoint into a bundle; `onebar record`: what was measured of it into its manifest."""
+"""`onebar export` makes a bundle from a checkpoint; `onebar record` writes its evaluation into the manifest."""
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import click
 
-from evidence.errors import EvidenceError
 from evidence.render import Renderer
 from generation.bundle import FILES, PRECISIONS
-from generation.errors import GenerationError
 from model_export.checkpoint import load_checkpoint
-from model_export.errors import ExportError
-from model_export.evaluated import record_evaluation
 from model_export.export import export_bundle
 from model_export.inputs import rendered_sources
 from model_export.manifest import record
+from model_export.record_evaluation import read_report, record_evaluation
 from model_export.verify import check_parity, measure_parity
 
 
@@ -54,40 +50,38 @@ def export(
     """Turn CHECKPOINT, a folder that `onebar train` wrote, into BUNDLE, the folder that `onebar serve` reads.
 
     Two ONNX graphs are written, with the tokenizer and a manifest of hashes. With --parity-inputs, the answers of the
-    graphs are compared with those of transformers and of optimum, and the outcome is written into the manifest; fp32
-    graphs that do not answer token for token as transformers does are an error.
+    graphs are compared with those of transformers and of optimum, and the result is written into the manifest. It is an
+    error when the fp32 graphs do not give the same tokens as transformers.
 
-    int8 bundles quantise the decoder's activations by constants, measured on hypotheses for real sources.
+    int8 bundles quantise the activations of the decoder by constants, measured on hypotheses for real sources.
 
     \b
     Example:
-      onebar export build/checkpoint build/bundle --calibration-inputs build/examples_train.parquet \
-          --parity-inputs build/examples_test.parquet
+      onebar export build/checkpoint build/bundle \\
+          --calibration-inputs build/examples/examples_train.parquet \\
+          --parity-inputs build/examples/examples_test.parquet
     """
     command = f"onebar export {checkpoint.name} {bundle.name} --precision {precision}"
     if calibration_inputs:
         command += f" --calibration-inputs {calibration_inputs.name} --calibration-count {calibration_count}"
     if parity_inputs:
         command += f" --parity-inputs {parity_inputs.name} --parity-count {parity_count}"
-    try:
-        source = load_checkpoint(checkpoint)
-        renderer = Renderer(source.tokenizer, source.render_budgets)
-        table = calibration_inputs or parity_inputs
-        calibration = rendered_sources(table, renderer, calibration_count) if table and precision == "int8" else []
-        made = export_bundle(source, bundle, precision, command, calibration)
-        size = sum((bundle / name).stat().st_size for name in FILES)
-        click.echo(f"{bundle}: model {made.model_version}, {precision}, {size / 1e6:.1f} MB")
-        if parity_inputs is None:
-            return
-        sources = rendered_sources(parity_inputs, renderer, parity_count)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer that optimum exports with has much to say
-            report = measure_parity(source, made, sources)
-        record(bundle, "parity", report)
-        _show(report)
-        check_parity(report)
-    except (ExportError, GenerationError, EvidenceError) as error:
-        raise click.ClickException(str(error)) from error
+    source = load_checkpoint(checkpoint)
+    renderer = Renderer(source.tokenizer, source.render_budgets)
+    table = calibration_inputs or parity_inputs
+    calibration = rendered_sources(table, renderer, calibration_count) if table and precision == "int8" else []
+    made = export_bundle(source, bundle, precision, command, calibration)
+    size = sum((bundle / name).stat().st_size for name in FILES)
+    click.echo(f"{bundle}: model {made.model_version}, {precision}, {size / 1e6:.1f} MB")
+    if parity_inputs is None:
+        return
+    sources = rendered_sources(parity_inputs, renderer, parity_count)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # optimum exports with a tracer that warns often
+        report = measure_parity(source, made, sources)
+    record(bundle, "parity", report)
+    _show(report)
+    check_parity(report)
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -113,8 +107,5 @@ def record_command(bundle: Path, report: Path) -> None:
     onebar evaluate build/bundle --examples build/examples --out build/evaluation
     onebar record build/bundle build/evaluation.json
     """
-    try:
-        record_evaluation(bundle, json.loads(report.read_text(encoding="utf-8")))
-    except (ExportError, GenerationError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+    record_evaluation(bundle, read_report(report))
     click.echo(f"recorded in {bundle / 'manifest.json'}")

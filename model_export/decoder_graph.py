@@ -1,7 +1,7 @@
-"""The decoder-step graph of a BART checkpoint: the last token of every beam in, the next candidates out.
+"""The decoder-step graph of a BART checkpoint: from the last token of every beam to the next candidates.
 
-Dimensions: R requests, B beams, C positions that the cache has room for, T = C * B keys in it, S source tokens that
-the longest source of the batch's kind may have, K candidates handed back, V the vocabulary, filled up to whole blocks.
+Dimensions: R requests, B beams, C positions of the cache, T = C * B keys in it, S source tokens of the batch's length
+class, K candidates returned, V the vocabulary, padded to whole blocks.
 
     input_ids [R, B], positions [R], beam_scores [R, B], num_candidates [1]
     attention_mask [R, S], cross_key_i, cross_value_i [R, heads, S, head_dim]
@@ -9,13 +9,13 @@ the longest source of the batch's kind may have, K candidates handed back, V the
     -> sums, tokens, beams [R, K], special_logprobs [R, B, 2], logprobs [R, B, V]
        present_key_i, present_value_i [R, heads, C, B, head_dim]
 
-Each request is at its own position. The keys and values of a step are written to the cache at cache_indices (request,
-head, position) and never move: which of the T keys belong to the past of a beam is what self_bias says, 0 for those
-and a large negative number for all others. A caller that gives `past` and `present` the same memory has the cache
-updated in place. Every request has the same C, B and S, whoever else is in the batch, so that each of its sums has
-the same terms in the same order.
+Each request has its own position. The keys and values of a step are written to the cache at cache_indices (request,
+head, position) and never move. self_bias selects the keys that belong to the past of a beam: 0 for those, a large
+negative number for all others. When `past` and `present` are the same memory, the cache is updated in place. The C, B
+and S of a request do not depend on the other requests of the batch, so each of its sums has the same terms in the same
+order.
 
-The cross-attention keys and values are one per request: beams lie on the query axis.
+Cross-attention has one set of keys and values for each request: beams are on the query axis.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ import numpy as np
 from onnx import TensorProto
 
 from generation.bundle import Architecture, SpecialTokens
-from generation.candidates import SPARE_FACTOR
-from generation.options import MAX_BEAMS
-from generation.session import cross_names, past_names, present_names
+from generation.bundle.vocabulary_blocks import block_width
+from generation.tensor_names import cross_names, past_names, present_names
 from model_export.graph_builder import GraphBuilder
 from model_export.layers import POSITION_OFFSET, Array, Embedding, Layers
 from model_export.quantize import ActivationRange
@@ -50,14 +49,14 @@ def build_decoder_step(
     """Write the graph of one decoder step.
 
     Args:
-        path: where to.
+        path: of the file.
         weights: of the checkpoint, by name.
         sizes: of the model.
-        specials: ids, of which those of the end and of [REJECT] have their log-probabilities handed out.
+        specials: their ids; the log-probabilities of the end and of [REJECT] are outputs.
         embedding: shared with the encoder.
-        scale: what the token embedding is multiplied by (config.scale_embedding).
+        scale: the factor on the token embedding (config.scale_embedding).
         precision: "fp32" or "int8".
-        ranges: for int8, what each projection's input spans, by the projection's name.
+        ranges: for int8, the range of the input of each projection, by the name of the projection.
     """
     graph = GraphBuilder("decoder_step")
     layers = Layers(graph, weights, precision, sizes.attention_heads, ranges)
@@ -97,7 +96,7 @@ def build_decoder_step(
         x = layers.feed_forward(x, prefix)
 
     rows = len(embedding.table)  # V
-    bias = np.full(rows, -np.inf, np.float32)  # no token has a number past the vocabulary
+    bias = np.full(rows, -np.inf, np.float32)  # padding rows are no tokens
     bias[: sizes.vocab_size] = weights["final_logits_bias"].reshape(-1)
     logprobs = graph.op("LogSoftmax", layers.lm_head(x, embedding, bias), axis=-1)  # [R, B, V]
     graph.output(logprobs, "logprobs", FLOAT, ["R", "B", rows])
@@ -114,8 +113,8 @@ def build_decoder_step(
 def best_continuations(graph: GraphBuilder, logprobs: str, scores: str, wanted: str, rows: int) -> tuple[str, str]:
     """Find the K largest of scores [R, B] + logprobs [R, B, rows] over all beams of a request.
 
-    Blocks of the vocabulary are ranked by their largest entry; the K best of all lie in the K best blocks. What is
-    sorted is so a small part of the whole, and sums are made of K blocks only.
+    Blocks of the vocabulary are ranked by their largest entry; the K best entries are in the K best blocks. So only a
+    small part is sorted, and sums are computed for K blocks only.
 
     Returns:
         The sums [R, K], falling, and beam * rows + token of each [R, K].
@@ -140,17 +139,3 @@ def best_continuations(graph: GraphBuilder, logprobs: str, scores: str, wanted: 
     width = graph.constant("block_width", np.array(block, np.int64))
     first = graph.op("Mul", graph.op("GatherElements", best, graph.op("Div", place, width), axis=1), width)
     return sums, graph.op("Add", first, graph.op("Mod", place, width))
-
-
-def block_width(vocab_size: int) -> int:
-    """Return the width of the blocks that a vocabulary is searched by; 1 where it has too few to pay.
-
-    There must be a block for each of the candidates that a first step, of one beam, may ask for.
-    """
-    return next((width for width in (64, 32, 16, 8) if vocab_size >= width * SPARE_FACTOR * MAX_BEAMS), 1)
-
-
-def whole_blocks(vocab_size: int) -> int:
-    """Return the rows of an embedding that is filled up to whole blocks."""
-    width = block_width(vocab_size)
-    return -(-vocab_size // width) * width

@@ -1,9 +1,9 @@
-"""The encoder graph of a BART checkpoint: one source in, what the decoder needs of it out.
+"""The encoder graph of a BART checkpoint: from one source to the keys and values that the decoder reads.
 
     input_ids [1, S]  ->  cross_key_i, cross_value_i [1, heads, S, head_dim] of every decoder layer i
 
-A source is encoded alone. It so needs no padding and no mask, its activations may be quantised by their own range, and
-nothing of another request can reach its answer. Batching would buy nothing: one source keeps the int8 kernel busy.
+A source is encoded alone. So it needs no padding and no mask, its activations are quantised by their own range, and its
+result does not depend on other requests. Batches would not be faster: one source is enough work for the int8 kernel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from onnx import TensorProto
 
 from generation.bundle import Architecture
-from generation.session import cross_names
+from generation.tensor_names import cross_names
 from model_export.graph_builder import GraphBuilder
 from model_export.layers import POSITION_OFFSET, Array, Embedding, Layers
 
@@ -24,7 +24,16 @@ FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 def build_encoder(
     path: Path, weights: Mapping[str, Array], sizes: Architecture, embedding: Embedding, scale: float, precision: str
 ) -> None:
-    """Write the encoder graph. `scale` multiplies the token embedding (config.scale_embedding)."""
+    """Write the encoder graph.
+
+    Args:
+        path: of the file.
+        weights: of the checkpoint, by name.
+        sizes: of the model.
+        embedding: shared with the decoder.
+        scale: the factor on the token embedding (config.scale_embedding).
+        precision: "fp32" or "int8".
+    """
     graph = GraphBuilder("encoder")
     layers = Layers(graph, weights, precision, sizes.attention_heads)
     ids = graph.input("input_ids", INT64, [1, "S"])

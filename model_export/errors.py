@@ -1,8 +1,8 @@
 """Errors of this package.
 
 ExportError
-├── CheckpointError    a checkpoint folder that cannot be read, or a model that the graphs cannot express
-└── ParityError        the exported graphs do not answer as the checkpoint does
+├── CheckpointError    a checkpoint folder that cannot be read, or a model that the graphs do not implement
+└── ParityError        the exported graphs do not give the answers of the checkpoint
 """
 
 from __future__ import annotations
@@ -17,4 +17,4 @@ class CheckpointError(ExportError):
 
 
 class ParityError(ExportError):
-    """The exported graphs do not answer as the checkpoint does; the message says where."""
+    """The exported graphs do not give the answers of the checkpoint; the message says where."""

@@ -1,4 +1,4 @@
-"""A checkpoint into a bundle folder."""
+"""Makes a bundle folder from a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from generation.bundle import DECODER, EMBEDDINGS, ENCODER, MANIFEST, PRECISIONS, TOKENIZER, Bundle, load_bundle
+from generation.bundle.vocabulary_blocks import whole_blocks
 from model_export.calibration import activation_ranges, random_sources
 from model_export.checkpoint import Checkpoint
-from model_export.decoder_graph import build_decoder_step, whole_blocks
+from model_export.decoder_graph import build_decoder_step
 from model_export.encoder_graph import build_encoder
 from model_export.errors import ExportError
 from model_export.layers import Embedding
@@ -33,14 +34,14 @@ def export_bundle(
         calibration: token ids of rendered sources that int8 activation ranges are measured on; random ones if empty.
 
     Raises:
-        ExportError: the destination holds something else, or the precision is unknown.
-        BundleError: what was written does not load.
+        ExportError: the destination has other content, or the precision is unknown.
+        BundleError: the written bundle does not load.
     """
     if precision not in PRECISIONS:
         raise ExportError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     folder = Path(destination)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise ExportError(f"{folder} is not empty and holds no bundle; give a new folder")
+        raise ExportError(f"{folder} is not empty and is not a bundle; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
 
     weights = {name: value.detach().numpy() for name, value in checkpoint.model.state_dict().items()}

@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs: values are their names, and each operator call returns the names it makes."""
+"""A small writer of ONNX graphs: values are names, and every operator call returns the names of its outputs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class GraphBuilder:
     """Collects the nodes, inputs, outputs and constants of one graph."""
 
     def __init__(self, name: str) -> None:
+        """Start an empty graph."""
         self._name = name
         self._nodes: list[onnx.NodeProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -29,12 +30,12 @@ class GraphBuilder:
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def input(self, name: str, dtype: int, shape: Shape) -> str:
-        """Declare a graph input; a text in `shape` names a dynamic dimension."""
+        """Declare a graph input; a string in `shape` names a dynamic dimension."""
         self._inputs.append(helper.make_tensor_value_info(name, dtype, list(shape)))
         return name
 
     def output(self, value: str, name: str, dtype: int, shape: Shape) -> None:
-        """Hand a value out of the graph under a public name. The value is renamed: an Identity would copy it."""
+        """Make a value an output of the graph under a public name. The value is renamed: an Identity would copy it."""
         for node in self._nodes:
             for names in (node.input, node.output):
                 names[:] = [name if held == value else held for held in names]
@@ -64,7 +65,7 @@ class GraphBuilder:
         return self.constant("ints_" + "_".join(map(str, values)).replace("-", "m"), np.array(values, np.int64))
 
     def op(self, kind: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:
-        """Add an operator with one output and return its name. An empty text leaves an optional input out."""
+        """Add an operator with one output and return its name. An empty string leaves an optional input out."""
         return self.multi(kind, *inputs, outputs=1, name=name, domain=domain, **attributes)[0]
 
     def multi(

@@ -1,4 +1,4 @@
-"""Real sources to measure parity on: rows of an examples table, rendered as serving renders them."""
+"""Real sources to measure parity on and to calibrate with: rows of an examples table, rendered as in serving."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from evidence.assemble import build_evidence
 from evidence.render import Renderer
-from evidence.schema import RawText
+from evidence.rows import EVIDENCE_COLUMNS, evidence_of_row
 from model_export.errors import ExportError
-
-_RAW = ("caption", "photo_title", "title", "item_title")
-_COLUMNS = [*_RAW, "summary", "anchors", "histories", "personal"]
 
 
 def rendered_sources(path: str | Path, renderer: Renderer, count: int) -> list[list[int]]:
@@ -22,21 +18,14 @@ def rendered_sources(path: str | Path, renderer: Renderer, count: int) -> list[l
         ExportError: the table lacks columns or has no rows.
     """
     table = pq.read_table(path)
-    missing = set(_COLUMNS) - set(table.column_names)
+    missing = set(EVIDENCE_COLUMNS) - set(table.column_names)
     if missing:
         raise ExportError(f"{path} lacks the columns {sorted(missing)}; give a table from `onebar offline examples`")
-    table = table.select(_COLUMNS)
+    table = table.select(EVIDENCE_COLUMNS)
     step = max(1, table.num_rows // (2 * count))  # twice as many: several examples may share a source
     sources: dict[tuple[int, ...], None] = {}
     for row in table.take(list(range(0, table.num_rows, step))).to_pylist():
-        evidence = build_evidence(
-            RawText(*(row[name] for name in _RAW)),
-            row["summary"],
-            row["anchors"] or (),
-            row["histories"] or (),
-            row["personal"] or (),
-        )
-        sources.setdefault(tuple(renderer.render(evidence).token_ids))
+        sources.setdefault(tuple(renderer.render(evidence_of_row(row)).token_ids))
         if len(sources) == count:
             break
     if not sources:

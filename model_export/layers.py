@@ -1,6 +1,6 @@
 """BART's layers as ONNX nodes: post-norm, learned positions, in fp32 or int8 by one switch.
 
-Which operators stand here was measured on ORT 1.31 (docs/adr/0011, 0020): both int8 products take the bias in their
+The operators were chosen by measurements on ORT 1.31 (docs/adr/0011, 0020): both int8 products add the bias in their
 epilogue; Add followed by LayerNormalization is nine times faster than SkipLayerNormalization on the CPU.
 """
 
@@ -19,15 +19,17 @@ from model_export.quantize import ActivationRange, quantize_rows
 Array = NDArray[np.float32]
 POSITION_OFFSET = 2  # BartLearnedPositionalEmbedding keeps two unused rows before position 0
 LM_HEAD = "lm_head"
-LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's, which BART leaves as it is
+LAYER_NORM_EPSILON = 1e-5  # the default of torch.nn.LayerNorm, which BART uses
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The token embedding that encoder, decoder and output projection share, and the file it is kept in.
+    """The token embedding that encoder, decoder and output projection share.
 
-    table: [rows, d_model], fp32 or int8; rows past the vocabulary are zeros.
-    scales: [rows] for int8, None for fp32.
+    Attributes:
+        table: [rows, d_model], fp32 or int8; rows after the vocabulary are zeros.
+        scales: [rows] for int8, None for fp32.
+        location: the file name in the bundle.
     """
 
     table: NDArray[np.float32] | NDArray[np.int8]
@@ -36,7 +38,7 @@ class Embedding:
 
     @classmethod
     def make(cls, weight: Array, precision: str, location: str, rows: int) -> Embedding:
-        """Take a checkpoint's embedding as it is, or quantised by token, and fill it up with zeros to `rows`."""
+        """Return the embedding of a checkpoint, for int8 quantised by token, padded with zeros to `rows`."""
         weight = np.concatenate([weight, np.zeros((rows - len(weight), weight.shape[1]), np.float32)])
         if precision == "fp32":
             return cls(np.ascontiguousarray(weight), None, location)
@@ -87,7 +89,7 @@ class Layers:
         )  # fmt: skip
 
     def _product(self, x: str, weight: str, scale: str, bias: str, name: str) -> str:
-        """x @ weight + bias in int8. `name` is of the projection whose range x is known by."""
+        """Return x @ weight + bias in int8; `name` is the projection whose measured range x has."""
         graph = self._graph
         if self._ranges is None:
             return graph.op("DynamicQuantizeMatMul", x, weight, scale, "", bias, domain=MICROSOFT)

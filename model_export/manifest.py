@@ -1,4 +1,4 @@
-"""Writing manifest.json: when a bundle is made, and when something about it is measured later."""
+"""Writing manifest.json: when a bundle is made, and when figures are recorded later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from generation.bundle import FILES, MANIFEST, SCHEMA_VERSION, content_version, 
 from model_export.checkpoint import Checkpoint
 from model_export.errors import ExportError
 
-# Sections that do not decide answers, and so are not part of the model version.
+# Sections that do not change answers, and so are not part of the model version.
 RECORDABLE = ("training", "metrics", "parity")
 
 
@@ -53,7 +53,7 @@ def record(bundle: str | Path, section: str, values: Mapping[str, Any]) -> None:
         ExportError: another section was named.
     """
     if section not in RECORDABLE:
-        raise ExportError(f"{section!r} decides what a bundle is; only {', '.join(RECORDABLE)} can be recorded later")
+        raise ExportError(f"{section!r} is part of the model version; recordable are {', '.join(RECORDABLE)}")
     loaded = load_bundle(bundle)
     manifest = dict(loaded.manifest)
     manifest[section] = {**manifest.get(section, {}), **values}

@@ -1,4 +1,4 @@
-"""Whether exported graphs answer as the checkpoint does: lists of hypotheses compared, and the references run."""
+"""Whether exported graphs give the answers of the checkpoint: running the references, and comparing hypotheses."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How alike two sets of answers are.
+    """How equal two sets of answers are.
 
-    inputs: sources compared.
-    identical_lists: share of sources whose hypotheses are the same tokens in the same order.
-    identical_tops: share of sources whose best hypothesis is the same tokens.
-    mean_overlap: mean share of hypotheses that both lists hold, whatever their rank.
-    max_score_difference: over the hypotheses that both lists of a source hold.
+    Attributes:
+        inputs: the number of sources.
+        identical_lists: the share of sources whose hypotheses are the same tokens in the same order.
+        identical_tops: the share of sources whose best hypothesis is the same tokens.
+        mean_overlap: the mean share of hypotheses that both lists have, at any rank.
+        max_score_difference: over the hypotheses that both lists of a source have.
     """
 
     inputs: int
@@ -38,7 +39,7 @@ class Comparison:
     max_score_difference: float
 
     def to_dict(self) -> dict[str, float]:
-        """Return the comparison as it stands in a manifest."""
+        """Return the comparison in the form of the manifest."""
         return asdict(self)
 
 
@@ -46,7 +47,7 @@ def compare(answers: Answers, references: Answers) -> Comparison:
     """Compare answers with reference answers to the same sources, in the same order.
 
     Raises:
-        ValueError: there are none, or not as many of one as of the other.
+        ValueError: there are no answers, or the numbers differ.
     """
     if not answers or len(answers) != len(references):
         raise ValueError(f"cannot compare {len(answers)} answers with {len(references)} references")
@@ -85,7 +86,7 @@ def reference_answers(
         sources: token ids of each source.
         options: as the engine takes them.
         specials: of the tokenizer.
-        name: what the progress bar says.
+        name: of the progress bar.
         quiet: show no progress bar.
     """
     config = GenerationConfig(  # type: ignore[no-untyped-call]
@@ -98,7 +99,7 @@ def reference_answers(
         return_dict_in_generate=True,
         output_scores=True,
     )
-    # What is left unset above would be taken from here, forced tokens among it.
+    # transformers reads from here what is unset above, forced tokens for example.
     model.generation_config = config
     answers: Answers = []
     with torch.inference_mode(), tqdm(total=len(sources), desc=name, disable=quiet) as progress:

@@ -1,8 +1,8 @@
 """int8: weights symmetric, one scale per output channel (design, section 4); activations unsigned, by one range.
 
-A weight is stored as signed int8 and met at run time by activations quantised to unsigned int8, by constants in the
-decoder and by what the whole tensor spans in the encoder (docs/adr/0020): the u8 x s8 kernel, which VNNI and AMX have
-in hardware. All of -127..127 is used. Without those instructions that product can saturate in 16 bits;
+Weights are stored as signed int8. At run time they are multiplied with activations in unsigned int8, quantised by
+constants in the decoder and by the range of the whole tensor in the encoder (docs/adr/0020). VNNI and AMX have that
+u8 x s8 product in hardware. All of -127..127 is used. Without those instructions that product can saturate in 16 bits;
 `generation.session` asks ORT to widen the weights on such machines instead of halving their resolution on all
 (docs/adr/0010).
 """
@@ -20,19 +20,19 @@ LEVELS = 255
 
 @dataclass(frozen=True, slots=True)
 class ActivationRange:
-    """What the values of an activation span. Zero always lies in it, and is met exactly by an integer."""
+    """The range of the values of an activation. It includes zero, which is represented exactly."""
 
     low: float
     high: float
 
     @property
     def scale(self) -> float:
-        """What one integer step is worth."""
+        """The value of one integer step."""
         return (max(self.high, 0.0) - min(self.low, 0.0)) / LEVELS or 1.0
 
     @property
     def zero_point(self) -> int:
-        """The integer that stands for zero."""
+        """The integer that represents zero."""
         return round(-min(self.low, 0.0) / self.scale)
 
 

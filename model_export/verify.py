@@ -1,8 +1,8 @@
-"""Measures a bundle against everything that it must equal, for the manifest's `parity` section.
+"""Compares a bundle with everything that it must equal, for the `parity` section of the manifest.
 
 transformers generate  ==  fp32 graphs  ==  optimum ORTModelForSeq2SeqLM      token for token
                                 │
-                           int8 graphs                                        as near as int8 comes
+                           int8 graphs                                        as close as int8 allows
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_SCORE_DIFFERENCE = 1e-4
 
 
 def measure_parity(checkpoint: Checkpoint, bundle: Bundle, sources: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Answer all sources in every way and compare; for int8 the fp32 graphs are made on the side.
+    """Answer all sources with every implementation and compare. For int8 the fp32 graphs are exported as well.
 
     Args:
         checkpoint: what `bundle` was exported from.
@@ -61,7 +61,7 @@ def measure_parity(checkpoint: Checkpoint, bundle: Bundle, sources: Sequence[Seq
 
 
 def check_parity(report: dict[str, Any]) -> None:
-    """Hold a report against what fp32 must reach: every list identical, scores within 1e-4.
+    """Check that fp32 gives identical lists everywhere, with scores within 1e-4.
 
     Raises:
         ParityError: it does not.
@@ -76,7 +76,7 @@ def check_parity(report: dict[str, Any]) -> None:
 
 
 def _optimum(checkpoint: Path) -> Any:
-    """Export a checkpoint with optimum, in its own way, into a model that generates over ORT."""
+    """Export a checkpoint with optimum, into a model that generates on ORT."""
     from optimum.onnxruntime import ORTModelForSeq2SeqLM  # seconds to import, and needed here only
 
     options = ort.SessionOptions()

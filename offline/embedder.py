@@ -1,7 +1,7 @@
-"""What turns texts into the vectors that neighbours and personal queries are found with.
+"""Text to vectors, for nearest neighbours and for the personal filter.
 
-The built-in one hashes words and character n-grams (evidence.embedding) and needs no training. A trained one takes its
-place by offering the same two things: a version, and `embed`.
+The built-in embedder hashes words and character n-grams (evidence.embedding) and needs no training. A trained embedder
+replaces it by offering the same two members: `version` and `embed`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from evidence.assemble import select_text
 from evidence.cleaning import strip_summary_prefix
 from evidence.embedding import EMBEDDING_VERSION, embed, trigger_text
-from evidence.schema import RawText
-from offline.ranked import FloatArray, IntArray
+from evidence.rows import TEXT_FIELDS, raw_text_of_row
+from offline.arrays import FloatArray, IntArray, Matrix
 
-Matrix = npt.NDArray[np.float32]
+_PAIRS_PER_CHUNK = 1 << 17
+"""(trigger, query) pairs whose vectors are gathered at once: 2 x 128 MiB at 256 dimensions."""
 
 
 class Embedder(Protocol):
@@ -27,10 +27,10 @@ class Embedder(Protocol):
 
     @property
     def version(self) -> str:
-        """Names the vector space; stored beside every vector."""
+        """The name of the vector space; it is stored beside every vector."""
 
     def embed(self, texts: Sequence[str]) -> Matrix:
-        """Returns float32 [n, d], rows of length 1, all zeros for a text that says nothing."""
+        """Return float32 [n, d]: rows of length 1, all zeros where a text has no word."""
 
 
 class HashedEmbedder:
@@ -39,30 +39,21 @@ class HashedEmbedder:
     version: str = EMBEDDING_VERSION
 
     def embed(self, texts: Sequence[str]) -> Matrix:
-        """Returns float32 [n, evidence.embedding.DIMENSION]."""
+        """Return float32 [n, evidence.embedding.DIMENSION]."""
         return embed(texts)
 
 
-_CHUNK_PAIRS = 1 << 17
-"""(trigger, query) pairs whose vectors are gathered at once: 2 x 128 MiB at 256 dimensions."""
-
-TEXT_FIELDS = ("caption", "photo_title", "title", "item_title")
-
-
 def embed_videos(videos: pa.Table, embedder: Embedder) -> Matrix:
-    """float32 [videos, d]: each video by its canonical text and its stripped summary, the words that serving uses."""
-    columns = [videos[name].to_pylist() for name in (*TEXT_FIELDS, "summary")]
-    texts = [
-        trigger_text(select_text(RawText(*fields)), strip_summary_prefix(summary))
-        for *fields, summary in zip(*columns, strict=True)
-    ]
+    """Return float32 [videos, d], made from each video's canonical text and stripped summary, as serving does."""
+    rows = videos.select([*TEXT_FIELDS, "summary"]).to_pylist()
+    texts = [trigger_text(select_text(raw_text_of_row(row)), strip_summary_prefix(row["summary"])) for row in rows]
     return embedder.embed(texts)
 
 
 def pair_similarity(left: Matrix, left_rows: IntArray, right: Matrix, right_rows: IntArray) -> FloatArray:
-    """float32 [n], inner products of paired rows, gathered in chunks so that memory stays bounded."""
+    """Return float32 [n], the inner products of paired rows; they are gathered in chunks, so memory stays bounded."""
     products = np.empty(len(left_rows), np.float32)
-    for start in range(0, len(left_rows), _CHUNK_PAIRS):
-        part = slice(start, start + _CHUNK_PAIRS)
+    for start in range(0, len(left_rows), _PAIRS_PER_CHUNK):
+        part = slice(start, start + _PAIRS_PER_CHUNK)
         products[part] = np.einsum("nd,nd->n", left[left_rows[part]], right[right_rows[part]])
     return products

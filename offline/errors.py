@@ -1,17 +1,17 @@
-"""What can go wrong between the logs and the evidence.
+"""Errors of this package.
 
     OfflineError
     ├── TableError       a log table is missing, unreadable, or not of the documented form (docs/data_formats.md)
-    └── SettingsError    the job was asked for something that the logs cannot give (a day outside of them, ...)
+    └── SettingsError    the settings ask for something that the logs cannot give, such as a day that is not logged
 
-Every message is one sentence that says what is wrong and what to do about it.
+Every message is one sentence that says what is wrong and how to correct it.
 """
 
 from __future__ import annotations
 
 
 class OfflineError(Exception):
-    """The offline job cannot go on; the message is meant for the person who started it."""
+    """Base of every error that this package raises."""
 
 
 class TableError(OfflineError):
@@ -19,4 +19,4 @@ class TableError(OfflineError):
 
 
 class SettingsError(OfflineError):
-    """The settings of the job and the logs do not go together."""
+    """The settings of the job do not fit the logs."""

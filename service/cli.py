@@ -22,6 +22,7 @@ from service.settings import load_settings
 @click.option("--keys", type=click.Path(path_type=Path), help="File of API keys that `onebar keys` wrote.")
 @click.option("--insecure", is_flag=True, default=None, help="Accept requests from other machines without a key.")
 @click.option("--admin-port", type=int, help="Port of health, metrics, version and docs.")
+@click.option("--user-key", type=click.Path(path_type=Path), help="File with the keys of user pseudonyms.")
 @click.option("--query-set", type=click.Path(path_type=Path), help="File of queries; no others are generated.")
 def serve(
     bundle: Path | None,
@@ -34,6 +35,7 @@ def serve(
     keys: Path | None,
     insecure: bool | None,
     admin_port: int | None,
+    user_key: Path | None,
     query_set: Path | None,
 ) -> None:
     """Serve POST /recommend.
@@ -54,6 +56,7 @@ def serve(
     settings = load_settings(
         bundle=bundle, host=host, port=port, rules=rules, prohibited_terms=prohibited_terms, keys=keys,
         insecure=insecure, admin_port=admin_port, query_set=query_set,
+        privacy={"key_file": user_key} if user_key else None,
         store={key: value for key, value in (("url", store), ("evidence", evidence or None)) if value} or None,
     )  # fmt: skip
     configure_logging(settings.log_level)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from feature_store import Store
+from feature_store import CIRCUIT_STATES, Store
 from service.answering.errors import NotReady
+from service.answering.evidence_source import vectors_of
 from service.answering.runner import GenerationRunner, GenerationScheduler
 from service.answering.store import open_store
 from service.errors import ServiceError
@@ -110,7 +112,7 @@ class Instance:
             ServiceError: the instance cannot start; ``start_error`` keeps it.
         """
         try:
-            self._store = await open_store(self.parts.settings, self.parts.shown_window_seconds)
+            self._store = await open_store(self.parts.settings, self.parts.shown_window_seconds, self.parts.key_ring)
             self.serving = Serving.rehearsal(self.parts, self.runner, self._store)
             try:
                 await rehearse()
@@ -132,6 +134,8 @@ class Instance:
         await self.runner.close()
         if self.serving:
             await self.serving.close()
+        elif self._events:
+            await asyncio.to_thread(self._events.close)
         if self._store:
             await self._store.close()
 
@@ -154,4 +158,17 @@ class Instance:
         metrics.watch("engine_active_requests", "Requests that are being stepped.", lambda: runner.active)
         metrics.watch("engine_stalled_seconds", "Time since a busy engine made a step.", lambda: runner.stalled_seconds)
         metrics.watch("event_loop_lag_max_seconds", "Largest recent delay of the event loop.", self._lag.largest)
+        store = serving.store
+        metrics.watch(
+            "feature_store_circuit", "Circuit breaker of the store: 0 closed, 1 half open, 2 open.",
+            lambda: CIRCUIT_STATES.index(store.circuit_state),
+        )  # fmt: skip
         metrics.watch("result_cache_entries", "Generations in the result cache.", lambda: len(serving.cache or ()))
+        metrics.watch(
+            "result_cache_bytes", "Memory of the result cache.", lambda: serving.cache.size if serving.cache else 0
+        )
+        queries = parts.renderer
+        metrics.watch("query_cache_entries", "Queries with cached token ids.", lambda: queries.cached_queries[0])
+        metrics.watch("query_cache_bytes", "Memory of the cached token ids.", lambda: queries.cached_queries[1])
+        metrics.watch("vector_cache_entries", "Texts with cached vectors.", lambda: len(vectors_of))
+        metrics.watch("vector_cache_bytes", "Memory of the cached vectors.", lambda: vectors_of.size)

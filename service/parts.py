@@ -12,7 +12,11 @@ from typing import Any
 from evidence.embedding import EMBEDDING_VERSION
 from evidence.errors import EvidenceError
 from evidence.render import Renderer
-from evidence.safety import ProhibitedTerms, load_terms
+from evidence.safety import ProhibitedTerms
+from evidence.term_list import Term, load_terms
+from feature_store.errors import PrivacyError
+from feature_store.pseudonym import KeyRing, open_key_ring, random_key_ring
+from feature_store.store import LASTING_SCHEMES
 from generation.backend import Backend, choose_backend
 from generation.bundle import Bundle, load_bundle
 from generation.cores import available_cores
@@ -40,6 +44,7 @@ class Parts:
         terms: the prohibited terms, empty without a file.
         constraints: options and processors of every generation.
         policy: decides which hypotheses are shown.
+        key_ring: makes pseudonyms of user ids; None uses the ids themselves.
     """
 
     settings: Settings
@@ -51,6 +56,7 @@ class Parts:
     terms: ProhibitedTerms
     constraints: DecodingConstraints
     policy: Policy
+    key_ring: KeyRing | None
 
     @property
     def shown_window_seconds(self) -> int | None:
@@ -83,13 +89,13 @@ def build_parts(settings: Settings) -> Parts:
     Raises:
         BackendError: the wanted backend cannot run the bundle on this machine.
         BundleError: the bundle must not be served.
-        ConfigurationError: rules, terms or constraints cannot be used.
+        ConfigurationError: rules, terms, constraints or the key of pseudonyms cannot be used.
     """
     bundle = load_bundle(settings.bundle)
     threads = settings.intra_op_threads or available_cores()
     rules = load_rules(settings.rules) if settings.rules else Rules()
-    pairs = _read_terms(settings)
-    terms = ProhibitedTerms(pairs)
+    listed = _read_terms(settings)
+    terms = ProhibitedTerms(listed)
     return Parts(
         settings=settings,
         bundle=bundle,
@@ -98,8 +104,9 @@ def build_parts(settings: Settings) -> Parts:
         renderer=Renderer(bundle.tokenizer, bundle.render_budgets),
         rules=rules,
         terms=terms,
-        constraints=load_decoding_constraints(settings, bundle, pairs),
+        constraints=load_decoding_constraints(settings, bundle, listed),
         policy=Policy(rules, terms, bundle.reject_threshold),
+        key_ring=_open_key_ring(settings),
     )
 
 
@@ -116,8 +123,19 @@ def build_scheduler(parts: Parts) -> Scheduler:
     return Scheduler(parts.bundle, parts.threads, backend=parts.backend)
 
 
-def _read_terms(settings: Settings) -> list[tuple[str, str]]:
+def _open_key_ring(settings: Settings) -> KeyRing | None:
+    privacy = settings.privacy
+    outlives_the_process = settings.store.url.partition("://")[0] in LASTING_SCHEMES
+    if not outlives_the_process and privacy.key_file is None and not privacy.raw_user_ids:
+        return random_key_ring()
     try:
-        return list(load_terms(settings.prohibited_terms)) if settings.prohibited_terms else []
+        return open_key_ring(privacy.key_file, raw_user_ids=privacy.raw_user_ids)
+    except PrivacyError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _read_terms(settings: Settings) -> list[Term]:
+    try:
+        return load_terms(settings.prohibited_terms) if settings.prohibited_terms else []
     except EvidenceError as error:
         raise ConfigurationError(str(error)) from error

@@ -52,7 +52,7 @@ class Serving:
     ) -> Serving:
         """Build a Serving for real requests, and start its recorders on the running event loop."""
         kept = parts.settings.result_cache
-        cache = ResultCache(kept.entries, kept.ttl_seconds, metrics.cache_lookup) if kept.entries else None
+        cache = ResultCache(kept.max_bytes, kept.ttl_seconds, metrics.cache_lookup) if kept.max_bytes else None
         shown = ShownRecorder(store, metrics.shown_lost)
         shown.start()
         if events:
@@ -89,6 +89,7 @@ class Serving:
             policy=parts.policy,
             metrics=metrics,
             recently_shown_seconds=parts.shown_window_seconds,
+            key_ring=parts.key_ring,
         )
         return cls(parts, runner, store, metrics, admission, cache, pipeline, shown, events)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
+from feature_store import StoreSettings
 from service.errors import ConfigurationError
 
 MIN_DEADLINE_MS = 1
@@ -29,7 +30,9 @@ class FeatureStoreSettings(_Branch):
 
     url: str = Field(default="memory://", description="redis://, rediss://, redis+cluster://, sqlite:/// or memory://.")
     evidence: tuple[Path, ...] = Field(default=(), description="Files that are loaded at start; only for memory://.")
-    timeout_ms: float = Field(default=5.0, gt=0, description="Longest wait of a request for the store.")
+    timeout_ms: float = Field(
+        default=1000 * StoreSettings().timeout_seconds, gt=0, description="Longest wait of a request for the store."
+    )
     share: float = Field(default=0.3, gt=0, le=1, description="Longest wait as a share of its remaining time.")
 
 
@@ -48,10 +51,14 @@ class PersonalSettings(_Branch):
 
 
 class ResultCacheSettings(_Branch):
-    """Generations that are kept for equal inputs; requests for one that is in progress wait for it."""
+    """The cache of generations by input. A request with the input of a generation in progress waits for it."""
 
-    entries: int = Field(default=4096, ge=0, description="The most that are kept; 0 turns both off.")
-    ttl_seconds: float = Field(default=300.0, gt=0, description="How long one is kept.")
+    max_bytes: int = Field(
+        default=32 * MIB,
+        ge=0,
+        description="Memory of the cache, about 7 KB a generation; 0 turns it and the sharing off.",
+    )
+    ttl_seconds: float = Field(default=300.0, gt=0, description="Lifetime of a cached generation.")
 
 
 class ConnectionSettings(_Branch):
@@ -76,6 +83,15 @@ class DecodingSettings(_Branch):
     prohibited_terms: bool = Field(default=True, description="Whether decoding excludes the prohibited terms.")
     min_new_tokens: int | None = Field(default=None, ge=0)
     no_repeat_ngram_size: int | None = Field(default=None, ge=0, description="0 allows repetitions.")
+
+
+class PrivacySettings(_Branch):
+    """Pseudonyms of users in the store, in events and in logs."""
+
+    key_file: Path | None = Field(
+        default=None, description="File with the keys of pseudonyms; without one, memory:// gets a random key."
+    )
+    raw_user_ids: bool = Field(default=False, description="Whether user ids are used instead of pseudonyms.")
 
 
 class EventSettings(_Branch):
@@ -161,6 +177,7 @@ class Settings(BaseSettings):
     decoding: DecodingSettings = DecodingSettings()
     result_cache: ResultCacheSettings = ResultCacheSettings()
     personal: PersonalSettings = PersonalSettings()
+    privacy: PrivacySettings = PrivacySettings()
     events: EventSettings = EventSettings()
 
 

@@ -12,7 +12,7 @@ for module in (
     "service.cli",
     "client.cli",
     "cli.main",
-    "cli.demo",
+    "cli.serve_demo",
     "cli.doctor",
     "feature_store.cli",
 ):

@@ -1,10 +1,12 @@
-"""The checkpoint folder: what training writes, and what export and evaluation read.
+"""The checkpoint folder: training writes it; export and evaluation read it through this module.
 
-config.json         transformers' BartConfig
-model.safetensors   weights of BartForConditionalGeneration
-generation_config.json
-tokenizer.json      the tokenizer that the weights were trained with
-onebar.json         everything else: render budgets, generation defaults, special tokens, how it was trained
+config.json             transformers' BartConfig
+model.safetensors       weights of BartForConditionalGeneration
+generation_config.json  transformers' GenerationConfig
+tokenizer.json          the tokenizer that the weights were trained with
+onebar.json             render budgets, generation defaults, [REJECT] threshold, special-token ids, training record
+
+transformers and torch are imported only where weights are read.
 """
 
 from __future__ import annotations
@@ -12,41 +14,59 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
-from transformers import BartForConditionalGeneration
 
 from evidence.errors import RenderError
 from evidence.render import RenderBudgets
+from evidence.tokens import special_token_ids
 from training.errors import CheckpointError
-from training.model import load_model
 
+if TYPE_CHECKING:
+    from transformers import BartForConditionalGeneration
+
+__all__ = [
+    "CONFIG_FILE", "META_FILE", "TOKENIZER_FILE", "Checkpoint", "CheckpointError", "CheckpointMeta",
+    "load_checkpoint", "load_meta", "load_weights", "save_checkpoint",
+]  # fmt: skip
+
+CONFIG_FILE = "config.json"
+TOKENIZER_FILE = "tokenizer.json"
 META_FILE = "onebar.json"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointMeta:
-    """What onebar.json holds.
+    """The content of onebar.json.
 
-    render: budgets of evidence.render · generation: defaults for beam search · reject: {"threshold": P([REJECT]) from
-    which to abstain} · special_tokens: name to id · training: config, stage, steps, samples, seconds, data hashes ·
-    metrics: measured on the validation day.
+    Attributes:
+        render: budgets of evidence.render.
+        generation: defaults of beam search.
+        reject: {"threshold": P([REJECT]) from which to abstain}.
+        special_tokens: name to id, see evidence.tokens.
+        training: stage, configuration, steps, samples, seconds, data hashes.
+        metrics: measured on the validation day.
     """
 
     render: RenderBudgets
     generation: Mapping[str, Any]
     reject: Mapping[str, float]
-    special_tokens: Mapping[str, int]
+    special_tokens: Mapping[str, int] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reject_threshold(self) -> float:
+        """P([REJECT]) as the first token, from which the model abstains."""
+        return self.reject["threshold"]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint in memory."""
+    """A checkpoint in memory; the model is in evaluation mode, fp32, on the CPU."""
 
     model: BartForConditionalGeneration
     tokenizer: Tokenizer
@@ -56,52 +76,89 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path | str, model: BartForConditionalGeneration, tokenizer: Tokenizer, meta: CheckpointMeta
 ) -> None:
-    """Write a checkpoint; onebar.json comes last and in one move, so a folder that has it is whole."""
+    """Write a checkpoint. onebar.json comes last and in one rename, so a folder that has it is complete."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / META_FILE).unlink(missing_ok=True)
     model.save_pretrained(folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    write_json(folder / META_FILE, asdict(meta))
+    tokenizer.save(str(folder / TOKENIZER_FILE))
+    _write_json(folder / META_FILE, asdict(meta))
 
 
 def load_meta(folder: Path | str) -> CheckpointMeta:
-    """Read onebar.json alone, without torch weights.
+    """Read onebar.json alone, without weights.
 
     Raises:
-        CheckpointError: it is missing, unreadable, or lacks a part.
+        CheckpointError: it is missing, unreadable, or lacks a required part.
     """
     path = Path(folder) / META_FILE
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; train a checkpoint with `onebar train sft`")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        missing = [f.name for f in fields(CheckpointMeta) if f.name not in values]
+        required = [f.name for f in fields(CheckpointMeta) if f.default_factory is MISSING]
+        missing = [name for name in required if name not in values]
         if missing:
             raise CheckpointError(f"{path} has no {missing[0]!r}; train the checkpoint again with this version")
+        given = {f.name: values[f.name] for f in fields(CheckpointMeta) if f.name in values}
+        threshold = float(values["reject"]["threshold"])
         return CheckpointMeta(
-            render=RenderBudgets.from_dict(values["render"]),
-            **{f.name: values[f.name] for f in fields(CheckpointMeta) if f.name != "render"},
+            **{**given, "render": RenderBudgets.from_dict(values["render"]), "reject": {"threshold": threshold}}
         )
-    except (ValueError, TypeError, RenderError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    except (ValueError, TypeError, KeyError, RenderError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error!r}") from error
 
 
 def load_checkpoint(folder: Path | str) -> Checkpoint:
     """Read a checkpoint that `save_checkpoint` wrote.
 
     Raises:
-        CheckpointError: a file is missing or does not fit.
+        CheckpointError: a file is missing or unreadable, or the tokenizer is not the one of onebar.json.
     """
+    folder = Path(folder)
+    for name in (CONFIG_FILE, TOKENIZER_FILE, META_FILE):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder / name} is missing; give a folder that `onebar train` wrote")
     meta = load_meta(folder)
-    path = Path(folder) / "tokenizer.json"
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing; the checkpoint is not whole")
-    return Checkpoint(load_model(folder), Tokenizer.from_file(str(path)), meta)
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    except Exception as error:  # the library raises bare Exception
+        raise CheckpointError(f"{folder / TOKENIZER_FILE} cannot be read: {error}") from error
+    try:
+        special = special_token_ids(tokenizer)
+    except RenderError as error:
+        raise CheckpointError(f"{folder / TOKENIZER_FILE}: {error}") from error
+    if meta.special_tokens and dict(meta.special_tokens) != special:
+        raise CheckpointError(
+            f"{folder} has a tokenizer with the special tokens {special}, and {META_FILE} records "
+            f"{dict(meta.special_tokens)}; the files are of different checkpoints"
+        )
+    return Checkpoint(load_weights(folder), tokenizer, meta)
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write JSON in one move: a reader sees the old file or the new one."""
+def load_weights(folder: Path | str) -> BartForConditionalGeneration:
+    """Read a BART in transformers' format from a local folder, in fp32.
+
+    Raises:
+        CheckpointError: the folder has no BART.
+    """
+    import torch
+    from transformers import BartForConditionalGeneration
+
+    folder = Path(folder)
+    if not (folder / CONFIG_FILE).is_file():
+        raise CheckpointError(f"{folder} has no {CONFIG_FILE}; give the folder of a local BART checkpoint")
+    try:
+        model: BartForConditionalGeneration = BartForConditionalGeneration.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{folder} cannot be read as a BART checkpoint: {error}") from error
+    return model
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write JSON in one rename: a reader sees the old file or the new one."""
     unfinished = path.with_name(path.name + ".partial")
     unfinished.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(unfinished, path)

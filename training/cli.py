@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from training.config import CONFIG_FOLDER, PretrainConfig, SftConfig, load_config
-from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from training.loop import Progress
@@ -21,27 +20,17 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class TrainGroup(click.Group):
-    """Turns this package's errors into one line on the terminal."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except TrainingError as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=TrainGroup)
+@click.group()
 def train() -> None:
     """Train the tokenizer and the generator.
 
     \b
-    onebar train tokenizer world tokenizer.json
-    onebar train pretrain examples pretrained --tokenizer tokenizer.json --world world
-    onebar train sft examples checkpoint --init-from pretrained
+    onebar train tokenizer logs build/tokenizer.json
+    onebar train pretrain build/examples build/pretrained --tokenizer build/tokenizer.json --logs logs
+    onebar train sft build/examples build/checkpoint --init-from build/pretrained
     """
-    # OpenMP threads that spin while they wait halve the speed as soon as anything else runs on the machine. The
-    # variable is read when torch is imported, which no subcommand has done yet.
+    # OpenMP threads that spin while they wait halve the speed when other work runs on the machine. torch reads the
+    # variable when it is imported, which no subcommand has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
@@ -57,12 +46,12 @@ def _stage_options(default_config: str) -> Callable[[CommandT], CommandT]:
             show_default=default_config,
         ),
         click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one value."),
-        click.option("--tokenizer", type=_FILE, help="tokenizer.json, when starting from nothing."),
+        click.option("--tokenizer", type=_FILE, help="tokenizer.json, for a new model."),
         click.option("--init-from", type=_FOLDER, help="A checkpoint of this project, or any local BART checkpoint."),
         click.option(
             "--cache", type=click.Path(file_okay=False, path_type=Path), help="Packed examples [EXAMPLES_DIR/.packed]."
         ),
-        click.option("--resume", is_flag=True, help="Go on with the run that OUT holds."),
+        click.option("--resume", is_flag=True, help="Continue the run in OUT."),
     ]
 
     def decorate(command: CommandT) -> CommandT:
@@ -81,19 +70,19 @@ def _report(progress: Progress, out: Path) -> None:
 
 
 @train.command()
-@click.argument("world", type=_FOLDER)
+@click.argument("logs", type=_FOLDER)
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--size", default=8192, show_default=True, help="Entries, special tokens and bytes included.")
 @click.option("--lowercase/--keep-case", default=True, show_default=True, help="Fold case, in evidence and queries.")
-def tokenizer(world: Path, out: Path, size: int, lowercase: bool) -> None:
-    """Learn a byte-level BPE tokenizer from the texts and queries of a world's training days.
+def tokenizer(logs: Path, out: Path, size: int, lowercase: bool) -> None:
+    """Learn a byte-level BPE tokenizer from the texts and queries of the training days of LOGS.
 
     \b
-    Example:  onebar train tokenizer world tokenizer.json
+    Example:  onebar train tokenizer logs build/tokenizer.json
     """
-    from training.tokenizer import train_tokenizer, world_texts
+    from training.tokenizer import log_texts, train_tokenizer
 
-    trained = train_tokenizer(world_texts(world), size, lowercase)
+    trained = train_tokenizer(log_texts(logs), size, lowercase)
     out.parent.mkdir(parents=True, exist_ok=True)
     trained.save(str(out))
     click.echo(f"{trained.get_vocab_size()} entries in {out}")
@@ -101,7 +90,7 @@ def tokenizer(world: Path, out: Path, size: int, lowercase: bool) -> None:
 
 @train.command()
 @_stage_options("pretrain.yaml")
-@click.option("--world", type=_FOLDER, help="Learn from every query searched on training days, not only clicked ones.")
+@click.option("--logs", type=_FOLDER, help="Folder of log tables: learn from every query searched on training days.")
 def pretrain(
     examples_dir: Path,
     out: Path,
@@ -111,13 +100,13 @@ def pretrain(
     init_from: Path | None,
     cache: Path | None,
     resume: bool,
-    world: Path | None,
+    logs: Path | None,
 ) -> None:
-    """Stage 0: denoise the domain's text, so that the model learns to copy.
+    """Stage 0: denoise the text of the logs, so that the model learns to copy.
 
     \b
-    Example:  onebar train pretrain examples pretrained --tokenizer tokenizer.json --world world \\
-                  --set optim.max_minutes=12
+    Example:  onebar train pretrain build/examples build/pretrained \\
+                  --tokenizer build/tokenizer.json --logs logs --set optim.max_minutes=12
     """
     from training import pretrain as stage
 
@@ -128,7 +117,7 @@ def pretrain(
         settings,
         tokenizer=tokenizer,
         init_from=init_from,
-        world=world,
+        logs=logs,
         cache=cache or examples_dir / ".packed",
         resume=resume,
     )
@@ -147,11 +136,11 @@ def sft(
     cache: Path | None,
     resume: bool,
 ) -> None:
-    """Stage I: learn clicked queries, and [REJECT] for what the safety rules flag.
+    """Stage I: learn clicked queries, and [REJECT] for videos that are known to be unsafe.
 
     \b
-    Example:  onebar train sft examples checkpoint --init-from pretrained --set optim.max_minutes=25
-    Without Stage 0:  onebar train sft examples plain --tokenizer tokenizer.json
+    Example:  onebar train sft build/examples build/checkpoint --init-from build/pretrained
+    Without Stage 0:  onebar train sft build/examples build/checkpoint --tokenizer build/tokenizer.json
     """
     from training import sft as stage
 

@@ -1,4 +1,4 @@
-"""Configuration of the training stages: dataclasses plus a YAML file, saved with every checkpoint."""
+"""Configuration of the training stages: dataclasses and a YAML file; every checkpoint records it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONFIG_FOLDER = Path(__file__).parent / "configs"
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Shape of the BART that is made when no checkpoint is given. A head is `d_model / attention_heads` wide."""
+    """Shape of a new BART. A head is `d_model / attention_heads` wide."""
 
     encoder_layers: int = 4
     decoder_layers: int = 2
@@ -34,8 +34,8 @@ class ModelConfig:
 class OptimConfig:
     """AdamW, its schedule and its budget.
 
-    The run ends at whichever comes first of `epochs`, `max_steps` and `max_minutes`, and the learning rate decays to
-    zero over the same measure, so a run that is given minutes on a busy machine still ends with a small rate.
+    The run ends at the first of `epochs`, `max_steps` and `max_minutes`, and the learning rate decays to zero over the
+    same measure. So a run that is limited in minutes on a busy machine still ends with a small rate.
     """
 
     learning_rate: float = 1e-3
@@ -53,7 +53,7 @@ class OptimConfig:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
-    """Where and how precisely to compute. `auto` takes CUDA when there is one, and bf16 where the processor has it."""
+    """Where and how precisely to compute. `auto` uses CUDA where available, and bf16 where the processor has it."""
 
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -64,10 +64,11 @@ class RuntimeConfig:
 
 @dataclass(frozen=True, slots=True)
 class NoisingConfig:
-    """How Stage 0 damages a document.
+    """How Stage 0 noises a document.
 
-    `mask_ratio` of the words fall to spans of Poisson(`span_lambda`) words, each replaced by one <mask>. A document
-    objective (reconstruct everything) is drawn with `document_share`, else the segment objective; see pretrain.py.
+    `mask_ratio` of the words are in spans of Poisson(`span_lambda`) words, each replaced by one <mask>. The document
+    objective (reconstruct everything) is drawn with probability `document_share`, else the segment objective; see
+    pretrain.py.
     """
 
     mask_ratio: float = 0.3
@@ -79,9 +80,9 @@ class NoisingConfig:
 
 @dataclass(frozen=True, slots=True)
 class FieldDropout:
-    """Probability that a present field of a training source is blanked, drawn anew each epoch.
+    """Probability that a present field of a training source is blanked, drawn again in each epoch.
 
-    `all_but_text` blanks everything but the text at once, which is what inline evidence of an unknown video looks like.
+    `all_but_text` blanks everything but the text at once, which is the inline evidence of an unknown video.
     """
 
     text: float = 0.05
@@ -94,7 +95,7 @@ class FieldDropout:
 
 @dataclass(frozen=True, slots=True)
 class ValidationConfig:
-    """How Stage I looks at itself: HR@8 by beam search on a fixed sample, and P([REJECT]) on both kinds."""
+    """How Stage I validates: HR@8 of beam search on a fixed sample, and P([REJECT]) on both kinds of examples."""
 
     every_steps: int = 500
     click_examples: int = 768
@@ -104,11 +105,11 @@ class ValidationConfig:
 
 @dataclass(frozen=True, slots=True)
 class GenerationDefaults:
-    """What a bundle made from the checkpoint generates with unless told otherwise.
+    """Defaults of beam search in a bundle made from the checkpoint.
 
-    The eight most probable queries are what HR@8 asks for, so scores are not divided by length: on 512 clicks
-    that gave .31 where a penalty of 1.0 gave .27, by crowding out short model names. Without it a score can only fall,
-    and `early_stopping: false` ends the search exactly when no running hypothesis can enter the list.
+    HR@8 is about the eight most probable queries, so scores are not divided by length: on 512 clicks HR@8 was .31, and
+    .27 with a penalty of 1.0, which ranks short model names lower. Without a penalty a score can only fall, and
+    `early_stopping: false` ends the search exactly when no running hypothesis can enter the list.
     """
 
     num_beams: int = 8
@@ -120,7 +121,7 @@ class GenerationDefaults:
 
 @dataclass(frozen=True, slots=True)
 class PretrainConfig:
-    """Everything that Stage 0 is told."""
+    """The whole configuration of Stage 0."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -136,7 +137,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class SftConfig:
-    """Everything that Stage I is told."""
+    """The whole configuration of Stage I."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -161,14 +162,18 @@ def load_config(kind: type[ConfigT], path: Path | str, overrides: Sequence[str] 
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a mapping of sections, found {type(values).__name__}")
+        raise ConfigError(f"{path} must be a mapping of sections, found {type(values).__name__}")
     for override in overrides:
         _apply_override(values, override)
     return from_dict(kind, values)
 
 
 def from_dict(kind: type[ConfigT], values: Mapping[str, Any], where: str = "") -> ConfigT:
-    """Build the dataclass `kind` from nested mappings. Raises ConfigError on an unknown key or a wrong type."""
+    """Build the dataclass `kind` from nested mappings; `where` is the prefix of keys in messages.
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type.
+    """
     hints = get_type_hints(kind)
     known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(known))
@@ -194,12 +199,12 @@ def to_dict(config: Any) -> dict[str, Any]:
 def _apply_override(values: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     if not equals:
-        raise ConfigError(f"an override is written section.key=value, got {override!r}")
+        raise ConfigError(f"an override has the form section.key=value, got {override!r}")
     *sections, key = dotted.split(".")
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"{dotted}: {section} is no section")
+            raise ConfigError(f"{dotted}: {section} is not a section")
     values[key] = yaml.safe_load(text)
 
 

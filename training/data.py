@@ -1,7 +1,7 @@
 """Examples as packed integer arrays, and batches of equal length made from them.
 
-Rendering and tokenising happen once: the arrays are cached under a hash of everything that they depend on (rows,
-tokenizer, budgets, and the code of the evidence package), so a loop over them is nothing but array work.
+Examples are rendered and tokenised once. The arrays are cached under a hash of everything that they depend on: rows,
+tokenizer, budgets, and the code of the evidence package.
 """
 
 from __future__ import annotations
@@ -20,19 +20,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 import evidence
-from evidence.assemble import build_evidence
 from evidence.cleaning import clean_query
 from evidence.render import RenderBudgets, Renderer
-from evidence.schema import RawText
+from evidence.rows import EVIDENCE_COLUMNS, evidence_of_row
 from training.config import FieldDropout
 from training.errors import DataError
 from training.tokenizer import special_token_ids
 
 IGNORED_LABEL = -100
 
-_COLUMNS = (
-    "kind", "target", "caption", "photo_title", "title", "item_title", "summary", "anchors", "histories", "personal",
-)  # fmt: skip
+_COLUMNS = ("kind", "target", *EVIDENCE_COLUMNS)
 
 IntArray = NDArray[np.int32]
 OffsetArray = NDArray[np.int64]
@@ -40,7 +37,7 @@ OffsetArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """Sequences of uneven length end to end: row i is `values[offsets[i]:offsets[i + 1]]`."""
+    """Sequences of uneven length, concatenated: row i is `values[offsets[i]:offsets[i + 1]]`."""
 
     values: IntArray
     offsets: OffsetArray
@@ -54,9 +51,11 @@ class Ragged:
         return cls(values, offsets)
 
     def __len__(self) -> int:
+        """Return the number of rows."""
         return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> IntArray:
+        """Return one row, a view."""
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
     @property
@@ -86,6 +85,7 @@ class PackedExamples:
     is_reject: NDArray[np.bool_]
 
     def __len__(self) -> int:
+        """Return the number of examples."""
         return len(self.sources)
 
     def subset(self, rows: NDArray[np.int64]) -> PackedExamples:
@@ -142,9 +142,11 @@ class PackedBatches:
     weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
+        """Return the number of batches."""
         return len(self.plan)
 
     def __getitem__(self, index: int) -> Batch:
+        """Return one batch, padded."""
         rows = self.plan[index]
         weights = None if self.weights is None else torch.from_numpy(self.weights[rows])
         return collate(self.sources, self.targets, rows, self.pad, self.start, weights)
@@ -155,8 +157,8 @@ def plan_batches(
 ) -> list[NDArray[np.int64]]:
     """Cut all rows into batches of nearly equal length, in random order.
 
-    Rows are sorted by source length, target length, then chance: with thousands of rows nearly every batch holds one
-    source length, so it needs neither padding nor a mask.
+    Rows are sorted by source length, target length, then at random. With thousands of rows nearly every batch has one
+    source length, and needs neither padding nor a mask.
     """
     order = np.lexsort((rng.random(len(source_lengths)), target_lengths // 4, source_lengths))
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -166,10 +168,10 @@ def plan_batches(
 def drop_fields(
     sources: Ragged, frozen: NDArray[np.bool_], rates: FieldDropout, sep_id: int, rng: np.random.Generator
 ) -> Ragged:
-    """Blank fields of some sources; every [SEP] stays, and no source loses its last field.
+    """Blank fields of some sources. Every [SEP] stays, and no source loses its last field.
 
-    A row in `frozen` (a [REJECT] example) keeps text and summary: what makes it unsafe may stand only there, and
-    without it the target would teach that an empty summary is a reason to abstain.
+    A row in `frozen` (a [REJECT] example) keeps text and summary. Its unsafe words may be only there; without them the
+    model would learn that an empty summary is a reason to abstain.
     """
     rows, segments = len(sources), 5
     row_of = np.repeat(np.arange(rows), sources.lengths)
@@ -206,12 +208,12 @@ def file_hash(*paths: Path) -> str:
 def load_examples(
     path: Path | str, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_tokens: int, cache: Path | str
 ) -> PackedExamples:
-    """Return the examples of a Parquet file, rendered and packed; from `cache` when they were packed before.
+    """Return the examples of a Parquet file, rendered and packed; read from `cache` if they were packed before.
 
-    Targets longer than `max_target_tokens` (with </s>) cannot be generated whole and are left out.
+    Targets longer than `max_target_tokens` (with </s>) cannot be generated completely and are left out.
 
     Raises:
-        DataError: the file is missing, lacks a column, or holds no usable example.
+        DataError: the file is missing, lacks a column, or has no usable example.
     """
     path, cache = Path(path), Path(cache)
     if not path.is_file():
@@ -247,7 +249,9 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_t
     available = pq.read_schema(path).names
     missing = [column for column in _COLUMNS if column not in available]
     if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}; docs/data_formats.md lists them")
+        raise DataError(
+            f"{path} has no column {', '.join(missing)}; make the examples again with `onebar offline examples`"
+        )
     special = special_token_ids(tokenizer)
     renderer = Renderer(tokenizer, budgets)
     sources: list[list[int]] = []
@@ -268,14 +272,10 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_t
                     target = target_ids[query]
                 if not 2 <= len(target) <= max_target_tokens:
                     continue
-                raw = RawText(row["caption"], row["photo_title"], row["title"], row["item_title"])
-                built = build_evidence(
-                    raw, row["summary"], row["anchors"] or (), row["histories"] or (), row["personal"] or ()
-                )
-                sources.append(renderer.render(built).token_ids)
+                sources.append(renderer.render(evidence_of_row(row)).token_ids)
                 targets.append(target)
                 is_reject.append(reject)
             bar.update(record.num_rows)
     if not sources:
-        raise DataError(f"{path} holds no usable example")
+        raise DataError(f"{path} has no usable example")
     return PackedExamples(Ragged.from_lists(sources), Ragged.from_lists(targets), np.array(is_reject, dtype=np.bool_))

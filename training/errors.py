@@ -3,7 +3,7 @@
 TrainingError
 ├── ConfigError       a configuration file or override that cannot be used
 ├── DataError         examples, tables or a tokenizer that cannot be read
-├── CheckpointError   a checkpoint folder that is missing something or does not fit
+├── CheckpointError   a checkpoint folder that is incomplete or does not fit
 └── DivergenceError   the loss is no longer a number
 """
 
@@ -15,15 +15,15 @@ class TrainingError(Exception):
 
 
 class ConfigError(TrainingError):
-    """A configuration cannot be used; the message names the key and what it may be."""
+    """A configuration cannot be used; the message names the key and the allowed values."""
 
 
 class DataError(TrainingError):
-    """Examples, tables or a tokenizer cannot be read; the message names the file and the mend."""
+    """Examples, tables or a tokenizer cannot be read; the message names the file and how to correct it."""
 
 
 class CheckpointError(TrainingError):
-    """A checkpoint folder is missing something, or does not fit what is asked of it."""
+    """A checkpoint folder is incomplete, or does not fit the configuration."""
 
 
 class DivergenceError(TrainingError):

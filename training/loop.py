@@ -1,7 +1,7 @@
 """The loop that both stages share: AdamW, warm-up and decay, clipping, mixed precision, resume, metrics, early stop.
 
-Order of data is a function of (seed, epoch), so the state that a resumed run needs is small: weights, optimizer,
-torch's generator, and where in which epoch it stood.
+The order of the data is a function of (seed, epoch). So a resumed run needs little state: weights, optimizer, torch's
+generator, and the position in the epoch.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ METRICS_FILE = "metrics.jsonl"
 class EpochBatches(Protocol):
     """The batches of one epoch, in a fixed order."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Return the number of batches."""
 
-    def __getitem__(self, index: int) -> Batch: ...
+    def __getitem__(self, index: int) -> Batch:
+        """Return one batch."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is. `seconds` is wall time over all resumed parts, evaluation included."""
+    """The progress of a run. `seconds` is wall time over all resumed parts, evaluation included."""
 
     step: int = 0
     epoch: int = 0
@@ -54,11 +56,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a stage brings to the loop.
+    """What a stage gives to the loop.
 
-    open_epoch: epoch number to its batches · loss: a batch to (scalar to minimise, figures to log) · evaluate: figures
-    of the model as it stands, of which `selection` is better when greater · save_best: writes the checkpoint ·
-    patience: evaluations without a better one before the run ends.
+    Attributes:
+        open_epoch: returns the batches of an epoch by its number.
+        loss: returns the scalar to minimise for a batch, and figures to log.
+        evaluate: returns figures of the current model.
+        selection: the figure that selects the best model; greater is better.
+        save_best: writes the checkpoint.
+        evaluate_every_steps: steps between evaluations.
+        patience: evaluations without a better one after which the run ends.
+        config: the configuration, which a resumed run must equal.
     """
 
     open_epoch: Callable[[int], EpochBatches]
@@ -74,7 +82,7 @@ class Stage:
 def learning_rate_factor(step: int, done: float, warmup_steps: int, schedule: str) -> float:
     """Return the factor on the peak rate: linear warm-up over steps, then decay to zero over `done`, 0 to 1.
 
-    `done` is the spent share of the run's budget, so that a run measured in minutes decays in time.
+    `done` is the used share of the budget of the run, so a run that is limited in minutes decays over time.
     """
     warmup = min((step + 1) / max(warmup_steps, 1), 1.0)
     done = min(max(done, 0.0), 1.0)
@@ -83,7 +91,7 @@ def learning_rate_factor(step: int, done: float, warmup_steps: int, schedule: st
 
 
 def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
-    """Return AdamW that decays matrices only, not biases and norms."""
+    """Return AdamW with weight decay on matrices only, not on biases and norms."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
     groups = [
@@ -96,14 +104,19 @@ def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
 def train(
     model: nn.Module, stage: Stage, optim: OptimConfig, runtime: RuntimeConfig, device: Device, out: Path, resume: bool
 ) -> Progress:
-    """Train until the budget is spent or the selection metric stops rising. The best model is on disk afterwards.
+    """Train until the budget is used or the selection metric stops rising. The best model is then on disk.
 
     Args:
+        model: the model, on `device`.
+        stage: batches, loss and evaluation.
+        optim: optimizer, schedule and budget.
+        runtime: how often to log and to save.
+        device: where to compute.
         out: folder for the state and metrics.jsonl.
-        resume: go on from the state in `out` when there is one.
+        resume: continue from the state in `out` if there is one.
 
     Raises:
-        CheckpointError: `out` holds a state and `resume` is False, or the state is of another configuration.
+        CheckpointError: `out` has a state and `resume` is False, or the state is of another configuration.
         DivergenceError: the loss is not finite.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -202,13 +215,13 @@ def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage, o
     if not path.is_file():
         return Progress()
     if not resume:
-        raise CheckpointError(f"{out} already holds a run; give --resume to go on with it, or another folder")
+        raise CheckpointError(f"{out} already has a run; give --resume to continue it, or another folder")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}; remove it to start anew") from error
+        raise CheckpointError(f"{path} cannot be read: {error}; remove it to start again") from error
     if state["config"] != dict(stage.config):
-        raise CheckpointError(f"{path} is of another configuration; give the one that it was started with")
+        raise CheckpointError(f"{path} is of another configuration; give the configuration of that run")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["torch_rng"])

@@ -9,13 +9,13 @@ from torch import Tensor
 def sft_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
     """Return the next-token loss of eq. (5), paper: the weighted mean of -log p(q_t | q_<t, x) over target tokens.
 
-    Both D_pos and D_rej go through it; a [REJECT] target is a token like any other.
+    It applies to D_pos and D_rej alike; a [REJECT] target is an ordinary token here.
 
     Args:
         logits: [tokens, vocabulary], only the positions that count (no padding); any float dtype, summed in fp32.
-        labels: [tokens] int64, the token that should come.
-        weights: [tokens] or None for ones; a target's weight stands at each of its tokens.
-        label_smoothing: share of the target mass spread evenly over the vocabulary.
+        labels: [tokens] int64, the target token.
+        weights: [tokens], or None for ones; every token of a target has the weight of the target.
+        label_smoothing: share of the target probability that is spread evenly over the vocabulary.
 
     Returns:
         A scalar: sum(weight * loss) / sum(weight).

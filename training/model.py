@@ -1,4 +1,4 @@
-"""The generator: transformers' BART, small, made from nothing or taken from a local checkpoint."""
+"""The generator: a small BART of transformers, new or read from a local checkpoint."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
 from transformers import BartConfig, BartForConditionalGeneration
 
+from evidence.tokens import REJECT_TOKEN, SEP_TOKEN, SPECIAL_TOKENS
+from training.checkpoint import TOKENIZER_FILE, load_weights
 from training.config import ModelConfig, RuntimeConfig
 from training.data import IGNORED_LABEL, Batch
 from training.errors import CheckpointError, ConfigError
-from training.tokenizer import SPECIAL_TOKENS, special_token_ids
+from training.tokenizer import special_token_ids
 
 
 def build_model(config: ModelConfig, tokenizer: Tokenizer) -> BartForConditionalGeneration:
-    """Make a BART from nothing for a tokenizer. Raises ConfigError when the heads do not divide the width."""
+    """Make a new BART for a tokenizer.
+
+    Raises:
+        ConfigError: the number of heads does not divide the width.
+    """
     if config.d_model % config.attention_heads:
         raise ConfigError(f"model.d_model={config.d_model} is no multiple of attention_heads={config.attention_heads}")
     special = special_token_ids(tokenizer)
@@ -45,10 +51,10 @@ def build_model(config: ModelConfig, tokenizer: Tokenizer) -> BartForConditional
 
 
 def _start_from_sinusoids(positions: Tensor) -> None:
-    """Give learnt positions the values of sinusoids, at the scale of the token embeddings.
+    """Set learnt positions to sinusoids, at the scale of the token embeddings.
 
-    Copying wants a head that looks one token on. Between sinusoids that is a rotation which a head finds within
-    hundreds of steps; between random vectors it must be found for each position by itself.
+    Copying needs a head that attends to the next token. With sinusoids that is a rotation, which a head learns within
+    hundreds of steps; with random vectors it must be learnt for each position separately.
     """
     rows, width = positions.shape
     steps = torch.arange(rows, dtype=torch.float32)[:, None]  # [rows, 1]
@@ -59,41 +65,32 @@ def _start_from_sinusoids(positions: Tensor) -> None:
         positions.mul_(0.02 * math.sqrt(2.0))
 
 
-def load_model(folder: Path | str) -> BartForConditionalGeneration:
-    """Read a BART from a local folder. Raises CheckpointError when it is none."""
-    folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{folder} holds no config.json; give the folder of a local BART checkpoint")
-    try:
-        model: BartForConditionalGeneration = BartForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{folder} cannot be read as a BART checkpoint: {error}") from error
-    return model
-
-
 def adopt_model(
     folder: Path | str, dropout: float, needed_positions: int
 ) -> tuple[BartForConditionalGeneration, Tokenizer]:
-    """Read any local BART with its tokenizer.json, and make it speak the [SEP] schema.
+    """Read any local BART with its tokenizer.json, and add what the [SEP] schema needs.
 
-    [SEP] and [REJECT] are added when they are missing, with embeddings drawn around the mean of the others; ids of
-    special tokens stay what the checkpoint has, and are carried in config.json and onebar.json.
+    [SEP] and [REJECT] are added when they are missing, with embeddings drawn around the mean of the others. The other
+    special tokens keep the ids of the checkpoint; config.json and onebar.json record them.
+
+    Args:
+        folder: the checkpoint in transformers' format.
+        dropout: the rate to train with.
+        needed_positions: the longest source.
 
     Raises:
         CheckpointError: no tokenizer.json, a special token of BART is missing, or too few positions.
     """
-    model = load_model(folder)
-    path = Path(folder) / "tokenizer.json"
+    model = load_weights(folder)
+    path = Path(folder) / TOKENIZER_FILE
     if not path.is_file():
-        raise CheckpointError(f"{path} is missing; --init-from needs the fast tokenizer beside the weights")
+        raise CheckpointError(f"{path} is missing; --init-from needs the fast tokenizer in the folder of the weights")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
-    if not set(missing) <= {"[SEP]", "[REJECT]"}:
-        raise CheckpointError(f"{path} has no {missing[0]}; that is no BART tokenizer")
+    missing = [token for token in SPECIAL_TOKENS.values() if tokenizer.token_to_id(token) is None]
+    if not set(missing) <= {SEP_TOKEN, REJECT_TOKEN}:
+        raise CheckpointError(f"{path} has no {missing[0]}; it is not a BART tokenizer")
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in missing])
     if model.config.max_position_embeddings < needed_positions:
         raise CheckpointError(
@@ -111,7 +108,7 @@ def adopt_model(
 
 
 def set_dropout(model: BartForConditionalGeneration, dropout: float) -> None:
-    """Change the rate of a model that is already made; attention and activations have none of their own."""
+    """Change the dropout rate of a model that exists already. Attention and activations have no rate of their own."""
     model.config.dropout = dropout
     stacks = (model.model.encoder, model.model.decoder)
     for module in (*stacks, *stacks[0].layers, *stacks[1].layers):
@@ -123,7 +120,7 @@ def _set_special_tokens(config: BartConfig, special: dict[str, int]) -> None:
     config.pad_token_id = special["pad"]
     config.eos_token_id = special["eos"]
     config.decoder_start_token_id = special["eos"]
-    # BART's summarisation checkpoints force these; a query has neither a forced start nor a forced end.
+    # The summarisation checkpoints of BART force these two; a query has no forced first or last token.
     config.forced_bos_token_id = None
     config.forced_eos_token_id = None
 
@@ -143,7 +140,7 @@ def _set_generation(model: BartForConditionalGeneration, special: dict[str, int]
 def target_logits(model: BartForConditionalGeneration, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Run a batch and return (logits [N, V], labels [N], weights [N]) at the N target positions that are not padding.
 
-    The vocabulary is wide beside the model: logits of padding would be a good part of a step's work.
+    The vocabulary is large compared with the model, so logits at padding would be a large part of the work of a step.
     """
     hidden = model.model(
         input_ids=batch.source,
@@ -165,17 +162,17 @@ class Device:
     bf16: bool
 
     def prepare(self, model: BartForConditionalGeneration) -> None:
-        """Move a model there and choose its attention: at these lengths plain products beat the fused kernel on CPU."""
+        """Move a model to the device and choose its attention; short sources need plain products on the CPU."""
         model.set_attn_implementation("sdpa" if self.device.type == "cuda" else "eager")
         torch.nn.Module.to(model, self.device)
 
     def autocast(self) -> torch.autocast:
-        """Return the context that products run in."""
+        """Return the context in which matrix products run."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
 
 def choose_device(runtime: RuntimeConfig) -> Device:
-    """Resolve `auto`: CUDA when there is one; bf16 where the processor multiplies it natively."""
+    """Resolve `auto`: CUDA where available; bf16 where the processor multiplies it natively."""
     name = runtime.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,6 +1,6 @@
 """BART's noise on token ids: text infilling over whole words, and permuted segments.
 
-Pure functions over lists of ids; the random generator is the caller's.
+Pure functions over lists of ids; the caller passes the random generator.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 def word_start_table(tokenizer: Tokenizer) -> NDArray[np.bool_]:
     """Return, for each id, whether a token of that id starts a word; shape [vocabulary].
 
-    A word starts with the byte-level mark of a space, or with the lead byte of a three-byte character: Chinese is
-    written without spaces, and a sentence must not count as one word.
+    A word starts with the byte-level mark of a space, or with the lead byte of a three-byte character. Chinese has no
+    spaces, and a sentence must not count as one word.
     """
     starts = np.zeros(tokenizer.get_vocab_size(), dtype=np.bool_)
     for token, token_id in tokenizer.get_vocab().items():
@@ -34,12 +34,16 @@ def infill(
 ) -> list[int]:
     """Replace spans of whole words, Poisson(`span_lambda`) long, by one `mask_id` each.
 
-    About `mask_ratio` of the words go. A span of no words inserts a mask, as in BART: the model must also learn that
-    nothing is missing. At least one mask is placed in anything that is not empty.
+    About `mask_ratio` of the words are replaced. A span of no words inserts a mask, as in BART: the model must also
+    learn that nothing is missing. Every segment that is not empty gets at least one mask.
 
     Args:
-        ids: tokens of one segment, no special tokens.
+        ids: tokens of one segment, without special tokens.
         word_starts: from `word_start_table`.
+        mask_id: id of <mask>.
+        mask_ratio: share of the words to replace.
+        span_lambda: mean length of a span, in words.
+        rng: source of randomness.
     """
     if not ids:
         return []
@@ -53,7 +57,7 @@ def infill(
         to_mask -= span
     if not spans:
         spans.append(0)
-    # Lay kept words and spans out in a row, in random order: spans never overlap, and their order is random.
+    # Kept words and spans are put in one row in random order, so spans never overlap.
     kept = words - sum(spans)
     span_at = np.zeros(kept + len(spans), dtype=np.bool_)
     span_at[rng.choice(kept + len(spans), size=len(spans), replace=False)] = True

@@ -1,18 +1,18 @@
-"""Stage 0: BART's denoising on the shop's own text, before any click is seen.
+"""Stage 0: BART's denoising on the text of the logs, before any click is used.
 
-Why: no public checkpoint is at hand, and copying a model name out of the evidence, most of what a query is, must be
-learnt somewhere. Denoising asks for nothing else and needs no click. Where clicks are scarce it is worth points of
-HR@8; where there are hundreds of thousands, fine-tuning learns to copy by itself (docs/training.md has both figures).
+There is no public checkpoint to start from, and a generator of queries must learn to copy, for example a model name
+from the evidence. Denoising trains exactly that, without clicks. With few clicks it adds points of HR@8; with hundreds
+of thousands, fine-tuning learns to copy without it (docs/training.md has both figures).
 
 Two objectives share the run (`noising.document_share` of the documents take the first):
 
-- document: every segment is infilled, segments may be permuted, the whole original is the target. It has some fifty
-  target tokens to a source, so it is where copying is learnt fastest, and each step costs two to three times as much.
-- segment: one unit (the text, the summary, or a single query of anchors, histories or personal) is infilled and the
-  rest stays whole; the target is that unit alone. "Find the mask, copy around it, and fill it from what the other
-  fields say" is the downstream task in all but name, and its targets are as short as queries.
+- document: every segment is infilled, segments may be permuted, and the whole original is the target. It has about
+  fifty target tokens for each source. Copying is learnt fastest from it, and a step costs two to three times as much.
+- segment: one unit (the text, the summary, or a single query of anchors, histories or personal) is infilled, and that
+  unit is the target. The model must find the mask, copy around it and fill it from the other fields. That is close to
+  the task of Stage I, and the targets are as short as queries.
 
-Documents are rendered evidence, in the very schema of eq. (4), and lists of five logged queries in its five segments.
+Documents are rendered evidence in the schema of eq. (4), and lists of five logged queries in its five segments.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import NoisingConfig, PretrainConfig, to_dict
 from training.data import Batch, PackedBatches, PackedExamples, Ragged, file_hash, load_examples, plan_batches
 from training.errors import DataError
+from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
 from training.losses import sft_loss, token_accuracy
 from training.model import Device, choose_device, target_logits
 from training.noising import infill, join_segments, split_on, split_segments, word_start_table
-from training.start import start_from
 from training.tokenizer import special_token_ids
 
 _SEGMENTS = 5
@@ -47,7 +47,7 @@ _QUERY_FIELDS = (2, 3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What noising needs to know of a tokenizer."""
+    """What noising needs of a tokenizer and a model."""
 
     config: NoisingConfig
     word_starts: NDArray[np.bool_]
@@ -104,23 +104,33 @@ class Corpus:
         return document
 
 
-def make_corpus(examples: PackedExamples, tokenizer: Tokenizer, world: Path | None, last_day: int) -> Corpus:
-    """Gather what Stage 0 reads: the examples' sources, and queries searched up to `last_day` (or the targets)."""
+def make_corpus(examples: PackedExamples, tokenizer: Tokenizer, logs: Path | None, last_day: int) -> Corpus:
+    """Return the corpus of Stage 0.
+
+    Args:
+        examples: their sources become documents.
+        tokenizer: of the examples.
+        logs: folder of the log tables, whose searched queries are read; None reads the targets of the clicks instead.
+        last_day: the last training day; later searches are not read.
+
+    Raises:
+        DataError: the searches table is missing, or there is no query.
+    """
     unique = {examples.sources[i].tobytes(): i for i in range(len(examples))}
     sources = examples.sources.take(sorted(unique.values()))
-    if world is None:
+    if logs is None:
         clicks = np.flatnonzero(~examples.is_reject)
         rows = [examples.targets[int(i)][:-1].tolist() for i in clicks]
     else:
-        path = world / "searches.parquet"
+        path = logs / "searches.parquet"
         if not path.is_file():
-            raise DataError(f"{path} is missing; leave --world out to learn from the examples alone")
+            raise DataError(f"{path} is missing; leave --logs out to learn from the examples alone")
         table = pq.read_table(path, columns=["day", "query"])
-        logged = {row["query"] for row in table.to_pylist() if row["day"] <= last_day}
-        rows = [tokenizer.encode(clean_query(q), add_special_tokens=False).ids for q in sorted(logged)]
+        searched = {row["query"] for row in table.to_pylist() if row["day"] <= last_day}
+        rows = [tokenizer.encode(clean_query(q), add_special_tokens=False).ids for q in sorted(searched)]
     rows = [row for row in rows if row and len(row) <= 16]
     if not rows:
-        raise DataError("no query to learn from: the examples hold no clicks, or the log no searches")
+        raise DataError("there is no query to learn from: the examples have no clicks, or the logs no searches")
     return Corpus(sources, Ragged.from_lists(rows))
 
 
@@ -130,7 +140,7 @@ def noised_epoch(corpus: Corpus, noise: Noise, documents: int, batch_size: int, 
     pairs = [noised_pair(corpus.draw(noise, rng), noise, rng) for _ in range(documents)]
     sources = Ragged.from_lists([source for source, _ in pairs])
     targets = Ragged.from_lists([target for _, target in pairs])
-    # Long targets apart from short ones: half a batch of padding in the decoder would undo what they save.
+    # Batches have either long or short targets: padding in the decoder would cost more than short targets save.
     lengths = sources.lengths + 1000 * (targets.lengths > 24)
     plan = plan_batches(lengths, targets.lengths, batch_size, rng)
     return PackedBatches(sources, targets, plan, noise.special["pad"], noise.special["eos"])
@@ -161,16 +171,26 @@ def pretrain(
     *,
     tokenizer: Path | None,
     init_from: Path | None,
-    world: Path | None,
+    logs: Path | None,
     cache: Path,
     resume: bool,
 ) -> Progress:
     """Run Stage 0 and write its checkpoint to `out`.
 
+    Args:
+        examples_dir: folder of examples.
+        out: the checkpoint folder.
+        config: of the stage.
+        tokenizer: tokenizer.json of a new model.
+        init_from: a checkpoint to start from instead.
+        logs: folder of the log tables, or None; see `make_corpus`.
+        cache: folder of packed examples.
+        resume: continue the run in `out`.
+
     Raises:
-        TrainingError: see the functions above and `training.loop.train`.
+        TrainingError: see `load_initial_model`, `load_examples`, `make_corpus` and `training.loop.train`.
     """
-    start = start_from(init_from, tokenizer, config.model, config.render, config.optim.seed)
+    start = load_initial_model(init_from, tokenizer, config.model, config.render, config.optim.seed)
     model, words = start.model, start.tokenizer
     device = choose_device(config.runtime)
     device.prepare(model)
@@ -183,7 +203,7 @@ def pretrain(
     noise = Noise(
         config.noising, word_start_table(words), special, words.token_to_id(";"), model.config.max_position_embeddings
     )
-    corpus = make_corpus(examples, words, world, last_day)
+    corpus = make_corpus(examples, words, logs, last_day)
     held_out_corpus = make_corpus(held_out, words, None, last_day)
     batch_size, seed = config.optim.batch_size, config.optim.seed
     validation = noised_epoch(held_out_corpus, noise, config.validation_documents, batch_size, (seed,))

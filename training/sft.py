@@ -11,16 +11,16 @@ from torch import Tensor
 from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import SftConfig, to_dict
 from training.data import Batch, PackedBatches, PackedExamples, drop_fields, file_hash, load_examples, plan_batches
+from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
 from training.losses import sft_loss, token_accuracy
 from training.model import choose_device, target_logits
-from training.start import start_from
 from training.tokenizer import special_token_ids
 from training.validation import sample_validation, validate
 
 
 def open_epoch(examples: PackedExamples, config: SftConfig, special: Mapping[str, int], epoch: int) -> PackedBatches:
-    """Blank fields anew, weigh [REJECT] examples, and plan the batches of one epoch."""
+    """Return the batches of one epoch, with fields blanked at random and [REJECT] examples weighted."""
     rng = np.random.default_rng((config.optim.seed, epoch))
     sources = drop_fields(examples.sources, examples.is_reject, config.field_dropout, special["sep"], rng)
     weights = np.where(examples.is_reject, config.reject_weight, 1.0).astype(np.float32)
@@ -40,10 +40,19 @@ def finetune(
 ) -> Progress:
     """Run Stage I over clicked queries and [REJECT] targets; the checkpoint with the best validation HR@8 is in `out`.
 
+    Args:
+        examples_dir: folder of examples.
+        out: the checkpoint folder.
+        config: of the stage.
+        tokenizer: tokenizer.json of a new model.
+        init_from: a checkpoint to start from instead.
+        cache: folder of packed examples.
+        resume: continue the run in `out`.
+
     Raises:
-        TrainingError: see `start_from`, `load_examples` and `training.loop.train`.
+        TrainingError: see `load_initial_model`, `load_examples` and `training.loop.train`.
     """
-    start = start_from(init_from, tokenizer, config.model, config.render, config.optim.seed)
+    start = load_initial_model(init_from, tokenizer, config.model, config.render, config.optim.seed)
     model, words = start.model, start.tokenizer
     device = choose_device(config.runtime)
     device.prepare(model)

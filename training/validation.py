@@ -1,4 +1,4 @@
-"""What a checkpoint is chosen by: exact HR@8 under beam search, and how well [REJECT] is known."""
+"""The figures that a checkpoint is chosen by: exact HR@8 of beam search, and precision and recall of [REJECT]."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import BartForConditionalGeneration
 
+from evidence.abstain import model_abstains
 from training.config import GenerationDefaults, ValidationConfig
 from training.data import IGNORED_LABEL, PackedExamples, collate
 from training.model import Device, target_logits
@@ -19,7 +20,7 @@ _BATCH = 64
 
 
 def sample_validation(examples: PackedExamples, config: ValidationConfig, seed: int) -> PackedExamples:
-    """Return a fixed sample: so many click examples and so many [REJECT] examples, or as many as there are."""
+    """Return a fixed random sample of click examples and [REJECT] examples, of the sizes in the configuration."""
     rng = np.random.default_rng(seed)
     chosen = []
     for rejects, wanted in ((False, config.click_examples), (True, config.reject_examples)):
@@ -36,12 +37,20 @@ def validate(
     reject_threshold: float,
     device: Device,
 ) -> dict[str, float]:
-    """Measure a model in eval mode.
+    """Measure a model in evaluation mode.
+
+    Args:
+        model: on `device`.
+        tokenizer: of the model.
+        examples: of both kinds.
+        generation: how beam search runs.
+        reject_threshold: P([REJECT]) from which to abstain.
+        device: where to compute.
 
     Returns:
         hr@8 and mrr@8 over click examples (a [REJECT] among the hypotheses is skipped), `loss` per target token over
-        click examples, and precision and recall of abstaining: P([REJECT]) at the first step >= `reject_threshold`
-        among examples of both kinds, as often as they occur in the sample.
+        click examples, and precision and recall of abstaining by
+        `evidence.abstain` over examples of both kinds, in the proportion of the sample.
     """
     special = special_token_ids(tokenizer)
     order = np.argsort(examples.sources.lengths, kind="stable")
@@ -109,7 +118,7 @@ def generate(
 def hypothesis_rank(
     tokenizer: Tokenizer, target: Sequence[int], hypotheses: Sequence[Sequence[int]], reject_id: int
 ) -> int:
-    """Return the rank of the target's text among distinct hypotheses from 1, 0 when it is not there."""
+    """Return the rank of the target's text among distinct hypotheses, from 1; 0 when it is not among them."""
     wanted = tokenizer.decode(list(target), skip_special_tokens=True).strip()
     seen: set[str] = set()
     for hypothesis in hypotheses:
@@ -127,8 +136,14 @@ def hypothesis_rank(
 def reject_quality(
     probabilities: NDArray[np.float64], is_reject: NDArray[np.bool_], threshold: float
 ) -> dict[str, float]:
-    """Return precision and recall of "abstain where P([REJECT]) >= threshold"; 0 where a share is undefined."""
-    abstained = probabilities >= threshold
+    """Return precision and recall of abstaining (evidence.abstain), 0 where a share is undefined.
+
+    Args:
+        probabilities: float64 [n], P([REJECT]) as the first token.
+        is_reject: bool [n], whether [REJECT] is the target.
+        threshold: the probability from which to abstain.
+    """
+    abstained = np.array([model_abstains(probability, threshold) for probability in probabilities.tolist()], bool)
     right = int((abstained & is_reject).sum())
     return {
         "reject_precision": right / max(int(abstained.sum()), 1),

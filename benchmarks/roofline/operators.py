@@ -67,10 +67,10 @@ def _profiled(folder: Path) -> Iterator[None]:
     folder.mkdir()
     plain = session.open_session
 
-    def open_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    def open_session(path: Path, options: ort.SessionOptions, *content: bytes) -> ort.InferenceSession:
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / path.stem)
-        return plain(path, options)
+        return plain(path, options, *content)
 
     with mock.patch.object(session, "open_session", open_session):
         yield

@@ -1,1 +1,1 @@
-"""The simulator: what is drawn once, the days that are played, the tables that are written."""
+"""The simulator of a short-video shop: what is drawn once, the simulated days, and the log tables."""

@@ -1,4 +1,4 @@
-"""One day of the shop: who watches what, what they want, what they click and what they type."""
+"""One simulated day: which users watch which videos, their intents, their clicks and their searches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything that stays the same over the days."""
+    """Everything that does not change over the days."""
 
     spec: WorldSpec
     catalogue: Catalogue
@@ -39,7 +39,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Intents:
-    """What N people want to search for.
+    """The intents of N users.
 
     Attributes:
         query: int32[N]. form: int32[N], of the query before typing errors.
@@ -51,16 +51,16 @@ class Intents:
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """A day's impressions in the order of time, N rows, and what came of them.
+    """The impressions of a day in the order of time, N rows, and what followed them.
 
     Attributes:
         second: float64[N] since midnight. user, video: int32[N].
         candidates, policies: int32[N, 5] as `LoggingPolicy.fill` gives them, all -1 where no bar was shown.
-        clicked: int32[N], place of the click in `candidates`, -1 for none.
-        on_intent: bool[N], the click is on exactly what the person wanted.
+        clicked: int32[N], position of the click in `candidates`, -1 for none.
+        on_intent: bool[N], the click is on exactly the intended query.
         acts: bool[N], there was an intent. typed: bool[N], it was typed into the search box after the video.
-        intents: what was wanted, also where nobody acted.
-        typed_query: int32[N], what was typed, slips of the finger included; meaningful where `typed`.
+        intents: of every impression, also where no action followed.
+        typed_query: int32[N], the typed query, typing errors included; meaningful where `typed`.
     """
 
     second: NDArray[np.float64]
@@ -86,7 +86,7 @@ def draw_intents(
     videos: Array | None = None,
     boost: NDArray[np.float32] | None = None,
 ) -> Intents:
-    """Draws what each person wants: an item query from the true distribution, something else, or something unsafe."""
+    """Draw the intent of each user: an item query from the true distribution, something else, or something unsafe."""
     forms, names = world.wording.sample(triggers, people, rng, boost)
     texts = world.wording.texts(triggers, people, forms, names)
     kinds = world.catalogue.product_type[triggers.product]
@@ -109,7 +109,7 @@ def draw_intents(
 
 
 def misspell(registry: QueryRegistry, intents: Intents, share: float, rng: np.random.Generator) -> NDArray[np.int32]:
-    """The queries as typed, int32[N]: `share` of those of five letters and more lose or swap a letter."""
+    """Return the typed queries, int32[N]: `share` of those with five letters or more lose or swap a letter."""
     out = intents.query.copy()
     for row in np.flatnonzero(rng.random(len(out)) < share).tolist():
         text = registry.texts[out[row]]
@@ -126,7 +126,7 @@ def misspell(registry: QueryRegistry, intents: Intents, share: float, rng: np.ra
 
 
 def watch(world: World, registry: QueryRegistry, policy: LoggingPolicy, day: int, rng: np.random.Generator) -> Watching:
-    """Plays one day's impressions; the intent is drawn first, so clicked and typed targets share one distribution."""
+    """Simulate the impressions of a day. Intents are drawn first, so clicks and typed queries have one distribution."""
     rates = world.spec.rates
     count = int(world.spec.impressions_per_day * (1.0 + 0.08 * np.sin(day * 2 * np.pi / 7)))
     weight = _ACTIVITY_WEIGHT[world.users.activity]
@@ -162,7 +162,7 @@ def watch(world: World, registry: QueryRegistry, policy: LoggingPolicy, day: int
 
 
 def _near(registry: QueryRegistry, shown: NDArray[np.int32], intents: Intents, kinds: Array) -> NDArray[np.bool_]:
-    """bool[N, 3]: another query for the same type of product that leans on the same thing as the one wanted."""
+    """Return bool[N, 3]: the query differs from the intent, but has the same product type and group of form."""
     safe = np.maximum(shown, 0).ravel()
     form, kind = (lookup(safe).reshape(shown.shape) for lookup in (registry.forms, registry.types))
     group = np.where(form >= 0, GROUP_OF_FORM[np.maximum(form, 0)], -1)
@@ -171,7 +171,7 @@ def _near(registry: QueryRegistry, shown: NDArray[np.int32], intents: Intents, k
 
 
 def _choose_videos(world: World, user: Array, day: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The video of each impression: a department by the person's interests, then a video by its appeal today."""
+    """Return the video of each impression: a department by the user's interests, then a video by its appeal."""
     catalogue = world.catalogue
     cumulative = np.cumsum(world.users.interests, axis=1)[user]
     department = (cumulative < rng.random(len(user))[:, None] * cumulative[:, -1:]).sum(axis=1)
@@ -188,7 +188,7 @@ def _choose_videos(world: World, user: Array, day: int, rng: np.random.Generator
 
 
 def browse(world: World, count: int, day: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Triggers]:
-    """Who searches with no video in mind, and for what: launched products of the departments they like.
+    """Draw searches that are not related to a video: launched products of the departments that the users like.
 
     Returns:
         (user int64[count], triggers) where the triggers have no crowd habit and lead with the product's first feature.

@@ -1,4 +1,4 @@
-"""Makes a whole world: draws it, plays its days, writes its tables."""
+"""Makes a whole world: draws it, simulates its days, writes its tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from demo.world.users import make_users, user_id
 from demo.world.videos import make_trends, make_videos, photo_id
 from demo.world.vocabulary import departments
 from demo.world.wording import GROUP_OF_FORM, GROUPS, IS_PERSONAL, SPECIFIC, Triggers, Wording, make_type_habits
-from offline.tables import write_table
+from offline.logs.tables import write_table
 
 _BROWSING_PER_USER_DAY = 0.7
 _WARM_UP_ROUNDS = 3
@@ -31,19 +31,19 @@ _MEANS_ONE_PRODUCT = np.isin(GROUP_OF_FORM, [GROUPS.index("brand"), GROUPS.index
 
 
 def build_world(out: Path | str, spec: WorldSpec, progress: Callable[[int, str], None] | None = None) -> dict[str, int]:
-    """Writes a world into a folder.
+    """Write a world into a folder.
 
     Args:
-        out: folder, made when missing; tables of the same names are replaced.
+        out: the folder, created when it is missing; tables of the same names are replaced.
         spec: seed and sizes; the same spec gives byte-identical files.
-        progress: called with (steps done, what comes next); there are `spec.days + 2` steps.
+        progress: called with (steps done, name of the next step); there are `spec.days + 2` steps.
 
     Returns:
-        Rows of each behaviour table.
+        The number of rows of each behaviour table.
     """
     out = Path(out)
-    tell = progress or (lambda _done, _next: None)
-    tell(0, "catalogue, videos and users")
+    report = progress or (lambda _done, _next: None)
+    report(0, "catalogue, videos and users")
     world, texts, listed, seen_by_reviewers = _draw(spec)
     write_truth(out / "truth", spec.to_dict(), world.wording, world.videos, texts)
     _write_still_tables(out, world, texts, listed, seen_by_reviewers)
@@ -55,16 +55,16 @@ def build_world(out: Path | str, spec: WorldSpec, progress: Callable[[int, str],
     for _ in range(_WARM_UP_ROUNDS):
         _browse_day(world, registry, policy, -1, spec.impressions_per_day // 2, rng)
     for day in range(spec.days):
-        tell(day + 1, f"day {day}")
+        report(day + 1, f"day {day}")
         _play_day(world, registry, policy, logs, day, np.random.default_rng([spec.seed, 2, day]))
-    tell(spec.days + 1, "writing")
+    report(spec.days + 1, "writing")
     rows = logs.write(out)
-    tell(spec.days + 2, "done")
+    report(spec.days + 2, "done")
     return rows
 
 
 def _draw(spec: WorldSpec) -> tuple[World, Fields, tuple[tuple[str, str], ...], NDArray[np.bool_]]:
-    """All that is drawn before the first day: the world, its texts, the rule list, and which videos are reviewed."""
+    """Draw everything that is fixed before the first day: the world, its texts, the rule list, the reviews."""
     rng = np.random.default_rng([spec.seed, 0])
     catalogue = make_catalogue(spec, rng)
     users = make_users(spec.users, catalogue, rng)
@@ -82,7 +82,7 @@ def _write_still_tables(
     listed: tuple[tuple[str, str], ...],
     seen_by_reviewers: NDArray[np.bool_],
 ) -> None:
-    """Writes what no day changes: videos, users, reviews and the rule list."""
+    """Write what no day changes: videos, users, reviews and the rule list."""
     videos, catalogue = world.videos, world.catalogue
     names = [department.name for department in departments()]
     department = catalogue.type_department[catalogue.product_type[videos.triggers.product]]
@@ -125,7 +125,7 @@ def _play_day(
     day: int,
     rng: np.random.Generator,
 ) -> None:
-    """One day, logged: impressions, then the four kinds of searches, then what they led to."""
+    """Simulate and log one day: impressions, then the four kinds of searches, then the videos that they led to."""
     seen = watch(world, registry, policy, day, rng)
     engaged, order = logs.impressions(day, seen, rng)
     product = world.videos.triggers.product[seen.video]
@@ -153,7 +153,7 @@ def _play_day(
 def _browse(
     world: World, registry: QueryRegistry, day: int, count: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], Triggers, NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
-    """Searches with no video in mind: (user, triggers, query, form, second), each of length `count`."""
+    """Return searches not related to a video: (user, triggers, query, form, second), each of length `count`."""
     user, triggers = browse(world, count, day, rng)
     intents = draw_intents(world, registry, triggers, user, rng, boost=_OWN_HABIT_BOOST)
     query = misspell(registry, intents, world.spec.rates.typo, rng)
@@ -163,7 +163,7 @@ def _browse(
 def _browse_day(
     world: World, registry: QueryRegistry, policy: LoggingPolicy, day: int, count: int, rng: np.random.Generator
 ) -> None:
-    """A day before the log starts: nothing is written, but the bar has something to show on the first day."""
+    """Simulate a day before the log starts, without logging it, so that the bar is not empty on the first day."""
     user, triggers = browse(world, count, day, rng)
     query = draw_intents(world, registry, triggers, user, rng).query
     kinds = world.catalogue.product_type[triggers.product]
@@ -180,7 +180,7 @@ def _reformulate(
     typed: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> None:
-    """Some of those who typed something general ask again, more specifically."""
+    """Some users who typed a general query search again, more specifically."""
     form = seen.intents.form[typed]
     general = (form >= 0) & ~SPECIFIC[np.maximum(form, 0)]
     rows = typed[general & (rng.random(len(typed)) < world.spec.rates.reformulates)]

@@ -1,4 +1,4 @@
-"""What the shop sells: types, brands, models, attributes and prices."""
+"""The products of the shop: types, brands, models, attributes and prices."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Catalogue:
         types: T product types.
         type_department: int32[T].
         type_weight: float64[T], how often a type is wanted; sums to 1.
-        noun_share: float64[T], the share of people who say `noun` and not `other_noun`.
-        price_points: int32[T, 3], the "under N" that each price tier says for a type.
+        noun_share: float64[T], the share of users who use `noun` instead of `other_noun`.
+        price_points: int32[T, 3], the "under N" of each price tier for a type.
         brand_names: B names. brand_tier: int32[B], 0 budget to 2 premium. department_brands: int32[D, 12].
         brand_weight: float64[D, 12], market shares.
         product_type, product_brand, product_rival, product_launch_day: int32[P]; the rival is another brand.
@@ -57,13 +57,13 @@ class Catalogue:
 
 
 def zipf(count: int, exponent: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Zipf weights in a random order, summing to 1."""
+    """Return Zipf weights in a random order; they sum to 1."""
     weights = 1.0 / np.arange(1, count + 1) ** exponent
     return rng.permutation(weights / weights.sum())
 
 
 def _brand_names(count: int, rng: np.random.Generator) -> tuple[str, ...]:
-    """Invented brand names, none twice and none a plain series word."""
+    """Return invented brand names: no duplicates, no series words."""
     starts, middles, ends = words("brand_starts"), words("brand_middles"), words("brand_ends")
     taken = {word.lower() for word in words("series")}
     names: list[str] = []
@@ -76,7 +76,7 @@ def _brand_names(count: int, rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def make_catalogue(spec: WorldSpec, rng: np.random.Generator) -> Catalogue:
-    """Draws the catalogue; about one product for five videos, a quarter of them launched while the log runs."""
+    """Draw the catalogue: about one product for five videos, a quarter of them launched while the log runs."""
     shop = departments()
     types = tuple(t for d in shop for t in d.types)
     type_department = np.repeat(np.arange(len(shop), dtype=np.int32), [len(d.types) for d in shop])

@@ -1,4 +1,4 @@
-"""The texts of a video as its creator and the platform leave them: noisy, often missing, each naming other things."""
+"""The texts of a video, by its creator and the platform: noisy, often missing, each naming different parts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from demo.world.safety import TERMS, disguise
 from demo.world.spec import Rates, WorldSpec
 from demo.world.videos import Videos
 from demo.world.vocabulary import ASPECTS, phrases
+from evidence.rows import TEXT_FIELDS
 
 PARTS = ("noun", "brand", "model", "feat", "feat2", "kind", "use", "aspect")
-"""What a text may name; bit k of a mask stands for PARTS[k]."""
-FIELDS = ("caption", "photo_title", "title", "item_title", "summary")
+"""The parts that a text may name; bit k of a mask is PARTS[k]."""
+FIELDS = (*TEXT_FIELDS, "summary")
 _NAMED = {
     "caption": (0.54, 0.16, 0.05, 0.22, 0.05, 0.08, 0.15, 0.50),
     "photo_title": (0.60, 0.18, 0.06, 0.22, 0.05, 0.08, 0.10, 0.40),
@@ -51,7 +52,7 @@ class _Words:
 
 
 def make_fields(spec: WorldSpec, catalogue: Catalogue, videos: Videos, rng: np.random.Generator) -> Fields:
-    """Writes every text. Unsafe videos always have the field that gives them away; safe ones keep at least one text."""
+    """Write every text. Unsafe videos always have the field with the unsafe term; safe ones have at least one text."""
     rates, count = spec.rates, videos.count
     missing = {name: rng.random(count) < getattr(rates, f"missing_{name}") for name in FIELDS}
     missing["caption"] &= ~videos.unsafe.in_text
@@ -79,7 +80,7 @@ def make_fields(spec: WorldSpec, catalogue: Catalogue, videos: Videos, rng: np.r
             elif name == "item_title":
                 texts[name][row] = _item_title(words, mask, rng)
             else:
-                texts[name][row], mask = _spoken(name, words, mask, rates, rng)
+                texts[name][row], mask = _caption(name, words, mask, rates, rng)
             masks[name][row] = int(bits[mask].sum())
     return Fields(texts, masks)
 
@@ -115,15 +116,15 @@ def _pick(section: str, rng: np.random.Generator) -> str:
 
 
 def _subject(words: _Words, mask: NDArray[np.bool_]) -> str:
-    """The product's name as far as `mask` lets it be named, empty when nothing of it is."""
+    """Return the parts of the product's name that `mask` allows, empty when there are none."""
     order = ("brand", "model", "feat", "feat2", "kind", "noun")
     return " ".join(words.parts[part] for part in order if mask[PARTS.index(part)])
 
 
-def _spoken(
+def _caption(
     name: str, words: _Words, mask: NDArray[np.bool_], rates: Rates, rng: np.random.Generator
 ) -> tuple[str, NDArray[np.bool_]]:
-    """A caption or a title: chatty, with hashtags and promotion, and what of the product it names after all."""
+    """Return a caption or a title: small talk, hashtags, promotion, and the allowed parts of the product's name."""
     subject = _subject(words, mask) or _pick("vague", rng)
     aspect = words.parts["aspect"] if mask[PARTS.index("aspect")] else ""
     pattern = _pick(f"hint_{aspect}" if aspect else "selling" if rng.random() < rates.selling else "plain", rng)
@@ -155,7 +156,7 @@ def _spoken(
 
 
 def _item_title(words: _Words, mask: NDArray[np.bool_], rng: np.random.Generator) -> str:
-    """A merchant's listing title: every word that sells."""
+    """Return a title as merchants write it, with as many search words as possible."""
     text = _subject(words, mask).title()
     if mask[PARTS.index("use")]:
         text += f" for {words.parts['use'].title()}"
@@ -164,7 +165,7 @@ def _item_title(words: _Words, mask: NDArray[np.bool_], rng: np.random.Generator
 
 
 def _summary(words: _Words, mask: NDArray[np.bool_], rates: Rates, rng: np.random.Generator) -> str:
-    """What a multimodal model or OCR and speech recognition make of the frames and the sound."""
+    """Return a summary as of a multimodal model, or of OCR and speech recognition."""
     has = dict(zip(PARTS, mask.tolist(), strict=True))
     parts = words.parts
     look = " ".join(parts[p] for p in ("feat", "feat2", "kind") if has[p])
@@ -197,7 +198,7 @@ def _summary(words: _Words, mask: NDArray[np.bool_], rates: Rates, rng: np.rando
 
 
 def _unsafe_text(name: str, words: _Words, rates: Rates, rng: np.random.Generator) -> str:
-    """A caption or summary that gives an unsafe video away."""
+    """Return a caption or summary with the term of an unsafe video."""
     if name == "summary":
         text = _pick("seller_summaries", rng).format(s=words.term)
         return f"{_pick('summary_prefixes', rng)} {text}." if rng.random() < 0.7 else f"{text}."

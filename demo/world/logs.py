@@ -1,4 +1,4 @@
-"""The log tables of a world, gathered day by day as numbers and written as Arrow."""
+"""The log tables of a world, collected day by day as integer codes and written as Arrow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from demo.world.registry import QueryRegistry
 from demo.world.spec import DAY_MS, EPOCH_MS
 from demo.world.users import user_id
 from demo.world.videos import photo_id
-from offline.tables import write_table
+from offline.logs.tables import write_table
 
 SOURCES = ("bar", "post_video", "search_box", "reformulation")
 _ENGAGED_EXACT, _ENGAGED_OTHER, _ORDERS, _CLICKS_MEAN, _CLICKS_OTHER = 0.5, 0.25, 0.06, 1.1, 0.04
@@ -29,18 +29,19 @@ class Logs:
     """Columns of every table, appended to by day and written at the end."""
 
     def __init__(self, world: World, registry: QueryRegistry) -> None:
+        """Start empty tables; queries get their codes from `registry`."""
         self._world, self._registry = world, registry
         self._columns: dict[str, dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
         self._impressions = 0
         self._searches = 0
 
     def append(self, table: str, **columns: Array) -> None:
-        """Adds rows, given as columns of one length, to a table."""
+        """Add rows, given as columns of equal length, to a table."""
         for name, values in columns.items():
             self._columns[table][name].append(values)
 
     def impressions(self, day: int, seen: Watching, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Logs a day's impressions, exposures and targets.
+        """Log the impressions, exposures and targets of a day.
 
         Returns:
             (engaged bool[N], order_value float64[N]) of the click of each impression.
@@ -59,7 +60,7 @@ class Logs:
         row, column = np.nonzero(seen.candidates >= 0)
         shown = column < SHOWN
         is_click = column == seen.clicked[row]
-        # Positions count what was shown: empty places come last, so the column is the position.
+        # Positions count shown entries: empty ones come last, so the column is the position.
         self.append(
             "exposures",
             number=number[row],
@@ -103,9 +104,9 @@ class Logs:
         engaged: Array | None = None,
         order: Array | None = None,
     ) -> None:
-        """Logs searches and their item clicks; -1 in `video` or `previous` is null.
+        """Log searches and their item clicks; -1 in `video` or `previous` is null.
 
-        `engaged` and `order` are what `impressions` returned, for bar clicks.
+        For bar clicks, `engaged` and `order` are the values that `impressions` returned.
         """
         count = len(user)
         clicks = np.where(form >= 0, rng.poisson(_CLICKS_MEAN, count), rng.random(count) < _CLICKS_OTHER)
@@ -133,15 +134,16 @@ class Logs:
         )
 
     def search_clicks(self, day: int, live: Array, specific: Array, rng: np.random.Generator) -> None:
-        """Logs which videos the day's searches led to: of the same product, or of the same type for general queries.
+        """Log the videos that searches led to: of the same product, or of the same type for general queries.
 
         Args:
             day: the day whose searches are complete.
             live: bool[V], videos that exist.
-            specific: bool[F], forms that mean one product.
+            specific: bool[F], forms that name one product.
+            rng: source of randomness.
         """
         table = self._columns["searches"]
-        # The day's searches were appended in as many parts as there are sources.
+        # The searches of the day were appended in one part for each source.
         clicks, product, form, query = (
             np.concatenate(table[name][-len(SOURCES) :]) for name in ("item_clicks", "product", "form", "query")
         )
@@ -169,7 +171,7 @@ class Logs:
         )
 
     def write(self, out: Path) -> dict[str, int]:
-        """Writes the behaviour tables and `truth/targets.parquet`; returns the rows of each."""
+        """Write the behaviour tables and `truth/targets.parquet`, and return the number of rows of each."""
         columns = {
             name: {column: np.concatenate(parts) for column, parts in table.items()}
             for name, table in self._columns.items()
@@ -246,5 +248,5 @@ class Logs:
 
 
 def _named(names: pa.Array, numbers: Array) -> pa.Array:
-    """Strings for numbers as a dictionary array; -1 is null."""
+    """Return the strings of codes as a dictionary array; -1 is null."""
     return pa.DictionaryArray.from_arrays(pa.array(numbers, mask=numbers < 0).cast(pa.int32()), names)

@@ -1,4 +1,4 @@
-"""Every query of a world once, with what is known of it."""
+"""Every query of a world once, with its form and product type."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from numpy.typing import NDArray
 OTHER_INTENT = -1
 """Form of a query that looks for no item."""
 UNSAFE = -2
-"""Form of a query for something that the rules forbid."""
+"""Form of a query for something that the rules prohibit."""
 
 
 class QueryRegistry:
-    """Numbers query strings in the order in which they are first met; a query keeps its first form and type."""
+    """Assigns codes to query strings in the order of their first occurrence; a query keeps its first form and type."""
 
     def __init__(self) -> None:
+        """Start without queries."""
         self._ids: dict[str, int] = {}
         self.texts: list[str] = []
         self._forms: list[int] = []
         self._types: list[int] = []
 
     def add(self, texts: Iterable[str], forms: Iterable[int], types: Iterable[int]) -> NDArray[np.int32]:
-        """Numbers of the texts, int32[N]; new ones are registered with their form and product type."""
+        """Return the codes of texts, int32[N]; new ones are registered with their form and product type."""
         out = []
         for text, form, kind in zip(texts, forms, types, strict=True):
             number = self._ids.get(text)
@@ -40,5 +41,5 @@ class QueryRegistry:
         return np.array(self._forms, dtype=np.int32)[ids]
 
     def types(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Product type of each query, as first met."""
+        """Product type of each query at its first occurrence."""
         return np.array(self._types, dtype=np.int32)[ids]

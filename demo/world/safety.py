@@ -1,4 +1,4 @@
-"""What breaks the shop's rules: unsafe videos, how it shows, the rule list and the reviews."""
+"""Unsafe videos: which ones, in which field it shows, the rule list and the reviews."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TERMS: tuple[tuple[str, str], ...] = tuple((c, term) for c in POLICY_CATEGORIES 
 
 
 def draw_unsafe(spec: WorldSpec, rng: np.random.Generator) -> UnsafeVideos:
-    """Chooses exactly `rates.unsafe` of the videos, and how each one shows it."""
+    """Choose exactly `rates.unsafe` of the videos, and the fields that show it."""
     rates, count = spec.rates, spec.videos
     term = np.full(count, -1, dtype=np.int32)
     rows = rng.choice(count, round(count * rates.unsafe), replace=False)
@@ -54,7 +54,7 @@ def draw_unsafe(spec: WorldSpec, rng: np.random.Generator) -> UnsafeVideos:
 
 
 def disguise(term: str, trick: int) -> str:
-    """`term` as those write it who want to get past a rule list.
+    """Return `term` in a spelling meant to pass a rule list.
 
     Args:
         term: lower-case words.
@@ -72,7 +72,7 @@ def disguise(term: str, trick: int) -> str:
 
 
 def listed_terms(spec: WorldSpec, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
-    """The platform's own rule list: `rates.listed_terms` of the terms, at least one of each category."""
+    """Return the rule list of the platform: `rates.listed_terms` of the terms, at least one of each category."""
     keep = rng.random(len(TERMS)) < spec.rates.listed_terms
     first_of = {category: index for index, (category, _) in reversed(list(enumerate(TERMS)))}
     keep[list(first_of.values())] = True
@@ -80,6 +80,6 @@ def listed_terms(spec: WorldSpec, rng: np.random.Generator) -> tuple[tuple[str, 
 
 
 def reviewed(spec: WorldSpec, unsafe: UnsafeVideos, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """bool[V], the videos that the platform's reviewers have looked at: most unsafe ones, few safe ones."""
+    """Return bool[V], the videos that were reviewed: most unsafe ones, few safe ones."""
     share = np.where(unsafe.term >= 0, spec.rates.reviewed_unsafe, spec.rates.reviewed_safe)
     return np.asarray(rng.random(len(share)) < share)

@@ -50,12 +50,12 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class WorldSpec:
-    """Everything that a world is a function of.
+    """The seed and the sizes of a world, which determine it.
 
     Attributes:
         seed: the same seed and sizes give byte-identical tables.
         videos: videos over the whole log, those made before its first day included.
-        users: people.
+        users: users who watch.
         days: log days; the last is the test day, the one before it is for validation.
         impressions_per_day: videos watched a day; impressions without any intent are thinned out.
     """
@@ -68,10 +68,11 @@ class WorldSpec:
     rates: Rates = field(default_factory=Rates)
 
     def __post_init__(self) -> None:
+        """Refuse sizes that are too small to simulate, with ValueError."""
         for name, lowest in (("videos", 200), ("users", 50), ("days", 3), ("impressions_per_day", 100)):
             if getattr(self, name) < lowest:
                 raise ValueError(f"a world needs at least {lowest} {name.replace('_', ' ')}, got {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for `truth/world.json`."""
+        """Return plain values, for `truth/world.json`."""
         return asdict(self)

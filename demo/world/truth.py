@@ -1,7 +1,7 @@
-"""What is latent in a world, stored beside its logs for tests and for the oracle; training never reads it.
+"""The latent variables of a world, stored with its logs for tests and for the oracle; training never reads them.
 
 `truth/world.json` holds the spec, `truth/{catalogue,type_habits,users,videos}.parquet` the arrays of the dataclasses,
-`truth/targets.parquet` what each acting person wanted, and `truth/safety.parquet` (photo_id, unsafe, category) the
+`truth/targets.parquet` the intent of each user who acted, and `truth/safety.parquet` (photo_id, unsafe, category) the
 labels that an evaluation of `[REJECT]` reads.
 """
 
@@ -29,7 +29,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A world's latent side, as read back.
+    """The latent variables of a world.
 
     Attributes:
         spec: the arguments of the world, plain values.
@@ -50,7 +50,7 @@ class Truth:
 
 
 def write_truth(out: Path, spec: dict[str, Any], wording: Wording, videos: Videos, texts: Fields) -> None:
-    """Writes everything but `targets.parquet`."""
+    """Write everything but `targets.parquet`."""
     out.mkdir(parents=True, exist_ok=True)
     forms = [form.pattern for form in FORMS]
     (out / "world.json").write_text(json.dumps({"format": FORMAT, "spec": spec, "forms": forms}, indent=1) + "\n")
@@ -86,7 +86,7 @@ def write_truth(out: Path, spec: dict[str, Any], wording: Wording, videos: Video
 
 
 def read_truth(world_dir: Path | str) -> Truth:
-    """Reads the latent side of a world.
+    """Read the latent variables of a world.
 
     Raises:
         FileNotFoundError: the folder holds no `truth/`.
@@ -126,14 +126,14 @@ def _write(path: Path, columns: dict[str, Any]) -> None:
 
 
 def _column(values: np.ndarray[Any, Any]) -> pa.Array:
-    """A flat Arrow array, or fixed-size lists for the rows of a matrix."""
+    """Return a flat Arrow array, or fixed-size lists for the rows of a matrix."""
     if values.ndim == 1:
         return pa.array(values)
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
 def _array(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    """The inverse of `_column`."""
+    """Return the NumPy array of a `_column`."""
     chunk = column.combine_chunks()
     if pa.types.is_fixed_size_list(chunk.type):
         return np.asarray(chunk.flatten().to_numpy().reshape(-1, chunk.type.list_size))
@@ -141,7 +141,7 @@ def _array(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values of a dataclass of arrays and tuples."""
+    """Return the JSON values of a dataclass of arrays and tuples."""
     if is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, np.ndarray):
@@ -150,7 +150,7 @@ def _plain(value: Any) -> Any:
 
 
 def _catalogue(plain: dict[str, Any]) -> Catalogue:
-    """The inverse of `_plain` for a catalogue."""
+    """Return the catalogue of `_plain` values."""
 
     def revive(value: Any) -> Any:
         if isinstance(value, dict):

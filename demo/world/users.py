@@ -1,4 +1,4 @@
-"""Who watches: interests, activity, and what each person asks for by habit."""
+"""The users: interests, activity, and the attributes that each one usually searches for."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _INTEREST_SHARES = (0.40, 0.22, 0.13)
 
 
 def user_id(user: int) -> str:
-    """Public name of a person."""
+    """Return the public id of a user."""
     return f"u{user:06d}"
 
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """U people as parallel arrays.
+    """U users as parallel arrays.
 
     Attributes:
         activity: int32[U], 0 (rarely here) to 4 (always here).
@@ -43,7 +43,7 @@ class Users:
 
 
 def make_users(count: int, catalogue: Catalogue, rng: np.random.Generator) -> Users:
-    """Draws the people. Favourite brands follow market share, more so those of the person's own price tier."""
+    """Draw the users. Favourite brands follow market share, with more weight on the user's own price tier."""
     shop = departments()
     crowd = np.bincount(catalogue.type_department, weights=catalogue.type_weight)
     interests = np.tile(crowd * (1 - sum(_INTEREST_SHARES)), (count, 1))

@@ -1,4 +1,4 @@
-"""Videos: what each one is about (latent), who made it and when, and how much it is watched."""
+"""The videos: their products (latent), authors, creation days, and how often they are watched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SWAPPED_SHARE = 0.12
 
 
 def photo_id(video: int) -> str:
-    """Public name of a video."""
+    """Return the public id of a video."""
     return f"p{video:06d}"
 
 
@@ -47,18 +47,18 @@ class Videos:
 
     @property
     def count(self) -> int:
-        """V."""
+        """V, the number of videos."""
         return len(self.created_day)
 
     def appeal(self, day: int) -> NDArray[np.float64]:
-        """float64[V], how likely each video is to be shown on `day`: 0 before it exists, halving every four days."""
+        """Return float64[V], the chance to be shown on `day`: 0 before the video exists, halved every 4 days."""
         age = day - self.created_day
         return np.where(age >= 0, self.weight * 0.5 ** (np.maximum(age, 0) / _HALF_LIFE_DAYS), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A word that a product type's crowd asks for, for a few days."""
+    """A word that users search for with a product type, for a few days."""
 
     word: str
     product_type: int
@@ -66,7 +66,7 @@ class Trend:
 
 
 def make_trends(spec: WorldSpec, catalogue: Catalogue, rng: np.random.Generator) -> tuple[Trend, ...]:
-    """Draws new trends for every day: one for ten product types a day."""
+    """Draw the new trends of every day: one for each ten product types."""
     each_day = len(catalogue.types) // 10
     return tuple(
         Trend(str(rng.choice(words("trends"))), int(kind), day)
@@ -76,7 +76,7 @@ def make_trends(spec: WorldSpec, catalogue: Catalogue, rng: np.random.Generator)
 
 
 def make_videos(spec: WorldSpec, catalogue: Catalogue, trends: tuple[Trend, ...], rng: np.random.Generator) -> Videos:
-    """Draws the videos, oldest first; a video shows only products that are launched by then."""
+    """Draw the videos, oldest first; a video shows only products that are launched by then."""
     stock = int(spec.videos * spec.rates.stock_videos)
     fresh = spec.videos - stock
     before = np.sort(rng.integers(-STOCK_AGE_DAYS, 0, stock))
@@ -106,7 +106,7 @@ def make_videos(spec: WorldSpec, catalogue: Catalogue, trends: tuple[Trend, ...]
 
 
 def _draw_products(catalogue: Catalogue, created: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
-    """int32[V], the product of each video; products that were launched lately are shown more."""
+    """Return int32[V], the product of each video; recently launched products are shown more often."""
     out = np.empty(len(created), dtype=np.int32)
     base = catalogue.product_weight * catalogue.type_weight[catalogue.product_type]
     for day in np.unique(created):
@@ -125,7 +125,7 @@ def _draw_leading(
     product: NDArray[np.int32],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int32], tuple[str, ...], NDArray[np.bool_]]:
-    """The feature that each video leads with: its product's first or second one, or the word of a running trend."""
+    """Return the leading feature of each video: the first or second one of its product, or the word of a trend."""
     vocabulary = sorted({f for d in departments() for t in d.types for f in t.features} | set(words("trends")))
     index = {word: number for number, word in enumerate(vocabulary)}
     running: dict[tuple[int, int], list[str]] = {}

@@ -12,7 +12,7 @@ ASPECTS = ("price", "review", "showcase", "use", "unboxing")
 
 @dataclass(frozen=True, slots=True)
 class ProductType:
-    """One kind of product: two names that the crowd uses, its price range in dollars, and its words."""
+    """A product type: its two names, its price range in dollars, and its words."""
 
     noun: str
     other_noun: str
@@ -24,7 +24,7 @@ class ProductType:
 
 @dataclass(frozen=True, slots=True)
 class Department:
-    """A department with the words that any of its products may take."""
+    """A department, with words for any of its products."""
 
     name: str
     kinds: tuple[str, ...]
@@ -33,7 +33,7 @@ class Department:
 
 
 def _sections(name: str) -> dict[str, list[str]]:
-    """Lines of a vocabulary file by [section], comments and blank lines left out."""
+    """Return the lines of a vocabulary file by [section], without comments and blank lines."""
     text = files(__package__).joinpath("vocabulary").joinpath(name).read_text("utf-8")
     sections: dict[str, list[str]] = {}
     lines: list[str] = []
@@ -51,7 +51,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 @cache
 def departments() -> tuple[Department, ...]:
-    """Every department of `departments.txt`, in the order of the file."""
+    """Return every department of `departments.txt`, in the order of the file."""
     out = []
     for name, lines in _sections("departments.txt").items():
         types = []
@@ -69,17 +69,17 @@ def departments() -> tuple[Department, ...]:
 
 @cache
 def words(section: str) -> tuple[str, ...]:
-    """The words of one section of `names.txt`."""
+    """Return the words of one section of `names.txt`."""
     return tuple(word for line in _sections("names.txt")[section] for word in line.split())
 
 
 @cache
 def phrases(section: str) -> tuple[str, ...]:
-    """The lines of one section of `talk.txt`."""
+    """Return the lines of one section of `talk.txt`."""
     return tuple(_sections("talk.txt")[section])
 
 
 @cache
 def safety(section: str) -> tuple[str, ...]:
-    """The lines of one section of `safety.txt`: the terms of a policy category, or the ways they are put."""
+    """Return the lines of one section of `safety.txt`: the terms of a policy category, or the phrases around them."""
     return tuple(_sections("safety.txt")[section])

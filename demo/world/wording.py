@@ -1,9 +1,9 @@
-"""How people put what they want into words: the true distribution P(query | video, user).
+"""How users word their intents: the true distribution P(query | video, user).
 
 A query is a form (table `FORMS`) with its slots filled, and one of the two names of the product type. The form's
 logit is the sum of its base, the video's aspect, the habit of the crowd for that product type, the habit of the crowd
-for that video, and the pulls of the person; the name is drawn apart. So the distribution is a softmax over a few dozen
-strings, exactly enumerable, and `demo.oracle` enumerates it.
+for that video, and the preferences of the user; the name is drawn separately. So the distribution is a softmax over a
+few dozen strings. It can be enumerated exactly, and `demo.oracle` does so.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from demo.world.users import Users
 from demo.world.vocabulary import ASPECTS, departments
 
 GROUPS = ("type", "attribute", "use", "brand", "model", "own_brand", "own_price", "own_taste", "rare")
-"""What a form leans on. `own_*` forms say what the person always asks for; the others say what the video shows."""
+"""The subject of a form. `own_*` forms name what the user usually searches for; the others what the video shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way to ask: a pattern, its group, its base logit, and the aspects that call for it."""
+    """A form of query: a pattern, its group, its base logit, and the aspects that favour it."""
 
     pattern: str
     group: str
@@ -80,7 +80,7 @@ FORMS: tuple[Form, ...] = (
 )
 
 SCALE = 1.45
-"""Sharpness of the whole distribution; set so that the oracle's HR@8 lies in the middle of its range."""
+"""Sharpness of the whole distribution; chosen so that the HR@8 of the oracle is in the middle of its range."""
 _ASPECT_LOGIT, _TYPE_HABIT, _VIDEO_HABIT, _TREND_LOGIT = 1.1, 0.6, 0.5, 0.8
 
 GROUP_OF_FORM = np.array([GROUPS.index(form.group) for form in FORMS], dtype=np.int32)
@@ -94,7 +94,7 @@ SPECIFIC = np.isin(GROUP_OF_FORM, [GROUPS.index(g) for g in ("model", "own_brand
 
 @dataclass(frozen=True, slots=True)
 class Triggers:
-    """What is being looked at, N rows: all that wording depends on, apart from the person.
+    """The watched videos, N rows: everything that wording depends on, except for the user.
 
     Attributes:
         product: int32[N]. aspect: int32[N].
@@ -113,7 +113,7 @@ class Triggers:
     habit: NDArray[np.float32]
 
     def take(self, rows: NDArray[np.integer]) -> Triggers:
-        """The chosen rows, in that order."""
+        """Return the chosen rows, in that order."""
         return Triggers(
             self.product[rows],
             self.aspect[rows],
@@ -126,25 +126,25 @@ class Triggers:
 
 
 def make_type_habits(types: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """float32[T, F]: which forms the crowd likes for each product type."""
+    """Return float32[T, F], the crowd's preference of forms for each product type."""
     return rng.normal(0.0, _TYPE_HABIT, (types, len(FORMS))).astype(np.float32)
 
 
 def make_video_habits(videos: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """float32[V, F]: which forms the crowd likes for each video."""
+    """Return float32[V, F], the crowd's preference of forms for each video."""
     return rng.normal(0.0, _VIDEO_HABIT, (videos, len(FORMS))).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The true distribution over queries for pairs of a trigger and a person."""
+    """The true distribution over queries for pairs of a trigger and a user."""
 
     catalogue: Catalogue
     users: Users
     type_habit: NDArray[np.float32]
 
     def logits(self, triggers: Triggers, people: NDArray[np.integer]) -> NDArray[np.float32]:
-        """float32[N, F], unnormalised log-probability of each form."""
+        """Return float32[N, F], the unnormalised log-probability of each form."""
         pulls = np.zeros((len(people), len(GROUPS)), dtype=np.float32)
         for group, pull in (
             ("own_brand", self.users.brand_pull),
@@ -157,7 +157,7 @@ class Wording:
         return np.asarray(SCALE * out, dtype=np.float32)
 
     def probabilities(self, triggers: Triggers, people: NDArray[np.integer]) -> NDArray[np.float64]:
-        """float64[N, F, 2], probability of each form with each name; forms without a noun use the first slot only."""
+        """Return float64[N, F, 2], the probability of each form and name; forms without a noun use the first slot."""
         logits = self.logits(triggers, people).astype(np.float64)
         form = np.exp(logits - logits.max(axis=1, keepdims=True))
         form /= form.sum(axis=1, keepdims=True)
@@ -167,7 +167,7 @@ class Wording:
         return np.asarray(form[:, :, None] * noun)
 
     def first_noun_share(self, triggers: Triggers) -> NDArray[np.float64]:
-        """float64[N], the share of people who use the first name of the type."""
+        """Return float64[N], the share of users who use the first name of the type."""
         share = self.catalogue.noun_share[self.catalogue.product_type[triggers.product]]
         return np.where(triggers.swapped, 1.0 - share, share)
 
@@ -178,7 +178,7 @@ class Wording:
         rng: np.random.Generator,
         boost: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Draws (form int32[N], name 0 or 1 int32[N]); `boost` float32[F] is added to the logits."""
+        """Draw (form int32[N], name 0 or 1 int32[N]); `boost` float32[F] is added to the logits."""
         logits = self.logits(triggers, people)
         if boost is not None:
             logits = logits + boost
@@ -194,7 +194,7 @@ class Wording:
         forms: NDArray[np.int32],
         names: NDArray[np.int32],
     ) -> list[str]:
-        """The N queries as strings, lower case."""
+        """Return the N queries as strings, in lower case."""
         brands = self.catalogue.brand_names
         rows = zip(
             triggers.product.tolist(),
@@ -212,7 +212,7 @@ class Wording:
 
 
 class _Slots:
-    """Words of one (product, person) pair, looked up only when a pattern asks for them."""
+    """Words of one (product, user) pair, looked up only when a pattern needs them."""
 
     __slots__ = ("brands", "leading", "name", "person", "product", "wording")
 
@@ -223,7 +223,7 @@ class _Slots:
         self.person, self.name, self.brands = person, name, brands
 
     def word(self, slot: str) -> str:
-        """The word for one slot of a pattern."""
+        """Return the word for one slot of a pattern."""
         shop, users = self.wording.catalogue, self.wording.users
         kind_of = int(shop.product_type[self.product])
         what = shop.types[kind_of]
@@ -258,7 +258,7 @@ class _Slots:
 
 
 def _filler(pattern: str) -> Callable[[_Slots], str]:
-    """A function that fills one pattern from slots."""
+    """Return a function that fills one pattern from slots."""
     parts = [(part[1:-1], True) if part.startswith("{") else (part, False) for part in pattern.split(" ")]
 
     def fill(slots: _Slots) -> str:

@@ -1,67 +1,96 @@
-"""Prohibited terms, held against the text of a beam token by token.
+"""Prohibited terms, compared with the text of a beam token by token.
 
-Terms are text, the search writes tokens, and the same text has many segmentations, cases and spacings. So a beam
-carries how far its text has got into each term, under the folding and the word rule of `evidence.safety`, and every
-token moves that on by its letters. A text that has no state any more is one that is prohibited however it goes on:
-"vape" alone is not, as "vaper" may follow; with a break behind it, it is.
+Terms are text, the search writes tokens, and the same text has many segmentations, cases and spacings. So the state of
+a beam says how much of each term its text ends in, under the folding and the word rule of `evidence.safety`, and every
+token moves that on by its letters, in each reading of the text. A text that is prohibited whatever follows has no
+state: "vape" still has one, as "vaper" may follow; "vape" and a space has none.
 
 The states and moves that are met are kept, as a lazy DFA over tokens: a known move is one look-up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import ahocorasick
 from tokenizers import Tokenizer
 
-from evidence.errors import TermListError
-from evidence.safety import has_word_breaks, skeleton_of
+from evidence.readings import BREAK, LATIN, LEET, LOOK_ALIKE, PLAIN, READINGS, Kind, Reading
+from evidence.runs import Run, ends_word, starts_word
+from evidence.safety import counts, forms_of
+from evidence.term_list import Term, as_term
 from generation.constraints.token_text import read_bytes, token_bytes
 
 MOVES_KEPT = 200_000
+
+Beginning = tuple[str, int]
+"""The first letters of a term that a text ends in, and the scripts that they are written in."""
+
+
+class WordState(NamedTuple):
+    """How far a text has got into terms of words, in one reading.
+
+    beginnings: of terms, each from the start of a word.
+    before: the kind of the last letter.
+    ends_in_term: a whole term stands at the end, and counts unless the word goes on: the text may not end here.
+    """
+
+    beginnings: tuple[Beginning, ...] = ()
+    before: Kind = BREAK
+    ends_in_term: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextState:
     """What of a text decides how it may go on. Never changed but for the moves that are remembered.
 
-    words: beginnings of terms that the text ends in, each from the start of a word.
-    anywhere: the same of terms in scripts without spaces, from any letter.
-    at_start: whether a next letter starts a word.
-    ends_in_term: a whole term stands at the end, and counts unless a letter follows: the text may not end here.
+    words: for each reading that matters to the list, terms in scripts with spaces. None for LOOK_ALIKE where it follows
+        from PLAIN, as in most texts: see `_as_look_alike`.
+    anywhere: beginnings of terms in scripts without spaces, from any letter.
     tail: bytes of a character that is not yet complete.
+    ends_in_term: whether a whole term stands at the end in one of the readings.
     moves: the states after the tokens that were met so far.
     """
 
-    words: tuple[str, ...]
+    words: tuple[WordState | None, ...]
     anywhere: tuple[str, ...]
-    at_start: bool
-    ends_in_term: bool
     tail: bytes
+    ends_in_term: bool
     moves: dict[int, TextState | None] = field(default_factory=dict)
+
+
+_START = WordState()
+
+
+def _as_look_alike(plain: WordState) -> WordState:
+    """Return the state in LOOK_ALIKE of a text of Latin letters and digits alone, by its state in PLAIN."""
+    return WordState(
+        tuple([(letters, 0 if letters.isdigit() else LATIN) for letters, _ in plain.beginnings]), plain.before
+    )
 
 
 class PhraseMatcher:
     """A compiled list of prohibited terms over one tokenizer. To be used from one thread at a time.
 
     token_bytes: what each token adds to the text; empty for special tokens.
-    readings: the same as runs of letters, behind a text that ends in a whole character.
+    added: the same as runs of letters, behind a text that ends in a whole character.
     prohibited_alone: tokens that hold a whole term without word breaks, prohibited behind any text.
+    breaking: tokens that hold several runs of letters, so that a term may end inside of them.
     """
 
     def __init__(
         self,
-        terms: Iterable[tuple[str, str]],
+        terms: Iterable[tuple[str, str] | Term],
         tokenizer: Tokenizer,
         vocab_size: int | None = None,
         moves_kept: int = MOVES_KEPT,
     ) -> None:
-        """Compile (category, term) pairs, as `evidence.safety.load_terms` reads them.
+        """Compile terms, as `evidence.safety.ProhibitedTerms` takes them.
 
         Args:
-            terms: pairs.
+            terms: `evidence.term_list.Term`, or (category, term) pairs with the default options.
             tokenizer: a byte-level one.
             vocab_size: the model's, where it is over the tokenizer's.
             moves_kept: moves after which the DFA is begun anew, which bounds its memory.
@@ -71,31 +100,43 @@ class PhraseMatcher:
             TermListError: a term has no letter or digit.
         """
         self.token_bytes = token_bytes(tokenizer, vocab_size or tokenizer.get_vocab_size())
-        self.readings = [read_bytes(added) for added in self.token_bytes]
+        self.added = [read_bytes(added) for added in self.token_bytes]
         # Kept as tries: a beam follows prefixes of its own, so there is nothing for failure links to do.
         self._words = ahocorasick.Automaton()
         self._anywhere = ahocorasick.Automaton()
-        for _, term in terms:
-            letters, _ = skeleton_of(term)
-            if not letters:
-                raise TermListError(f"the prohibited term {term!r} has no letter or digit; remove it")
-            (self._words if has_word_breaks(letters) else self._anywhere).add_word(letters, True)
+        distinct = set()
+        leet = False
+        for entry in terms:
+            term = as_term(entry)
+            forms = forms_of(term)
+            distinct.add(forms.plain)
+            leet |= term.leet and not forms.anywhere
+            for letters, readings in forms.readings.items():
+                if forms.anywhere:
+                    self._anywhere.add_word(letters, True)
+                else:
+                    self._words.add_word(letters, readings | self._words.get(letters, 0))
+        self._size = len(distinct)
+        self._readings = READINGS if leet else (PLAIN, LOOK_ALIKE)
         self._first_letters = frozenset(letters[0] for letters in self._anywhere)
-        self._states: dict[tuple[tuple[str, ...], tuple[str, ...], bool, bool, bytes], TextState] = {}
+        self._states: dict[tuple[tuple[WordState | None, ...], tuple[str, ...], bytes], TextState] = {}
         self._moves_kept = moves_kept
         self._moves = 0
-        self.start = self._state((), (), True, False, b"")
+        self.start = self._state((WordState(), None, WordState())[: len(self._readings)], (), b"")
         self.prohibited_alone = frozenset(
+            token for token, added in enumerate(self.added) if self._follow((), added.runs[PLAIN]) is None
+        )
+        self.breaking = frozenset(
             token
-            for token, reading in enumerate(self.readings)
-            if any(self._follow((), letters) is None for _, letters in reading.runs)
+            for token, added in enumerate(self.added)
+            if any(len(added.runs[reading]) > 1 for reading in self._readings)
         )
 
     def __len__(self) -> int:
-        return len(self._words) + len(self._anywhere)
+        return self._size
 
     def move(self, state: TextState, token_id: int) -> TextState | None:
-        """Return the state after one more token, or None where the text is prohibited however it goes on.
+        """Return the state after one more token, or None where the text is prohibited whatever follows.
 
         The end-of-sequence token has no text: see `TextState.ends_in_term`.
         """
@@ -109,68 +150,96 @@ class PhraseMatcher:
 
     def prohibits(self, state: TextState, token_id: int) -> bool:
         """Whether `move` gives None, for tokens that are only candidates: most need no state made for them."""
-        runs = self.readings[token_id].runs
-        if state.tail or len(runs) > 1:
+        if state.tail or token_id in self.breaking:
             return self.move(state, token_id) is None
-        if not runs:
-            return False
-        separated, letters = runs[0]
-        if (separated and state.ends_in_term) or token_id in self.prohibited_alone:
+        if token_id in self.prohibited_alone:
             return True
-        for before in state.anywhere:
-            for end in range(1, len(letters) + 1):
-                text = before + letters[:end]
-                if not self._anywhere.match(text):
-                    break
-                if text in self._anywhere:
+        runs = self.added[token_id].runs
+        if state.ends_in_term:
+            for reading, words in zip(self._readings, state.words, strict=True):
+                if (
+                    words
+                    and words.ends_in_term
+                    and runs[reading]
+                    and ends_word(reading, runs[reading][0], words.before)
+                ):
                     return True
-        return False
+        return bool(state.anywhere) and self._follow(state.anywhere, runs[PLAIN]) is None
 
     def _moved(self, state: TextState, token_id: int) -> TextState | None:
-        reading = read_bytes(self.token_bytes[token_id], state.tail) if state.tail else self.readings[token_id]
-        words, anywhere = state.words, state.anywhere
-        at_start, ends_in_term = state.at_start, state.ends_in_term
-        for separated, letters in reading.runs:
-            if separated:
-                if ends_in_term:
-                    return None
-                at_start = True
-            if not letters:
-                continue
-            # A term that would end within the run has a letter behind it there, so it is none.
-            longer = [before + letters for before in words]
-            if at_start:
-                longer.append(letters)
-            words = tuple([text for text in longer if self._words.match(text)])
-            ends_in_term = any(text in self._words for text in words)
-            at_start = False
-            following = self._follow(anywhere, letters)
-            if following is None:
+        added = read_bytes(self.token_bytes[token_id], state.tail) if state.tail else self.added[token_id]
+        anywhere = self._follow(state.anywhere, added.runs[PLAIN])
+        if anywhere is None:
+            return None
+        runs = added.runs
+        plain = self._follow_words(PLAIN, state.words[PLAIN] or _START, runs[PLAIN])
+        if plain is None:
+            return None
+        words: tuple[WordState | None, ...] = (plain, None)
+        look_alike = state.words[LOOK_ALIKE]
+        if look_alike or not added.is_latin:
+            before = look_alike or _as_look_alike(state.words[PLAIN] or _START)
+            look_alike = self._follow_words(LOOK_ALIKE, before, runs[LOOK_ALIKE])
+            if look_alike is None:
                 return None
-            anywhere = following
-        return self._state(words, anywhere, at_start, ends_in_term, reading.tail)
+            if look_alike != _as_look_alike(plain):
+                words = (plain, look_alike)
+        if LEET in self._readings:
+            leet = self._follow_words(LEET, state.words[LEET] or _START, runs[LEET])
+            if leet is None:
+                return None
+            words = (*words, leet)
+        return self._state(words, anywhere, added.tail)
 
-    def _follow(self, anywhere: tuple[str, ...], letters: str) -> tuple[str, ...] | None:
-        """Move beginnings of terms without word breaks on by some letters; None where a term is completed."""
-        if not anywhere and self._first_letters.isdisjoint(letters):
-            return anywhere
-        begun = list(anywhere)
-        for letter in letters:
-            begun.append("")
-            longer = [before + letter for before in begun]
-            begun = [text for text in longer if self._anywhere.match(text)]
-            for text in begun:
-                if text in self._anywhere:
-                    return None
-        return tuple(begun)
+    def _follow_words(self, reading: Reading, state: WordState, runs: Sequence[Run]) -> WordState | None:
+        """Move beginnings of terms of words on by some runs; None where a term is completed."""
+        beginnings, before, ends_in_term = state
+        begins, readings_of = self._words.match, self._words.get
+        for run in runs:
+            if ends_in_term and ends_word(reading, run, before):
+                return None
+            if not run.letters:
+                before = BREAK
+                continue
+            starts = starts_word(reading, run, before)
+            added = f" {run.letters}" if starts and reading == LEET else run.letters
+            longer = [(letters + added, scripts) for letters, scripts in beginnings]
+            if starts:
+                longer.append((run.letters, 0))
+            kept = []
+            # A term that would end within the run has a letter behind it there, so it is none.
+            ends_in_term = False
+            for letters, scripts in longer:
+                if begins(letters):
+                    if reading != PLAIN:
+                        scripts |= run.scripts
+                    kept.append((letters, scripts))
+                    if readings_of(letters, 0) >> reading & 1 and counts(reading, scripts):
+                        ends_in_term = True
+            beginnings, before = tuple(kept), run.kind
+        return WordState(beginnings, before, ends_in_term)
 
-    def _state(
-        self, words: tuple[str, ...], anywhere: tuple[str, ...], at_start: bool, ends_in_term: bool, tail: bytes
-    ) -> TextState:
-        key = (words, anywhere, at_start, ends_in_term, tail)
+    def _follow(self, anywhere: tuple[str, ...], runs: Sequence[Run]) -> tuple[str, ...] | None:
+        """Move beginnings of terms without word breaks on by some runs; None where a term is completed."""
+        for run in runs:
+            if not anywhere and self._first_letters.isdisjoint(run.letters):
+                continue
+            begun = list(anywhere)
+            for letter in run.letters:
+                begun.append("")
+                longer = [before + letter for before in begun]
+                begun = [text for text in longer if self._anywhere.match(text)]
+                for text in begun:
+                    if text in self._anywhere:
+                        return None
+            anywhere = tuple(begun)
+        return anywhere
+
+    def _state(self, words: tuple[WordState | None, ...], anywhere: tuple[str, ...], tail: bytes) -> TextState:
+        key = (words, anywhere, tail)
         state = self._states.get(key)
         if state is None:
-            state = self._states[key] = TextState(*key)
+            state = self._states[key] = TextState(*key, any(each.ends_in_term for each in words if each))
         return state
 
     def _forget(self) -> None:
@@ -178,5 +247,5 @@ class PhraseMatcher:
         for state in self._states.values():
             state.moves.clear()
         self._states.clear()
-        self._states[(), (), True, False, b""] = self.start
+        self._states[self.start.words, self.start.anywhere, self.start.tail] = self.start
         self._moves = 0

@@ -1,8 +1,8 @@
 """The logits processor that keeps prohibited phrases from being written.
 
-Most beams stand where no term is begun and none is complete: then the same tokens are out behind all of them, those
-that are prohibited in themselves. Behind the others a token is looked at when it is a candidate, as there may be
-thousands that are out (every one that begins with a break, behind a whole term) and of these few are ever likely.
+For most beams no term is complete: then the same tokens are forbidden behind all of them, those that are prohibited in
+themselves. For the others a token is tested when it is a candidate, because thousands may be forbidden (every one that
+begins with a break, behind a whole term) and few of these are ever likely.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from tokenizers import Tokenizer
 
+from evidence.term_list import Term
 from generation.bundle import Bundle
 from generation.constraints.phrases import PhraseMatcher, TextState
 from generation.logits_processors import Allowed, Banned, Filtered, Restriction
@@ -24,26 +25,26 @@ _NOTHING = Allowed(np.zeros(0, np.int64))
 
 
 class ProhibitedPhrases:
-    """Lets no prohibited term into any hypothesis that ends itself, and keeps nothing out that is innocent.
+    """Forbids exactly the texts in which `evidence.safety.ProhibitedTerms` finds a term, to hypotheses that end.
 
-    Compile it once and hand it to every request; to be used from one thread at a time. A hypothesis that
-    `max_new_tokens` cuts may end in a term of which it is not yet known whether it is a whole word: it is no query.
+    Compile it once and pass it to every request; to be used from one thread at a time. A hypothesis that
+    `max_new_tokens` cuts may end in a term that a further letter would make another word: it is no query.
     """
 
     def __init__(
-        self, terms: Iterable[tuple[str, str]], tokenizer: Tokenizer, eos_token_id: int, vocab_size: int
+        self, terms: Iterable[tuple[str, str] | Term], tokenizer: Tokenizer, eos_token_id: int, vocab_size: int
     ) -> None:
-        """Compile (category, term) pairs; see `PhraseMatcher`, which also says what is raised."""
+        """Compile terms, as `PhraseMatcher` does, which also says what is raised."""
         self._matcher = PhraseMatcher(terms, tokenizer, vocab_size)
         self._eos = eos_token_id
         # A break behind letters in one token may end a term that was begun before it; such tokens are rare.
-        self._breaks_in_tokens = any(len(reading.runs) > 1 for reading in self._matcher.readings)
+        self._breaks_in_tokens = bool(self._matcher.breaking)
         self._alone: Restriction = None
         if bans := self._matcher.prohibited_alone:
             self._alone = Banned(bans) if len(bans) <= _MOST_BANS else Filtered(bans.__contains__)
 
     @classmethod
-    def of_bundle(cls, terms: Iterable[tuple[str, str]], bundle: Bundle) -> ProhibitedPhrases:
+    def of_bundle(cls, terms: Iterable[tuple[str, str] | Term], bundle: Bundle) -> ProhibitedPhrases:
         """Compile terms over the tokenizer of a bundle.
 
         Raises:

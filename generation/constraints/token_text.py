@@ -1,8 +1,8 @@
 """What each token of a byte-level tokenizer adds to the text, as the matcher of prohibited terms reads it.
 
-A token is bytes, and may end in the middle of a character: what is left over is handed to the next token. The text of
-a hypothesis is the UTF-8 of all its bytes, with U+FFFD for what is none, and special tokens have no text: this is
-what `Bundle.decode` does.
+A token is bytes, and may end in the middle of a character: the bytes left over are passed on to the next token. The
+text of a hypothesis is the UTF-8 of all its bytes, with U+FFFD for bytes that are none, and special tokens have no
+text: this is what `Bundle.decode` returns.
 """
 
 from __future__ import annotations
@@ -10,24 +10,27 @@ from __future__ import annotations
 import codecs
 import json
 from dataclasses import dataclass
-from itertools import pairwise
 
 from tokenizers import Tokenizer
 
-from evidence.safety import skeleton_of
+from evidence.readings import LATIN, LOOK_ALIKE, PLAIN, READINGS
+from evidence.runs import Run, runs_of
 from generation.errors import ConstraintError
-
-# Whether something that is neither letter nor digit stands in front, and the folded letters up to the next such thing.
-Run = tuple[bool, str]
 
 _UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a token adds: runs of letters, and the bytes of a character that it leaves incomplete."""
+class Added:
+    """What a token adds to a text.
 
-    runs: tuple[Run, ...]
+    runs: of letters, in each reading.
+    is_latin: whether these are of Latin letters and digits alone, and PLAIN and LOOK_ALIKE the same.
+    tail: the bytes of an incomplete character at its end.
+    """
+
+    runs: tuple[tuple[Run, ...], ...]
+    is_latin: bool
     tail: bytes
 
 
@@ -63,23 +66,11 @@ def token_bytes(tokenizer: Tokenizer, vocab_size: int) -> list[bytes]:
     return made
 
 
-def read_bytes(added: bytes, tail: bytes = b"") -> Reading:
+def read_bytes(added: bytes, tail: bytes = b"") -> Added:
     """Return what bytes add behind a text that ends in the incomplete character `tail`."""
     decoder = _UTF8("replace")
     text = decoder.decode(tail + added)
-    return Reading(_runs(text), decoder.getstate()[0])
-
-
-def _runs(text: str) -> tuple[Run, ...]:
-    """Return the runs of folded letters of a piece of text; a last run may be empty, where the piece ends in a break.
-
-    Folding works on each character alone (case, decomposition, category), so that pieces may be read one by one. A
-    letter put on either side makes breaks at both ends visible.
-    """
-    letters, starts = skeleton_of(f"a{text}a")
-    bounds = [1, *(place for place in range(2, len(letters)) if starts[place]), len(letters)]
-    runs = [(starts[start], letters[start:end]) for start, end in pairwise(bounds)]
-    separated, last = runs.pop()
-    if separated or last != "a":
-        runs.append((separated, last[:-1]))
-    return tuple(runs)
+    runs = tuple([tuple(runs_of(text, reading)) for reading in READINGS])
+    plain = runs[PLAIN]
+    is_latin = plain == runs[LOOK_ALIKE] and all(run.scripts in (0, LATIN) for run in plain)
+    return Added(runs, is_latin, decoder.getstate()[0])

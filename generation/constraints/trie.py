@@ -1,8 +1,8 @@
-"""A set of token sequences as a trie in two flat arrays: what may come next after a prefix, a million strong.
+"""A set of token sequences, up to millions of them, as a trie in two flat arrays.
 
-Nodes are numbered level by level, so the children of a node are neighbours, in rising order of their tokens: a node is
-an integer, and what may come next is a slice of an array. A sequence ends with its end-of-sequence token like with any
-other token.
+Nodes are numbered level by level, so that the children of a node are neighbours, in rising order of their tokens. A
+node is an integer, and the tokens that may follow it are a slice of an array. A sequence ends with its end-of-sequence
+token, which is stored like any other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT = 0
 class Trie:
     """A trie. Immutable, and shared by all requests.
 
-    tokens: [N], the token that leads to each node; the root's is 0 and means nothing.
+    tokens: [N], the token that leads to each node; the root's is 0 and is not used.
     first_child: [N + 1], the children of node n are first_child[n] .. first_child[n + 1] - 1.
     """
 
@@ -31,10 +31,10 @@ class Trie:
 
 
 def build_trie(sequences: NDArray[np.int32], lengths: NDArray[np.int64]) -> Trie:
-    """Build the trie of some sequences, given once or more often.
+    """Build the trie of some sequences; a sequence may be given more than once.
 
     Args:
-        sequences: [n, longest], at least one, each padded on the right with what is not looked at.
+        sequences: [n, longest], at least one, each padded on the right with any values.
         lengths: [n], each at least 1.
     """
     count, longest = sequences.shape

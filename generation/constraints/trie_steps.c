@@ -1,10 +1,13 @@
-/* The two things that a search asks of a trie at every step, for query_set.py: where a token leads, and which of the
-   tokens that may follow are the best. They take and give Python's lists: an array made of them costs more than this. */
+/* What a search needs of a trie at every step, for query_set.py: the node that a token leads to, and the best of the
+   tokens that may follow. Arguments and results are Python lists: making arrays of them would cost more than the work.
+ */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include <math.h>
 #include <stdint.h>
+
+#include "../native/best.h"
 
 #define MOST_BEAMS 64 /* generation/options.py */
 #define MOST_WANTED (2 * MOST_BEAMS)
@@ -62,7 +65,7 @@ static Py_ssize_t child_of(const Trie* trie, Py_ssize_t node, Py_ssize_t token) 
         else
             high = middle;
     }
-    return low < end && trie->tokens[low] == token ? low : trie->nodes - 1; /* a leaf, behind which is nothing */
+    return low < end && trie->tokens[low] == token ? low : trie->nodes - 1; /* a leaf: no token follows it */
 }
 
 static PyObject* follow(PyObject* self, PyObject* const* args, Py_ssize_t given) {
@@ -86,31 +89,12 @@ static PyObject* follow(PyObject* self, PyObject* const* args, Py_ssize_t given)
     return found;
 }
 
-/* The best continuations found so far, by falling sum; of equal ones the first found stays ahead. */
-typedef struct {
-    Py_ssize_t room, count;
-    float sums[MOST_WANTED];
-    int32_t beams[MOST_WANTED], tokens[MOST_WANTED];
-} Best;
-
-static void take(Best* best, float sum, int32_t beam, int32_t token) {
-    Py_ssize_t place = best->count < best->room ? best->count++ : best->room - 1;
-    for (; place > 0 && best->sums[place - 1] < sum; place--) {
-        best->sums[place] = best->sums[place - 1];
-        best->beams[place] = best->beams[place - 1];
-        best->tokens[place] = best->tokens[place - 1];
-    }
-    best->sums[place] = sum;
-    best->beams[place] = beam;
-    best->tokens[place] = token;
-}
-
 static PyObject* lists_of(const Best* best) {
     PyObject *sums = PyList_New(best->count), *beams = PyList_New(best->count), *tokens = PyList_New(best->count);
     for (Py_ssize_t i = 0; sums && beams && tokens && i < best->count; i++) {
         PyList_SET_ITEM(sums, i, PyFloat_FromDouble(best->sums[i]));
-        PyList_SET_ITEM(beams, i, PyLong_FromLong(best->beams[i]));
-        PyList_SET_ITEM(tokens, i, PyLong_FromLong(best->tokens[i]));
+        PyList_SET_ITEM(beams, i, PyLong_FromLongLong(best->beams[i]));
+        PyList_SET_ITEM(tokens, i, PyLong_FromLongLong(best->tokens[i]));
     }
     return Py_BuildValue("(NNN)", sums, beams, tokens);
 }
@@ -125,13 +109,17 @@ static PyObject* best(PyObject* self, PyObject* const* args, Py_ssize_t given) {
     Py_ssize_t nodes[MOST_BEAMS];
     const Py_ssize_t count = read_list(args[2], trie.nodes, nodes);
     if (count < 0 || PyObject_GetBuffer(args[3], &logprobs, PyBUF_STRIDES) < 0) goto done;
-    Best kept = {.room = PyLong_AsSsize_t(args[5])};
-    if (logprobs.ndim != 2 || logprobs.itemsize != sizeof(float) || logprobs.strides[1] != sizeof(float) || logprobs.shape[0] < count ||
-        !PyList_Check(args[4]) || PyList_GET_SIZE(args[4]) != count || kept.room < 1 || kept.room > MOST_WANTED) {
-        if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "log-probabilities [beams, tokens] and a sum for each beam are needed");
+    float kept_sums[MOST_WANTED];
+    int64_t kept_tokens[MOST_WANTED], kept_beams[MOST_WANTED];
+    Best kept = {PyLong_AsSsize_t(args[5]), 0, kept_sums, kept_tokens, kept_beams};
+    if (logprobs.ndim != 2 || logprobs.itemsize != sizeof(float) || logprobs.strides[1] != sizeof(float) ||
+        logprobs.shape[0] < count || !PyList_Check(args[4]) || PyList_GET_SIZE(args[4]) != count || kept.room < 1 ||
+        kept.room > MOST_WANTED) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "log-probabilities [beams, tokens] and a sum for each beam are needed");
         goto done;
     }
-    float bar = -INFINITY; /* what a sum must be over to be kept */
+    float bar = -INFINITY; /* only sums above this are kept */
     for (Py_ssize_t i = 0; i < count; i++) __builtin_prefetch(trie.first_child + nodes[i]);
     for (Py_ssize_t i = 0; i < count; i++) __builtin_prefetch(trie.tokens + trie.first_child[nodes[i]]);
     for (Py_ssize_t beam = 0; beam < count; beam++) {
@@ -142,7 +130,7 @@ static PyObject* best(PyObject* self, PyObject* const* args, Py_ssize_t given) {
             if (token >= logprobs.shape[1]) continue; /* not a token of this model */
             const float sum = row[token] + before;
             if (!(sum > bar)) continue;
-            take(&kept, sum, (int32_t)beam, token);
+            take(&kept, sum, token, beam);
             if (kept.count == kept.room) bar = kept.sums[kept.room - 1];
         }
     }

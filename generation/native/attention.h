@@ -32,15 +32,18 @@ INLINE void transpose16(__m512 r[16]) {
     }
 }
 
-/* keys [count, stride] of `dim` floats each -> by_dim [dim, room], zeros past count; room is count up to a multiple of 16. */
-static void transpose_keys(const float* keys, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t dim, float* by_dim, ptrdiff_t room) {
+/* keys [count, stride] of `dim` floats each -> by_dim [dim, room], zeros past count; room is count rounded up to a
+   multiple of 16. */
+static void transpose_keys(const float* keys, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t dim, float* by_dim,
+                           ptrdiff_t room) {
     for (ptrdiff_t first = 0; first < count; first += 16) {
         for (ptrdiff_t d = 0; d < dim; d += LANES) {
             const __mmask16 lanes = first_lanes(dim - d);
             __m512 block[16];
 #pragma GCC unroll 16
             for (int i = 0; i < 16; i++)
-                block[i] = first + i < count ? _mm512_maskz_loadu_ps(lanes, keys + (first + i) * stride + d) : _mm512_setzero_ps();
+                block[i] = first + i < count ? _mm512_maskz_loadu_ps(lanes, keys + (first + i) * stride + d)
+                                             : _mm512_setzero_ps();
             transpose16(block);
             const int rows = dim - d < 16 ? (int)(dim - d) : 16;
 #pragma GCC unroll 16
@@ -52,23 +55,26 @@ static void transpose_keys(const float* keys, ptrdiff_t stride, ptrdiff_t count,
 
 /* context [queries, context_stride] = softmax(queries . keys / sqrt(dim)) . values, of one head.
 
-   by_dim: keys as transpose_keys leaves them. weights: memory for MOST_QUERIES * room floats. */
-static void attend(const float* queries, ptrdiff_t query_stride, ptrdiff_t query_count, const float* by_dim, ptrdiff_t room,
-                   const float* values, ptrdiff_t value_stride, ptrdiff_t key_count, ptrdiff_t dim, float* weights, float* context,
-                   ptrdiff_t context_stride) {
+   by_dim: keys as transpose_keys writes them. weights: memory for MOST_QUERIES * room floats. */
+static void attend(const float* queries, ptrdiff_t query_stride, ptrdiff_t query_count, const float* by_dim,
+                   ptrdiff_t room, const float* values, ptrdiff_t value_stride, ptrdiff_t key_count, ptrdiff_t dim,
+                   float* weights, float* context, ptrdiff_t context_stride) {
     const float scale = 1.0f / sqrtf((float)dim);
     for (ptrdiff_t first = 0; first < query_count; first += MOST_QUERIES) {
         const ptrdiff_t rows = query_count - first < MOST_QUERIES ? query_count - first : MOST_QUERIES;
         float factors[MOST_QUERIES] = {1, 1, 1, 1, 1, 1, 1, 1};
-        float_product(rows, queries + first * query_stride, query_stride, by_dim, room, dim, room, factors, weights, room);
+        float_product(rows, queries + first * query_stride, query_stride, by_dim, room, dim, room, factors, weights,
+                      room);
         for (ptrdiff_t r = 0; r < rows; r++) factors[r] = exp_row(weights + r * room, key_count, room, scale);
-        float_product(rows, weights, room, values, value_stride, key_count, dim, factors, context + first * context_stride, context_stride);
+        float_product(rows, weights, room, values, value_stride, key_count, dim, factors,
+                      context + first * context_stride, context_stride);
     }
 }
 
-/* Attention of one query over the keys whose numbers are listed, for few keys that lie apart. weights: memory for `count` up to a multiple of 16. */
-static void attend_to_some(const float* query, const float* keys, const float* values, const int32_t* listed, ptrdiff_t count, ptrdiff_t dim,
-                           float* weights, float* context) {
+/* Attention of one query over the keys whose numbers are listed, for few keys that lie apart. weights: memory for
+   `count` floats, rounded up to a multiple of 16. */
+static void attend_to_some(const float* query, const float* keys, const float* values, const int32_t* listed,
+                           ptrdiff_t count, ptrdiff_t dim, float* weights, float* context) {
     for (ptrdiff_t i = 0; i < count; i++) {
         const float* key = keys + listed[i] * dim;
         __m512 sum = _mm512_setzero_ps();
@@ -78,12 +84,14 @@ static void attend_to_some(const float* query, const float* keys, const float* v
         }
         weights[i] = _mm512_reduce_add_ps(sum);
     }
-    const __m512 factor = _mm512_set1_ps(exp_row(weights, count, (count + LANES - 1) / LANES * LANES, 1.0f / sqrtf((float)dim)));
+    const __m512 factor =
+        _mm512_set1_ps(exp_row(weights, count, (count + LANES - 1) / LANES * LANES, 1.0f / sqrtf((float)dim)));
     for (ptrdiff_t d = 0; d < dim; d += LANES) {
         const __mmask16 lanes = first_lanes(dim - d);
         __m512 sum = _mm512_setzero_ps();
         for (ptrdiff_t i = 0; i < count; i++)
-            sum = _mm512_fmadd_ps(_mm512_set1_ps(weights[i]), _mm512_maskz_loadu_ps(lanes, values + listed[i] * dim + d), sum);
+            sum = _mm512_fmadd_ps(_mm512_set1_ps(weights[i]),
+                                  _mm512_maskz_loadu_ps(lanes, values + listed[i] * dim + d), sum);
         _mm512_mask_storeu_ps(context + d, lanes, _mm512_mul_ps(sum, factor));
     }
 }

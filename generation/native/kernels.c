@@ -1,10 +1,10 @@
 /* The two graphs of a bundle as one call each: encode a source, take a decoder step.
 
    The same arithmetic as the ONNX graphs (model_export/encoder_graph.py, decoder_graph.py), node for node, in int8 with
-   exact sums; floats may differ in their last bits. Every row is computed by itself, so that no request's answer depends
-   on which others are in the step. One thread; nothing is allocated: scratch memory is the caller's. */
+   exact sums; floats may differ in their last bits. Every row is computed by itself, so that no request's answer
+   depends on which others are in the step. One thread; nothing is allocated: scratch memory is the caller's. */
 #include "attention.h"
-#include "model.h"
+#include "kernels.h"
 #include "product.h"
 #include "rows.h"
 #include "search.h"
@@ -12,9 +12,8 @@
 #include <string.h>
 
 #define EPSILON 1e-5f
-#define EXPORTED __attribute__((visibility("default")))
 
-/* Hands out parts of the scratch memory; with `at` NULL it only counts. */
+/* Divides the scratch memory into parts; with `at` NULL it only counts bytes. */
 typedef struct {
     char* at;
     size_t used;
@@ -41,7 +40,8 @@ static void embed(const Embedding* embedding, int64_t id, int64_t position, ptrd
 }
 
 static void normalize(float* x, ptrdiff_t rows, ptrdiff_t width, const Norm* norm) {
-    for (ptrdiff_t r = 0; r < rows; r++) normalize_row(x + r * width, x + r * width, width, norm->scale, norm->bias, EPSILON);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        normalize_row(x + r * width, x + r * width, width, norm->scale, norm->bias, EPSILON);
 }
 
 static Rounding rounding(float step, int zero) {
@@ -49,7 +49,7 @@ static Rounding rounding(float step, int zero) {
     return how;
 }
 
-/* Encoder: an activation is rounded by what the whole of it spans, as DynamicQuantizeLinear does. */
+/* Encoder: an activation is rounded by the range of all its values, as DynamicQuantizeLinear does. */
 
 typedef struct {
     float step;
@@ -62,7 +62,7 @@ static Range round_all(const float* x, ptrdiff_t count, uint8_t* bytes) {
     Range range = {(high - low) / 255.0f, 0};
     if (range.step == 0.0f) range.step = 1.0f;
     const float zero = nearbyintf(-low / range.step);
-    range.zero = zero < 0.0f ? 0 : zero > 255.0f ? 255 : (int)zero;
+    range.zero = zero > 0.0f ? zero < 255.0f ? (int)zero : 255 : 0; /* 0 for NaN */
     round_row(x, bytes, count, rounding(range.step, range.zero));
     return range;
 }
@@ -72,7 +72,7 @@ static void linear_of_floats(const float* x, ptrdiff_t rows, const Linear* linea
     product(bytes, linear->inputs, rows, linear, range.step, range.zero, out);
 }
 
-static size_t encode(const Encoder* model, const int64_t* ids, ptrdiff_t length, float* const* cross, char* memory) {
+size_t onebar_encode(const Encoder* model, const int64_t* ids, ptrdiff_t length, float* const* cross, char* memory) {
     const ptrdiff_t width = model->width, wide = model->feed_forward, heads = model->heads, dim = width / heads;
     const ptrdiff_t fused = 3 * width, room = up_to_lanes(length), cross_width = 2 * model->decoder_layers * width;
     Scratch scratch = {memory, 0};
@@ -93,7 +93,8 @@ static size_t encode(const Encoder* model, const int64_t* ids, ptrdiff_t length,
         for (ptrdiff_t h = 0; h < heads; h++) {
             const float* query = qkv + h * dim;
             transpose_keys(query + width, fused, length, dim, by_dim, room);
-            attend(query, fused, length, by_dim, room, query + 2 * width, fused, length, dim, weights, context + h * dim, width);
+            attend(query, fused, length, by_dim, room, query + 2 * width, fused, length, dim, weights,
+                   context + h * dim, width);
         }
         const Output back = {.floats = x, .floats_stride = width, .residual = x};
         linear_of_floats(context, length, &layer->attention_out, bytes, &back);
@@ -108,7 +109,8 @@ static size_t encode(const Encoder* model, const int64_t* ids, ptrdiff_t length,
     for (ptrdiff_t p = 0; p < 2 * model->decoder_layers; p++)
         for (ptrdiff_t h = 0; h < heads; h++)
             for (ptrdiff_t i = 0; i < length; i++)
-                memcpy(cross[p] + (h * length + i) * dim, qkv + i * cross_width + p * width + h * dim, sizeof(float) * dim);
+                memcpy(cross[p] + (h * length + i) * dim, qkv + i * cross_width + p * width + h * dim,
+                       sizeof(float) * dim);
     return scratch.used;
 }
 
@@ -139,9 +141,10 @@ static ptrdiff_t source_length(const int32_t* mask, ptrdiff_t room) {
     return length;
 }
 
-static size_t step(const Decoder* model, const Step* s, char* memory) {
+size_t onebar_step(const Decoder* model, const Step* s, char* memory) {
     const ptrdiff_t width = model->width, wide = model->feed_forward, heads = model->heads, dim = width / heads;
-    const ptrdiff_t beams = s->beams, rows = s->requests * beams, keys = s->keys, fused = 3 * width, vocabulary = model->head.outputs;
+    const ptrdiff_t beams = s->beams, rows = s->requests * beams, keys = s->keys, fused = 3 * width,
+                    vocabulary = model->head.outputs;
     const ptrdiff_t room = up_to_lanes(s->source), listed_room = up_to_lanes(keys);
     Scratch scratch = {memory, 0};
     float* x = part(&scratch, sizeof(float) * rows * width);
@@ -178,8 +181,8 @@ static size_t step(const Decoder* model, const Step* s, char* memory) {
                 }
                 for (ptrdiff_t b = 0; b < beams; b++) {
                     const ptrdiff_t row = r * beams + b;
-                    attend_to_some(qkv + row * fused + h * dim, key, value, listed + row * listed_room, counts[row], dim, weights,
-                                   context + row * width + h * dim);
+                    attend_to_some(qkv + row * fused + h * dim, key, value, listed + row * listed_room, counts[row],
+                                   dim, weights, context + row * width + h * dim);
                 }
             }
         }
@@ -192,24 +195,27 @@ static size_t step(const Decoder* model, const Step* s, char* memory) {
             for (ptrdiff_t h = 0; h < heads; h++) {
                 const ptrdiff_t place = (r * heads + h) * s->source * dim;
                 transpose_keys(s->cross[2 * l] + place, dim, length, dim, by_dim, own_room);
-                attend(qkv + r * beams * width + h * dim, width, beams, by_dim, own_room, s->cross[2 * l + 1] + place, dim, length, dim, weights,
-                       context + r * beams * width + h * dim, width);
+                attend(qkv + r * beams * width + h * dim, width, beams, by_dim, own_room, s->cross[2 * l + 1] + place,
+                       dim, length, dim, weights, context + r * beams * width + h * dim, width);
             }
         }
         linear_of_rows(context, rows, &layer->cross_out, bytes, &back);
         normalize(x, rows, width, &layer->cross_norm);
-        const Output to_hidden = {
-            .gelu = 1, .bytes = hidden, .bytes_stride = wide, .rounding = rounding(layer->fc2.input_step, layer->fc2.input_zero)};
+        const Output to_hidden = {.gelu = 1,
+                                  .bytes = hidden,
+                                  .bytes_stride = wide,
+                                  .rounding = rounding(layer->fc2.input_step, layer->fc2.input_zero)};
         linear_of_rows(x, rows, &layer->fc1, bytes, &to_hidden);
         product(hidden, wide, rows, &layer->fc2, layer->fc2.input_step, layer->fc2.input_zero, &back);
         normalize(x, rows, width, &layer->final_norm);
     }
-    /* One request's logits after the other's: they stay in the second-level cache until they are searched. */
+    /* Request by request, so that logits are still in the second-level cache when they are searched. */
     for (ptrdiff_t r = 0; r < s->requests; r++) {
         float* logits = s->logprobs ? s->logprobs + r * beams * vocabulary : one_logits;
         const Output to_logits = {.floats = logits, .floats_stride = vocabulary};
         linear_of_rows(x + r * beams * width, beams, &model->head, bytes, &to_logits);
-        Best best = {s->candidates, 0, s->sums + r * s->candidates, s->tokens + r * s->candidates, s->chosen_beams + r * s->candidates};
+        Best best = {s->candidates, 0, s->sums + r * s->candidates, s->tokens + r * s->candidates,
+                     s->chosen_beams + r * s->candidates};
         int failed = 0;
         for (ptrdiff_t b = 0; b < beams; b++) {
             const ptrdiff_t row = r * beams + b;
@@ -230,12 +236,7 @@ static size_t step(const Decoder* model, const Step* s, char* memory) {
     return scratch.used;
 }
 
-/* What Python calls. Scratch sizes are in bytes and for the dimensions given. */
-
-EXPORTED const size_t onebar_panel = PANEL; /* what arrays of outputs are filled up to a multiple of */
-EXPORTED const size_t onebar_sizes[] = {sizeof(Encoder), sizeof(Decoder), sizeof(Step)}; /* held against library.py's */
-
-EXPORTED void onebar_pack(const int8_t* weight, ptrdiff_t inputs, ptrdiff_t outputs, int8_t* packed, int32_t* column_sums) {
+void onebar_pack(const int8_t* weight, ptrdiff_t inputs, ptrdiff_t outputs, int8_t* packed, int32_t* column_sums) {
     for (ptrdiff_t n = 0; n < (outputs + PANEL - 1) / PANEL * PANEL; n++) {
         int32_t sum = 0;
         int8_t* column = packed + n / PANEL * PANEL * inputs + n % PANEL * GROUP;
@@ -247,13 +248,3 @@ EXPORTED void onebar_pack(const int8_t* weight, ptrdiff_t inputs, ptrdiff_t outp
         column_sums[n] = sum;
     }
 }
-
-EXPORTED size_t onebar_encode_scratch(const Encoder* model, ptrdiff_t length) { return encode(model, NULL, length, NULL, NULL); }
-
-EXPORTED void onebar_encode(const Encoder* model, const int64_t* ids, ptrdiff_t length, float* const* cross, char* scratch) {
-    encode(model, ids, length, cross, scratch);
-}
-
-EXPORTED size_t onebar_step_scratch(const Decoder* model, const Step* s) { return step(model, s, NULL); }
-
-EXPORTED void onebar_step(const Decoder* model, const Step* s, char* scratch) { step(model, s, scratch); }

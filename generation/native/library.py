@@ -1,17 +1,25 @@
-"""The compiled kernels: where they are, whether this machine can run them, and their types.
+"""The compiled kernels: whether this machine can run them, and the structures that they take.
 
-The structures mirror model.h field by field.
+The structures mirror model.h. Before the kernels are first used, the place of every field is compared with the one that
+the compiler chose.
 """
 
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_size_t, c_ssize_t, c_void_p
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_ssize_t, c_void_p
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
+from itertools import zip_longest
+from types import ModuleType
 
 from generation.cpu import cpu_flags
+from generation.errors import BackendError
 
+_MODULE = "generation.native._kernels"
+_INSTALL_AGAIN = "install the project again with `pip install`"
 # What kernels.c is compiled for; names are those of /proc/cpuinfo.
 NEEDED_FLAGS = frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"))
 
@@ -52,7 +60,10 @@ class DecoderLayer(Structure):
 class Embedding(Structure):
     """Token and position embeddings of a stack."""
 
-    _fields_ = (("table", c_void_p), ("scale", c_void_p), ("positions", c_void_p), ("norm", Norm))
+    _fields_ = (
+        ("tokens", c_ssize_t), ("places", c_ssize_t), ("table", c_void_p), ("scale", c_void_p),
+        ("positions", c_void_p), ("norm", Norm),
+    )  # fmt: skip
 
 
 class Encoder(Structure):
@@ -84,33 +95,54 @@ class Step(Structure):
     )  # fmt: skip
 
 
+STRUCTURES: tuple[type[Structure], ...] = (
+    Linear, Norm, EncoderLayer, DecoderLayer, Embedding, Encoder, Decoder, Step,
+)  # fmt: skip
+
+Place = tuple[str, str, int, int]  # structure, field, offset, size; the field "" is the whole structure
+
+
 def missing() -> str:
-    """Say what keeps the kernels from running here; empty where they can."""
-    if _origin() is None:
+    """Return what prevents the kernels from running here; empty where nothing does."""
+    if find_spec(_MODULE) is None:
         return "they were not compiled when this project was installed (that needs gcc or clang on x86-64)"
     lacking = sorted(NEEDED_FLAGS - cpu_flags())
     return f"this CPU lacks {', '.join(lacking)}" if lacking else ""
 
 
 @cache
-def load() -> ctypes.CDLL:
-    """Return the kernels. Only where nothing is `missing`."""
-    library = ctypes.CDLL(_origin())
-    library.onebar_pack.argtypes = (c_void_p, c_ssize_t, c_ssize_t, c_void_p, c_void_p)
-    library.onebar_encode_scratch.argtypes = (POINTER(Encoder), c_ssize_t)
-    library.onebar_encode.argtypes = (POINTER(Encoder), c_void_p, c_ssize_t, POINTER(c_void_p), c_void_p)
-    library.onebar_step_scratch.argtypes = (POINTER(Decoder), POINTER(Step))
-    library.onebar_step.argtypes = (POINTER(Decoder), POINTER(Step), c_void_p)
-    for function in (library.onebar_pack, library.onebar_encode, library.onebar_step):
-        function.restype = None
-    for function in (library.onebar_encode_scratch, library.onebar_step_scratch):
-        function.restype = c_size_t
-    structures = (Encoder, Decoder, Step)
-    sizes = (c_size_t * len(structures)).in_dll(library, "onebar_sizes")
-    assert list(sizes) == [ctypes.sizeof(kind) for kind in structures], "model.h and library.py differ: compile again"
-    return library
+def load() -> ModuleType:
+    """Return the compiled module. It must not be loaded where something is `missing`.
+
+    Raises:
+        BackendError: it was compiled from other sources than these.
+    """
+    try:
+        module = import_module(_MODULE)
+        check_layout(module.layout())
+    except (ImportError, AttributeError) as error:
+        raise BackendError(f"the compiled kernels are not those of this release ({error}); {_INSTALL_AGAIN}") from error
+    return module
 
 
-def _origin() -> str | None:
-    spec = find_spec("generation.native._kernels")
-    return spec.origin if spec else None
+def check_layout(compiled: Sequence[Place]) -> None:
+    """Compare the places of all fields in the compiled structures with those in the structures of this module.
+
+    Raises:
+        BackendError: one differs; the message names it.
+    """
+    expected = [place for structure in STRUCTURES for place in _places(structure)]
+    for mine, theirs in zip_longest(expected, compiled):
+        if mine != theirs:
+            structure, field, *_ = mine or theirs
+            name = f"{structure}.{field}" if field else structure
+            raise BackendError(f"the compiled kernels place {name} elsewhere than this release; {_INSTALL_AGAIN}")
+
+
+def _places(structure: type[Structure]) -> list[Place]:
+    name = structure.__name__
+    places = [(name, "", 0, ctypes.sizeof(structure))]
+    for field, *_ in structure._fields_:
+        described = getattr(structure, field)
+        places.append((name, field, described.offset, described.size))
+    return places

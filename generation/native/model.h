@@ -1,19 +1,21 @@
-/* The model as the kernels see it. `generation/native/model.py` fills these in, field by field: keep both alike. */
+/* The model as the kernels see it. library.py has the same structures, and compares its layout with this one when it
+   loads the kernels; model.py fills them in. */
 #ifndef ONEBAR_MODEL_H
 #define ONEBAR_MODEL_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* A linear layer with int8 weights, one scale for each output. Arrays go on to a multiple of 32 outputs, with zeros. */
+/* A linear layer with int8 weights, one scale for each output. Arrays are filled up with zeros to a
+   multiple of PANEL outputs (kernels.h). */
 typedef struct {
-    ptrdiff_t inputs; /* a multiple of 4 */
+    ptrdiff_t inputs; /* a multiple of GROUP (kernels.h) */
     ptrdiff_t outputs;
-    const int8_t* packed;        /* see product.h */
-    const int32_t* column_sums;  /* of the weights, for the input's zero point */
+    const int8_t* packed;       /* see product.h */
+    const int32_t* column_sums; /* of the weights, for the input's zero point */
     const float* scale;
     const float* bias;
-    float input_step; /* what the input is rounded by, where that is known beforehand: in the decoder */
+    float input_step; /* the input's scale and zero point, in the decoder, where they are constants */
     int32_t input_zero;
 } Linear;
 
@@ -34,6 +36,7 @@ typedef struct {
 
 /* Token and position embeddings of one stack; the table is int8 with one scale for each token. */
 typedef struct {
+    ptrdiff_t tokens, places; /* rows of `table`, and of `positions` */
     const int8_t* table;
     const float* scale;
     const float* positions;
@@ -53,7 +56,7 @@ typedef struct {
     Embedding embedding;
     const DecoderLayer* layer;
     Linear head;
-    int64_t watched[2]; /* tokens whose log-probabilities are handed out */
+    int64_t watched[2]; /* tokens whose log-probabilities are returned */
 } Decoder;
 
 /* The arguments of a step; dimensions and meanings are those of the decoder graph (model_export/decoder_graph.py). */

@@ -1,33 +1,34 @@
-"""A bundle's weights in the order that the kernels read them.
+"""A bundle's weights in the order in which the kernels read them.
 
-Names are those that the export gives the constants of the graphs (model_export/layers.py).
+Names are those of the graphs' constants (generation/bundle/graphs.py). `load_bundle` has checked that they are there,
+with the right shapes and types.
 """
 
 from __future__ import annotations
 
-import ctypes
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generation.bundle import Bundle
-from generation.errors import BundleError
-from generation.native.constants import Constants, read_constants
+from generation.bundle import DECODER, ENCODER, Bundle
+from generation.bundle.graph_file import Constants
 from generation.native.library import Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, Linear, Norm
 
 
 class Packer:
-    """Makes the structures of one graph, and keeps the memory that they point to."""
+    """Makes the structures of one graph, and keeps alive the memory that they point to."""
 
-    def __init__(self, library: ctypes.CDLL, constants: Constants) -> None:
+    def __init__(self, library: ModuleType, constants: Constants) -> None:
+        """Take the kernels, whose order the weights get, and the constants of the graph by name."""
         self._library = library
-        self._panel = ctypes.c_size_t.in_dll(library, "onebar_panel").value
+        self._panel: int = library.PANEL
         self._constants = constants
         self.memory: list[Any] = []
 
     def keep(self, array: NDArray[Any]) -> int:
-        """Return the address of an array that will stay where it is."""
+        """Return the address of an array, and keep the array alive."""
         array = np.ascontiguousarray(array)
         self.memory.append(array)
         return array.ctypes.data
@@ -53,15 +54,18 @@ class Packer:
 
     def embedding(self, stack: str, positions: str) -> Embedding:
         """Return the embeddings of a stack."""
-        table = self.keep(self._constant("shared.weight"))
+        table = self._constant("shared.weight")
+        places = len(self._constant(positions))
         norm = self.norm(f"model.{stack}.layernorm_embedding")
-        return Embedding(table, self.floats("shared.embed_scale"), self.floats(positions), norm)
+        return Embedding(
+            len(table), places, self.keep(table), self.floats("shared.embed_scale"), self.floats(positions), norm
+        )
 
     def _linear(self, weight: NDArray[np.int8], scale: str, bias: str, range_of: str) -> Linear:
         inputs, outputs = weight.shape
         room = -(-outputs // self._panel) * self._panel
         packed, sums = np.empty((room, inputs), np.int8), np.empty(room, np.int32)
-        self._library.onebar_pack(weight.ctypes.data, inputs, outputs, packed.ctypes.data, sums.ctypes.data)
+        self._library.pack(weight, packed, sums)
         linear = Linear(inputs, outputs, self.keep(packed), self.keep(sums))
         linear.scale, linear.bias = self.floats(scale, room), self.floats(bias, room)
         if range_of:
@@ -70,14 +74,12 @@ class Packer:
         return linear
 
     def _constant(self, name: str) -> NDArray[Any]:
-        if name not in self._constants:
-            raise BundleError(f"a graph lacks the constant {name}; export the checkpoint again with `onebar export`")
         return self._constants[name]
 
 
-def pack_encoder(library: ctypes.CDLL, bundle: Bundle) -> tuple[Encoder, list[Any]]:
+def pack_encoder(library: ModuleType, bundle: Bundle) -> tuple[Encoder, list[Any]]:
     """Return the encoder, and the memory that must live as long as it."""
-    sizes, constants = bundle.architecture, read_constants(bundle.encoder_path)
+    sizes, constants = bundle.architecture, bundle.constants(ENCODER)
     packer = Packer(library, constants)
     layers = (EncoderLayer * sizes.encoder_layers)()
     for index, layer in enumerate(layers):
@@ -95,9 +97,9 @@ def pack_encoder(library: ctypes.CDLL, bundle: Bundle) -> tuple[Encoder, list[An
     return encoder, [*packer.memory, layers]
 
 
-def pack_decoder(library: ctypes.CDLL, bundle: Bundle) -> tuple[Decoder, list[Any]]:
+def pack_decoder(library: ModuleType, bundle: Bundle) -> tuple[Decoder, list[Any]]:
     """Return the decoder, and the memory that must live as long as it."""
-    sizes, constants = bundle.architecture, read_constants(bundle.decoder_path)
+    sizes, constants = bundle.architecture, bundle.constants(DECODER)
     packer = Packer(library, constants)
     layers = (DecoderLayer * sizes.decoder_layers)()
     for index, layer in enumerate(layers):

@@ -20,7 +20,7 @@ class Answer:
     Attributes:
         request_id: of the caller, or made by the service.
         photo_id: the video.
-        user_id: the viewer, where known.
+        user_id: the viewer's pseudonym, or the id if ``ONEBAR_PRIVACY__RAW_USER_IDS`` is set; None if not known.
         reason: why nothing is shown.
         shown: the queries to show, best first.
         judged: every hypothesis with its verdict.

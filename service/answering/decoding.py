@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evidence.term_list import Term, as_term
 from generation.bundle import Bundle
 from generation.constraints.prohibited import ProhibitedPhrases
 from generation.constraints.query_file import load_query_set
@@ -46,14 +47,14 @@ class DecodingConstraints:
 
 
 def load_decoding_constraints(
-    settings: Settings, bundle: Bundle, terms: Sequence[tuple[str, str]]
+    settings: Settings, bundle: Bundle, terms: Sequence[tuple[str, str] | Term]
 ) -> DecodingConstraints:
     """Build the constraints that the settings ask for.
 
     Args:
         settings: the whole tree.
         bundle: provides the tokenizer and the default options.
-        terms: (category, term) pairs of the prohibited terms; the policy filters by the same ones.
+        terms: the prohibited terms; the policy filters by the same ones.
 
     Raises:
         ConfigurationError: a list cannot be used, or the options contradict each other.
@@ -73,7 +74,7 @@ def load_decoding_constraints(
             prohibited = ProhibitedPhrases.of_bundle(terms, bundle)
             processors.append(prohibited)
             phrases = len(prohibited)
-            digest.update(repr(sorted(term for _, term in terms)).encode())
+            digest.update(repr(sorted(as_term(term)[1:] for term in terms)).encode())
         if settings.query_set:
             query_set = load_query_set(settings.query_set, bundle)
             processors.append(query_set)

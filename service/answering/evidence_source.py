@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+from cachetools import LRUCache
 
 from evidence.assemble import MAX_LIST_QUERIES, build_evidence, clean_queries
 from evidence.embedding import DIMENSION, Matrix, embed, filter_personal, trigger_text
+from evidence.kept import bytes_of, sized
 from evidence.schema import Evidence, RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
 from service.answering.request import InlineEvidence, RecommendRequest
 from service.settings import PersonalSettings
 
-VECTORS_KEPT = 8192
-"""Number of texts whose vectors are cached, 1 KiB each.
+VECTOR_CACHE_BYTES = 16 * 1024 * 1024
+"""Limit of the cached texts and vectors, 1.6 KB a query.
 
 A viewer's past queries are needed again for every video of a session.
 """
@@ -109,28 +110,33 @@ def _past(user: UserRecord | None) -> tuple[list[str], Matrix, bool]:
 class VectorMemory:
     """A cache of the vectors of texts; the least recently used are evicted first. For one thread."""
 
-    def __init__(self, kept: int) -> None:
-        """Build an empty cache for the vectors of at most `kept` texts."""
-        self._kept = kept
-        self._vectors: OrderedDict[str, Matrix] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        """Build an empty cache for at most `max_bytes` of texts and vectors."""
+        self._kept: LRUCache[str, tuple[Matrix, int]] = LRUCache(max_bytes, bytes_of)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the cached texts and vectors."""
+        return int(self._kept.currsize)
 
     def __call__(self, texts: Sequence[str]) -> Matrix:
         """Return the vectors of `embed`, float32 [n, DIMENSION]. Texts that are not cached are embedded together."""
-        found = {text: self._vectors[text] for text in texts if text in self._vectors}
+        found = {text: self._kept[text][0] for text in texts if text in self._kept}
         missing = list(dict.fromkeys(text for text in texts if text not in found))
         for text, vector in zip(missing, embed(missing), strict=True):
-            found[text] = vector.copy()  # a view of one row would keep the whole array in memory
-        for text, vector in found.items():
-            self._vectors[text] = vector
-            self._vectors.move_to_end(text)
-        while len(self._vectors) > self._kept:
-            self._vectors.popitem(last=False)
+            kept = found[text] = vector.copy()  # a view would keep the whole array in memory
+            entry = sized(kept, (text, kept))
+            if bytes_of(entry) <= self._kept.maxsize:
+                self._kept[text] = entry
         return np.stack([found[text] for text in texts]) if texts else np.zeros((0, DIMENSION), np.float32)
 
     def clear(self) -> None:
         """Remove all vectors."""
-        self._vectors.clear()
+        self._kept.clear()
 
 
-vectors_of = VectorMemory(VECTORS_KEPT)
+vectors_of = VectorMemory(VECTOR_CACHE_BYTES)
 """The cache of this process, used on the event loop only."""

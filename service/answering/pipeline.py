@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from evidence.render import Renderer
-from feature_store import Fetched, Store
+from feature_store import Fetched, KeyRing, Store
 from generation.bundle import Bundle
 from generation.engine import Generation
 from generation.errors import GenerationError
@@ -58,6 +58,7 @@ class Pipeline:
     policy: Policy
     metrics: Metrics
     recently_shown_seconds: int | None
+    key_ring: KeyRing | None
     pacer: Pacer = field(default_factory=Pacer)
 
     async def answer(self, request: RecommendRequest, deadline: Deadline) -> Answer:
@@ -68,11 +69,16 @@ class Pipeline:
             GenerationFailed: the engine raised, or has ended.
         """
         with self.admission.enter(deadline) as permit:
-            answer = Answer(request.request_id or uuid.uuid4().hex, request.photo_id, request.user_id)
+            viewer = self._viewer(request.user_id)
+            answer = Answer(request.request_id or uuid.uuid4().hex, request.photo_id, viewer)
             bind_request(request_id=answer.request_id)
             await self._run(request, deadline, answer, permit)
         answer.seconds["total"] = deadline.elapsed()
         return answer
+
+    def _viewer(self, user_id: str | None) -> str | None:
+        """Return the name of the viewer in the store, in events and in logs; later stages never use the id itself."""
+        return user_id if user_id is None or self.key_ring is None else self.key_ring.pseudonym(user_id)
 
     async def _run(self, request: RecommendRequest, deadline: Deadline, answer: Answer, permit: Permit) -> None:
         fetched = await self._fetch(request, deadline, answer)
@@ -102,8 +108,8 @@ class Pipeline:
         store = self.settings.store
         fetched = await self.store.fetch(
             request.photo_id,
-            request.user_id,
-            want_shown=self.recently_shown_seconds is not None and request.user_id is not None,
+            answer.user_id,
+            want_shown=self.recently_shown_seconds is not None and answer.user_id is not None,
             timeout_seconds=deadline.share(store.share, store.timeout_ms / 1000),
         )
         if fetched.degraded:

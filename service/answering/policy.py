@@ -10,7 +10,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from evidence.abstain import model_abstains
 from evidence.safety import ProhibitedTerms
+from evidence.whole_texts import WholeTexts
 from service.answering.normalize import query_key
 from service.answering.rules import Rules
 from service.outcomes import Reason
@@ -68,7 +70,7 @@ class Policy:
         self._terms = terms
         self._reject_threshold = reject_threshold
         self._blocked_categories = frozenset(rules.blocked_categories)
-        self._blocked_keys = frozenset(map(query_key, rules.blocked_queries))
+        self._blocked = WholeTexts(rules.blocked_queries)
         self._pinned_by_photo: dict[str, list[str]] = defaultdict(list)
         self._pinned_by_category: dict[str, list[str]] = defaultdict(list)
         for pinned in rules.pinned_queries:
@@ -99,7 +101,7 @@ class Policy:
             deadline_reached: whether the deadline ended the generation; it is the reason if no query is left.
         """
         rejected = bool(candidates) and candidates[0].is_reject
-        if rejected or reject_probability > self._reject_threshold:
+        if model_abstains(reject_probability, self._reject_threshold, reject_is_best=rejected):
             return Exposure((), tuple(_judge(candidate, "reject_token") for candidate in candidates), "model_reject")
         judged: list[Judged] = []
         seen: set[str] = set()
@@ -143,7 +145,7 @@ class Policy:
         if key in seen:
             return "duplicate"
         seen.add(key)
-        if key in self._blocked_keys:
+        if query in self._blocked:
             return "blocked_query"
         return "prohibited_term" if self._terms.find(query) else None
 

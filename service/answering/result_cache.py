@@ -1,29 +1,34 @@
-"""Work not done twice: generations that are kept for equal inputs, and requests that join one in progress.
+"""The result cache: generations are kept for equal inputs, and requests join a generation that is in progress.
 
-A generation depends on nothing but the key: model version, constraints, options and token ids. What is particular to a
-request, its policy and what its viewer was shown, is applied afterwards to each. Everything runs on the one event loop,
-so nothing here is locked.
+A generation depends only on the key: model version, constraints, options and token ids. The policy and the queries that
+a viewer was shown lately are applied to each request afterwards. Everything runs on one event loop, so there are no
+locks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from cachetools import LRUCache
+
+from evidence.kept import bytes_of, sized
 from generation.engine import Generation
 from service.outcomes import CacheLookup
 
 _ENOUGH_OF_THE_BUDGET = 0.8
-"""A flight is joined where it may search for at least this part of the time that one's own search would have."""
+"""A request joins a flight only if that may search for at least this share of the time that the request itself has."""
+
+_FLOATS = (0.0,) * 5
+"""The floats of an entry: four measurements, and when it expires."""
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """A generation in progress, how many wait for it, and when it started and will be cut."""
+    """A generation in progress: its future, when it started and will be cut, and how many requests wait for it."""
 
     future: asyncio.Future[Generation]
     started: float
@@ -31,43 +36,53 @@ class _Flight:
     waiting: int = 0
 
     def serves(self, deadline: float, now: float) -> bool:
-        """Whether joining is as good as starting anew: no later an answer, and no less of a search."""
+        """Whether joining is as good as a new generation: it ends no later, and its search is not much shorter."""
         if self.future.done() or self.deadline > deadline:
             return False
         return self.deadline - self.started >= _ENOUGH_OF_THE_BUDGET * (deadline - now)
 
 
 class ResultCache:
-    """A bounded cache with a time to live, the least recently used out first, with single-flight in front.
+    """An LRU cache with a time to live, bounded by bytes. Equal requests at the same time share one generation.
 
-    A generation that was cut short by a deadline is handed to those who waited for it and never kept.
+    A generation that was cut by a deadline goes to the requests that waited for it, and is not kept.
     """
 
     def __init__(
         self,
-        entries: int,
+        max_bytes: int,
         ttl_seconds: float,
         on_lookup: Callable[[CacheLookup], None],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Keep at most ``entries`` (at least 1). ``clock`` is that of the deadlines."""
-        self._entries = entries
+        """Make an empty cache.
+
+        Args:
+            max_bytes: of keys and generations, over 0.
+            ttl_seconds: how long a generation is kept.
+            on_lookup: is told the result of each lookup.
+            clock: the clock of the deadlines, in seconds.
+        """
         self._ttl_seconds = ttl_seconds
         self._on_lookup = on_lookup
         self._clock = clock
-        self._kept: OrderedDict[Hashable, tuple[float, Generation]] = OrderedDict()
+        self._kept: LRUCache[Hashable, tuple[tuple[float, Generation], int]] = LRUCache(max_bytes, bytes_of)
         self._flights: dict[Hashable, _Flight] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def size(self) -> int:
+        """Bytes of what is kept."""
+        return int(self._kept.currsize)
+
     async def get(
         self, key: Hashable, deadline: float, start: Callable[[], asyncio.Future[Generation]]
     ) -> tuple[Generation, CacheLookup]:
-        """Return the generation of a key, from the cache, from one in progress, or by starting it.
+        """Return the generation of a key: from the cache, from one in progress, or from a new one.
 
-        A caller that is cancelled, the one that started it among them, leaves the others their generation; with the
-        last one it is cancelled.
+        A generation is cancelled when the last caller that waits for it is cancelled, and not before.
 
         Args:
             key: everything that the generation depends on.
@@ -75,7 +90,7 @@ class ResultCache:
             start: begins a generation that is cut at ``deadline``; cancelling its future ends it.
 
         Raises:
-            Exception: what the generation raised, to everyone who waits for it.
+            Exception: what the generation raised; every caller that waits for it gets it.
         """
         now = self._clock()
         kept = self._find(key, now)
@@ -100,34 +115,42 @@ class ResultCache:
         entry = self._kept.get(key)
         if entry is None:
             return None
-        expires_at, generation = entry
+        expires_at, generation = entry[0]
         if now >= expires_at:
             del self._kept[key]
             return None
-        self._kept.move_to_end(key)
         return generation
 
     def _start(
         self, key: Hashable, deadline: float, now: float, start: Callable[[], asyncio.Future[Generation]]
     ) -> _Flight:
-        # One that is in progress and serves this caller too late goes on for those who wait for it, unlisted.
+        # A flight that would serve this caller too late goes on for its own callers, but no other request can join it.
         flight = self._flights[key] = _Flight(start(), now, deadline)
         flight.future.add_done_callback(partial(self._landed, key, flight))
         return flight
 
     def _landed(self, key: Hashable, flight: _Flight, future: asyncio.Future[Generation]) -> None:
         self._forget(key, flight)
-        # Asking for the exception also tells asyncio that it was seen, where everyone has left.
+        # Reading the exception also tells asyncio that it was handled, in case every caller has been cancelled.
         if future.cancelled() or future.exception() is not None:
             return
         generation = future.result()
         if generation.deadline_reached:
             return
-        self._kept[key] = (self._clock() + self._ttl_seconds, generation)
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._entries:
-            self._kept.popitem(last=False)
+        entry = sized((self._clock() + self._ttl_seconds, generation), _parts(key, generation))
+        if bytes_of(entry) <= self._kept.maxsize:
+            self._kept[key] = entry
 
     def _forget(self, key: Hashable, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
+
+
+def _parts(key: Hashable, generation: Generation) -> Iterator[object]:
+    """The objects of an entry, as far as other entries do not share them."""
+    yield key
+    if isinstance(key, tuple):
+        yield key[-1]  # the token ids; what is before them is the same for all requests
+    yield from (generation, generation.hypotheses, *_FLOATS)
+    for hypothesis in generation.hypotheses:
+        yield from (hypothesis, hypothesis.token_ids, *hypothesis.token_ids, hypothesis.sum_logprobs, hypothesis.score)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 import feature_store
-from feature_store import Store, StoreUrlError
+from feature_store import KeyRing, Store, StoreUrlError
 from feature_store.errors import LoadError
 from feature_store.loader import load_path
 from service.errors import ConfigurationError
@@ -14,26 +14,26 @@ from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_LEAST_SOCKET_TIMEOUT_SECONDS = 0.05
-_WARM_CONNECTIONS = 16
 
-
-async def open_store(settings: Settings, shown_window_seconds: int | None) -> Store:
+async def open_store(settings: Settings, shown_window_seconds: int | None, key_ring: KeyRing | None) -> Store:
     """Open the store of the settings and load the evidence files of the settings. The caller closes it.
+
+    Args:
+        settings: the whole tree.
+        shown_window_seconds: how long shown queries are kept; None uses the default of the store.
+        key_ring: makes pseudonyms of the user ids in evidence files; None uses them as they are.
 
     Raises:
         ConfigurationError: the URL or a file cannot be used. An outage does not raise.
     """
     store = settings.store
+    options = feature_store.StoreSettings()
     timeout = store.timeout_ms / 1000
-    options = feature_store.StoreSettings(
+    options = replace(
+        options,
         timeout_seconds=timeout,
-        socket_timeout_seconds=max(_LEAST_SOCKET_TIMEOUT_SECONDS, timeout),
-        # A batch of 16 requests fetches 16 times at once; to open a connection takes longer than a request waits.
-        max_connections=max(_WARM_CONNECTIONS, settings.max_queue),
-        warm_connections=_WARM_CONNECTIONS,
-        # A pause of this process fails all fetches in flight at once; only more failures than that mean an outage.
-        failure_threshold=settings.max_queue + 1,
+        socket_timeout_seconds=max(options.socket_timeout_seconds, timeout),
+        max_connections=max(options.max_connections, settings.max_queue),
     )
     if shown_window_seconds is not None:
         options = replace(options, shown_window_seconds=shown_window_seconds)
@@ -45,7 +45,7 @@ async def open_store(settings: Settings, shown_window_seconds: int | None) -> St
                 raise ConfigurationError(
                     "Evidence files are loaded only into memory://; use `onebar evidence load` for other stores."
                 )
-            report = load_path(path, writer())
+            report = load_path(path, writer(), key_ring=key_ring)
             logger.info("evidence loaded", extra={"file": path.name, "rows": report.written, "bad": report.bad})
     except (StoreUrlError, LoadError) as error:
         raise ConfigurationError(str(error)) from error

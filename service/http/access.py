@@ -10,7 +10,7 @@ from fastapi import Request
 from service.answering.caller import Caller
 from service.errors import ConfigurationError
 from service.http.errors import Unauthorized
-from service.operating.keys import KeyFileError, KeyRing
+from service.operating.keys import ApiKeys, KeyFileError
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -77,8 +77,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _read(settings: Settings) -> KeyRing | None:
+def _read(settings: Settings) -> ApiKeys | None:
     try:
-        return KeyRing(settings.keys) if settings.keys else None
+        return ApiKeys(settings.keys) if settings.keys else None
     except KeyFileError as error:
         raise ConfigurationError(str(error)) from error

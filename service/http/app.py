@@ -111,7 +111,7 @@ def _finish(app: FastAPI, instance: Instance) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
         code = "not_found" if error.status_code == 404 else "method_not_allowed"
-        message = f"{request.method} {request.url.path} is not an endpoint of this service; /docs lists them."
+        message = f"{request.method} {request.url.path} is not on this port; docs/http_api.md lists the endpoints."
         return json_response(error_body(code, message), error.status_code, error.headers)
 
 

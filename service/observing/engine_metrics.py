@@ -1,4 +1,4 @@
-"""The Prometheus metrics of the engine: an observer of its scheduler, called in the engine's thread."""
+"""The metrics of the engine: an observer of its scheduler, called in the engine's thread."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ class EngineMetrics:
     """A ``generation.scheduler.SchedulerObserver``. One for each app; every call is one or two additions."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        """Create the metrics in a registry."""
+
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"onebar_engine_{name}", text, registry=registry, buckets=buckets)
 

@@ -29,6 +29,8 @@ class EventMetrics:
     """What the event log reports. Safe to call from any thread."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        """Create the metrics in a registry."""
+
         def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"onebar_{name}", text, labels, registry=registry)
 

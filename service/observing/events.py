@@ -90,6 +90,9 @@ class EventLog:
             self._closing = True
             self._replay_until = time.monotonic() + timeout_seconds / 2
             self._changed.notify()
+        if self._thread.ident is None:  # never started
+            self._run()
+            return
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
             self._metrics.dropped("shutdown", len(self._queue))

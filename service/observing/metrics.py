@@ -1,6 +1,6 @@
-"""The Prometheus metrics of the service, in a registry of their own, with base units and bounded labels.
+"""The metrics of the service: a registry of its own, base units, bounded labels.
 
-Label children are looked up once, so that an observation on the request path is one addition.
+The children of labelled metrics are looked up once where possible, so that an observation is one addition.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Metrics:
     """Every metric of one service instance; build one for each app."""
 
     def __init__(self) -> None:
+        """Create every metric, with the series that alerts read."""
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

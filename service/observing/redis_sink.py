@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from feature_store.errors import StoreUrlError
-from feature_store.redis_urls import parse_redis_url
+from feature_store.redis_urls import explain, parse_redis_url
 from service.errors import ConfigurationError
 from service.observing.sink_server import StoreServer, connect, fault_of
 from service.observing.sinks import PartialWrite, SinkRefused
@@ -157,6 +157,8 @@ def open_redis_sink(settings: EventSettings, store_url: str) -> RedisStreamSink:
         raise ConfigurationError(
             f"ONEBAR_EVENTS__URL: {url.shown} is a Redis Cluster; a stream is one key, so name one server."
         )
+    for warning in url.warnings:
+        logger.warning("ONEBAR_EVENTS__URL: %s", warning)
     store = None if settings.allow_store_server else StoreServer.of(store_url)
     sink = RedisStreamSink(url.url, settings, store)
     try:
@@ -167,5 +169,5 @@ def open_redis_sink(settings: EventSettings, store_url: str) -> RedisStreamSink:
         sink.close()
         raise ConfigurationError(f"ONEBAR_EVENTS__URL: {url.shown} is refused: {error}") from error
     except redis.RedisError as error:
-        logger.warning("the event stream cannot be reached; events go to the spool: %s", error)
+        logger.warning("the event stream cannot be reached; events go to the spool: %s", explain(error, url.shown))
     return sink

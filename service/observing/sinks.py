@@ -20,6 +20,7 @@ class PartialWrite(Exception):
     """A sink took only the first ``written`` events; the cause is chained."""
 
     def __init__(self, written: int, cause: Exception) -> None:
+        """Say how many events were taken, and why no more."""
         super().__init__(str(cause))
         self.written = written
 

@@ -2,7 +2,7 @@
 
 The folder has a file ``lock`` and segments ``0000000000000001.jsonl``, ``0000000000000002.jsonl``, …: JSON Lines in
 UTF-8, one event a line, oldest first. A line of spaces is skipped, so an event can be erased in place
-(``erase_lines``) while a process reads and writes the folder.
+(``feature_store.event_files``) while a process reads and writes the folder.
 
 Durability: each append ends with fsync. A segment is deleted when all its lines are delivered. After a crash the oldest
 segment is delivered again from its start, so a reader of the sink sees at most the events of one segment twice.
@@ -14,7 +14,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -197,42 +197,6 @@ class Spool:
 def segments(folder: Path) -> list[Path]:
     """Return the segments of a spool folder, oldest first."""
     return sorted(path for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit())
-
-
-def erase_lines(folder: Path, matches: Callable[[bytes], bool]) -> int:
-    """Overwrite lines of a spool with spaces; the process that uses the spool may go on.
-
-    The size of a segment and the place of every other line stay as they are. A line that is being delivered at this
-    moment may still reach the sink.
-
-    Args:
-        folder: the spool folder.
-        matches: is given each line without its newline.
-
-    Returns:
-        How many lines were erased.
-
-    Raises:
-        OSError: a segment cannot be read or written.
-    """
-    erased = 0
-    for path in segments(folder):
-        try:
-            file = path.open("r+b")
-        except FileNotFoundError:  # delivered in the meantime
-            continue
-        with file:
-            position = 0
-            for line in iter(file.readline, b""):
-                text = line.removesuffix(b"\n")
-                if text != line and not text.isspace() and matches(text):
-                    file.seek(position)
-                    file.write(b" " * len(text))
-                    erased += 1
-                position += len(line)
-                file.seek(position)
-            os.fsync(file.fileno())
-    return erased
 
 
 def _create(path: Path) -> IO[bytes]:

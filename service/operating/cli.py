@@ -16,7 +16,7 @@ _DAY_SECONDS = 86_400
 
 @click.group()
 def keys() -> None:
-    r"""Make, list and withdraw the API keys of a service.
+    """Make, list and withdraw the API keys of a service.
 
     A running service reads the file again within a second, so that keys are rotated without a restart: create the new
     key, hand it to the caller, then revoke the old one.

@@ -56,7 +56,7 @@ class ApiKey:
         return self.expires_at is None or now < self.expires_at
 
 
-class KeyRing:
+class ApiKeys:
     """The keys of one file. ``reload_if_changed`` follows the file; a file that cannot be read changes nothing."""
 
     def __init__(self, path: Path) -> None:

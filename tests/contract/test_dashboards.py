@@ -21,7 +21,9 @@ DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 FROM_THE_SCRAPE = {"up", "job", "instance"}
 GAUGES = {
     "queue_depth", "requests_in_flight", "ready", "generation_estimate_seconds", "engine_active_requests",
-    "engine_stalled_seconds", "event_loop_lag_max_seconds", "result_cache_entries",
+    "engine_stalled_seconds", "event_loop_lag_max_seconds", "feature_store_circuit",
+    "result_cache_entries",
+    "result_cache_bytes", "query_cache_entries", "query_cache_bytes", "vector_cache_entries", "vector_cache_bytes",
 }  # fmt: skip
 SAMPLE = re.compile(r"\b((?:onebar|process)_\w+|up\b)(?:\{([^}]*)\})?")
 RECORD = re.compile(r"\bonebar:[\w:]+")

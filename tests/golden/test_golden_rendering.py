@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from evidence.render import RenderBudgets, Renderer
 from evidence.schema import RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
-from offline.examples import EXAMPLE_SCHEMA
+from offline.evidence.examples import EXAMPLE_SCHEMA
 from service.answering.evidence_source import gather
 from service.answering.request import RecommendRequest
 from service.settings import PersonalSettings

@@ -14,7 +14,7 @@ from tests.integration.redis_servers import RedisClusterOfThree, RedisServer, tl
 
 def _require(program: str) -> None:
     if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.fail(f"{program} is not installed; `make test` installs it")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A TCP proxy that counts round trips."""
+"""A TCP proxy that counts round trips and delays replies."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ class CountingProxy:
         port: the port of the proxy.
         round_trips: how often the client sent data first or after data of the server, over all connections.
         connections: number of connections so far.
+        reply_delay_seconds: delay of each reply; may be changed at any time.
     """
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, reply_delay_seconds: float = 0.0) -> None:
+        """Build a proxy of the server on a port; each reply is delayed."""
         self._server_port = server_port
+        self.reply_delay_seconds = reply_delay_seconds
         self._tasks: set[asyncio.Task[None]] = set()
         self.round_trips = 0
         self.connections = 0
@@ -48,6 +51,8 @@ class CountingProxy:
                     if is_client and not client_speaks:
                         self.round_trips += 1
                     client_speaks = is_client
+                    if not is_client and self.reply_delay_seconds:
+                        await asyncio.sleep(self.reply_delay_seconds)
                     sink.write(data)
                     await sink.drain()
             finally:

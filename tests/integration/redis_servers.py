@@ -13,16 +13,24 @@ from pathlib import Path
 import pytest
 import redis
 
-from feature_store import StoreSettings
+from feature_store import CircuitSettings, StoreSettings
+
+# For a busy machine: nothing of it is a timeout.
+PATIENT = StoreSettings(timeout_seconds=5, socket_timeout_seconds=5, connect_timeout_seconds=5)
 
 # For tests of outages: short timeouts, and a quick retry.
 IMPATIENT = StoreSettings(
     timeout_seconds=0.4,
     socket_timeout_seconds=0.4,
     connect_timeout_seconds=2,
-    failure_threshold=3,
-    probe_interval_seconds=0.01,
-    probe_interval_max_seconds=0.02,
+    circuit=CircuitSettings(
+        window_calls=6,
+        minimum_calls=3,
+        failure_rate=0.5,
+        slow_rate=0.5,
+        probe_interval_seconds=0.01,
+        probe_interval_max_seconds=0.02,
+    ),
 )
 _START_SECONDS = 10.0
 _MAX_PORT = 55_000  # a cluster's bus listens 10,000 higher

@@ -44,8 +44,8 @@ def test_show_prints_loaded_evidence(url: str, mixed: Path) -> None:
     assert "2 bad rows are in" in loaded.stderr
     assert "caption is not a string" in loaded.stderr
     assert len(mixed.with_name("mixed.jsonl.errors.jsonl").read_text().splitlines()) == 2
-    assert "1 of 1 users written" in run("load", users, "--store", url).stdout
-    shown = run("show", "p3", "--user", "u", "--store", url)
+    assert "1 of 1 users written" in run("load", users, "--store", url, "--raw-user-ids").stdout
+    shown = run("show", "p3", "--user", "u", "--store", url, "--raw-user-ids")
     assert shown.exit_code == 0
     answer = json.loads(shown.stdout)
     assert answer["photo"]["caption"] == "红色跑鞋 3"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from feature_store import Fetched, Store, StoreSettings, open_store
+from feature_store import CircuitSettings, Fetched, Store, StoreSettings, open_store
 from feature_store.publish import open_writer
 from feature_store.rows import RowOptions, photo_write
 from tests.integration.redis_servers import RedisClusterOfThree, RedisServer
@@ -23,7 +23,7 @@ SETTINGS = StoreSettings(
     connect_timeout_seconds=5,
     max_connections=40,
     warm_connections=40,
-    failure_threshold=1000,
+    circuit=CircuitSettings(window_calls=1000, minimum_calls=1000),
 )
 PHOTOS = [f"p{n}" for n in range(40)]
 

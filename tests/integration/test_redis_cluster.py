@@ -82,7 +82,7 @@ async def test_a_lost_master_costs_its_own_keys_only(any_cluster: RedisClusterOf
         victim.kill()
     try:
         reasons = set()
-        for _ in range(IMPATIENT.failure_threshold + 3):
+        for _ in range(IMPATIENT.circuit.window_calls + 3):
             found = await store.fetch(photo, user)
             assert found.photo is not None, "the other master still answers"
             assert found.user is None

@@ -15,7 +15,7 @@ from tests.integration.redis_servers import IMPATIENT, RedisClusterOfThree, Redi
 
 __all__ = ["bundle_path"]
 
-SETTINGS = replace(IMPATIENT, probe_interval_max_seconds=0.05)
+SETTINGS = replace(IMPATIENT, circuit=replace(IMPATIENT.circuit, probe_interval_max_seconds=0.05))
 PHOTOS = [f"p{n}" for n in range(30)]
 OUTAGE = {"feature_store_down", "feature_store_timeout"}
 

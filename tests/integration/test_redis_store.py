@@ -183,7 +183,7 @@ async def test_a_key_of_the_wrong_type_costs_its_own_part_only(redis_server: Red
     with redis_server.client() as client:
         client.set(user_key("odd"), "a string")
         client.set(shown_key("odd"), "a string")
-    for _ in range(2 * PATIENT.failure_threshold):  # bad data is no outage, and must not open the circuit
+    for _ in range(2 * PATIENT.circuit.minimum_calls):  # bad data is no outage, and must not open the circuit
         found = await store.fetch(PHOTO["photo_id"], "odd", want_shown=True)
         assert found.photo is not None
         assert found.degraded == ("user_unreadable", "shown_unreadable")
@@ -221,7 +221,7 @@ async def test_a_command_that_is_not_permitted_costs_its_own_part_and_is_said_on
     with redis_server.client() as client:
         client.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~onebar:*", "+hmget", "+ping")
     store = await open_store(redis_server.url.replace("redis://", "redis://reader:pw@"), PATIENT)
-    for _ in range(2 * PATIENT.failure_threshold):
+    for _ in range(2 * PATIENT.circuit.minimum_calls):
         found = await store.fetch(PHOTO["photo_id"], "u", want_shown=True)
         assert found.photo is not None
         assert found.degraded == ("feature_store_down",)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
 from feature_store import StoreSettings, StoreUnavailable, StoreUrlError, open_store
 from feature_store.publish import open_writer
 from feature_store.rows import RowOptions, photo_write
@@ -50,12 +54,26 @@ async def test_a_wrong_url_degrades_the_service_and_is_explained(
         assert "s3cret" not in words
 
 
+async def test_tls_without_verification_works_and_is_warned_of(
+    secure_redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"{secure_redis_server.wrong_urls['unknown authority']}?ssl_cert_reqs=none"
+    store = await open_store(url, PATIENT)
+    assert (await store.fetch("p")).degraded == ()
+    await store.close()
+    assert "does not verify the server's certificate (ssl_cert_reqs=none)" in caplog.text
+    assert "s3cret" not in caplog.text
+    doctor = await asyncio.to_thread(CliRunner().invoke, main, ["doctor", "--store", url])
+    assert "WARNING: rediss://:***@127.0.0.1" in doctor.output
+    assert "s3cret" not in doctor.output
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
         ("rediss://h?ssl_ca_certs=none.pem", "ssl_ca_certs=none.pem, which is not there"),
         ("redis://h?socket_timeout=9", "unknown option socket_timeout"),
-        ("redis://h:notaport", "is no Redis URL"),
+        ("redis://h:notaport", "has a port that is not a number"),
         ("redis+cluster://h/3", "only database 0"),
         ("unix://", "names no socket"),
     ],

@@ -20,7 +20,7 @@ from feature_store.publish import open_writer
 from feature_store.rows import vector_bytes
 from service.errors import ConfigurationError
 from service.http.app import create_app
-from tests.fixtures.serving import bundle_path, metrics_of, running, scripted_app, settings_for, spoken
+from tests.fixtures.serving import bundle_path, metrics_of, running, scripted_app, settings_for, spoken, with_key
 
 __all__ = ["bundle_path"]
 
@@ -158,12 +158,13 @@ async def test_shown_queries_are_shared_by_all_instances(bundle_path, redis_serv
     load(redis_server.url, tmp_path, PHOTO)
     rules = tmp_path / "rules.yaml"
     rules.write_text("recently_shown: {window_seconds: 600}\n")
-    settings = settings_for(bundle_path, store=store_at(redis_server.url), rules=rules)
+    settings, headers = with_key(settings_for(bundle_path, store=store_at(redis_server.url), rules=rules), tmp_path)
 
     async def first_query_for(user_id: str) -> str:
         app, engine = scripted_app(settings)
         engine.say(spoken(app.state.instance.parts.bundle, "camera lens", "camera bag"))
         async with running(app) as client:
+            client.headers.update(headers)
             answer = await ask(client, user_id=user_id, num_queries=1)
         return answer["queries"][0]["query"]
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import COMMANDS, main
+from service.operating.keys import create_key
 from tests.fixtures.tiny_bundle import build_tiny_bundle
 
 
@@ -66,3 +67,25 @@ def test_the_doctor_names_the_fault_of_a_bundle_and_of_a_store(tmp_path: Path, b
     unreachable = CliRunner().invoke(main, ["doctor", "--bundle", str(bundle), "--store", "redis://127.0.0.1:1"])
     assert unreachable.exit_code == 1
     assert "UNREACHABLE" in unreachable.output
+
+
+def test_the_doctor_counts_the_keys_that_are_valid(tmp_path: Path, bundle: Path) -> None:
+    keys = tmp_path / "keys.json"
+    create_key(keys, "feed")
+    create_key(keys, "reviews", ("explain",))
+    create_key(keys, "trial", ("explain",), valid_seconds=0)
+    result = CliRunner().invoke(main, ["doctor", "--bundle", str(bundle), "--keys", str(keys)])
+    assert result.exit_code == 0, result.output
+    assert f"{keys}: 2 valid, 1 may explain, 1 expired" in result.output
+
+
+def test_the_doctor_refuses_keys_with_which_no_request_is_answered(tmp_path: Path, bundle: Path) -> None:
+    keys = tmp_path / "keys.json"
+    asked = ["doctor", "--bundle", str(bundle), "--keys", str(keys)]
+    missing = CliRunner().invoke(main, asked)
+    assert missing.exit_code == 1
+    assert "REFUSED: The key file" in missing.output
+    create_key(keys, "trial", valid_seconds=0)
+    expired = CliRunner().invoke(main, asked)
+    assert expired.exit_code == 1
+    assert "REFUSED" in expired.output

@@ -1,4 +1,4 @@
-"""The shipped demo is the part of a world that the last day's traffic is about."""
+"""The shipped demo is the most active part of the last day of a world."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from demo.selection import PHOTOS, TERMS, USERS, most_active, select
 from demo.world.build import build_world
 from demo.world.spec import WorldSpec
-from offline.tables import read_table
+from offline.logs.tables import read_table
 
 
 def test_the_most_active_are_taken_and_ties_go_by_name() -> None:

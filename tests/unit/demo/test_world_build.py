@@ -1,4 +1,4 @@
-"""A world is a function of its arguments, and its truth can be read back."""
+"""The same arguments give the same world, and its latent variables can be read back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from demo.world.spec import WorldSpec
 from demo.world.truth import read_truth
 from demo.world.vocabulary import departments
 from demo.world.wording import FORMS
-from evidence.safety import ProhibitedTerms, load_terms
+from evidence.safety import ProhibitedTerms
+from evidence.term_list import load_terms
 
 TINY = {"videos": 300, "users": 60, "days": 3, "impressions_per_day": 300}
 
@@ -128,4 +129,4 @@ class TestCommands:
     def test_report_says_what_is_missing(self, tmp_path):
         measured = CliRunner().invoke(world_report, [str(tmp_path)])
         assert measured.exit_code == 1
-        assert "no world" in measured.output
+        assert "is not a world; make one" in measured.output

@@ -1,4 +1,4 @@
-"""What the simulated shop promises, measured on a small seeded world."""
+"""The documented properties of the simulated shop, measured on a small seeded world."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from demo.oracle import Reader, bound, ceiling
 from demo.report import report, title_neighbours
 from demo.world.spec import WorldSpec
-from offline.tables import TABLES, read_table
+from offline.logs.schema import TABLES
+from offline.logs.tables import read_table
 
 LAST = 5
 
@@ -45,7 +46,7 @@ class TestBounds:
         assert bound(world_dir, LAST, Reader(), sample=400, draws=40)["hr@8"] <= 0.33
         assert title_neighbours(world_dir, LAST, sample=400) <= 0.3
 
-    def test_each_kind_of_evidence_tells_what_the_others_do_not(self, world_dir):
+    def test_each_kind_of_evidence_adds_information(self, world_dir):
         def reach(**knows: bool) -> float:
             return bound(world_dir, LAST, Reader(**knows), sample=240, draws=24)["hr@8"]
 

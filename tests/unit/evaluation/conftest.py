@@ -33,7 +33,7 @@ _TYPES = {"photo_new": pa.bool_(), **dict.fromkeys(("anchors", "histories", "per
 
 
 def write_examples(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """Writes examples as `onebar offline examples` does; what a row does not say takes a default."""
+    """Write examples as `onebar offline examples` does; missing values take a default."""
     full = [{**DEFAULTS, "example_id": f"e{n}", **row} for n, row in enumerate(rows)]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(

@@ -65,6 +65,6 @@ def test_shown_videos_get_their_labels(examples_file: Callable[..., Path], label
     assert videos.category == ["", "fraud"]
 
 
-def test_labels_of_another_world_are_refused(examples_file: Callable[..., Path], labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="labels none of the videos"):
+def test_labels_of_other_logs_are_refused(examples_file: Callable[..., Path], labels: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no label for any video"):
         write_labelled(examples_file([{"photo_id": "elsewhere"}]), labels, tmp_path / "out.parquet")

@@ -41,7 +41,7 @@ def test_a_query_scores_the_squared_similarity_of_its_titles() -> None:
     assert baseline.predict_titles(["carbon gravel bike"]) == [["exact", "loose"]]
 
 
-def test_only_the_thirty_nearest_titles_are_asked() -> None:
+def test_only_the_thirty_nearest_titles_count() -> None:
     near = [TitledQuery(f"bike {n}", "near") for n in range(30)]
     far = [TitledQuery("bike with a very long title about other things", "far")]
     assert TitleNeighbours([*near, *far]).predict_titles(["bike"]) == [["near"]]

@@ -23,7 +23,7 @@ def test_the_width_is_that_of_the_normal_theory_for_independent_rows() -> None:
 
 
 def test_rows_of_one_video_count_as_one_draw() -> None:
-    """Ten copies of each row say no more than one: the interval is as wide as without them."""
+    """Ten copies of each row add no information: the interval is as wide as without them."""
     values = np.random.default_rng(2).random((60, 1))
     names = [f"p{n}" for n in range(60)]
     once = intervals(values, names)[0]

@@ -1,4 +1,4 @@
-"""`onebar evaluate`, on a tiny random bundle: what it says is not the point, that it says it is."""
+"""`onebar evaluate` runs and reports; the bundle is tiny and random, so the figures are not checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from evaluation.cli import evaluate
+from cli.main import main
 from evaluation.inputs import Example
 from evaluation.predict import BundlePredictor
 from evidence.schema import Evidence
@@ -25,7 +25,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, examples_file: Callable[..., Path]) -> Path:
-    """Examples as `onebar offline examples` leaves them, and labels beside them."""
+    """A folder of examples as of `onebar offline examples`, and a file of labels."""
     rows = [
         {"photo_id": f"p{n}", "caption": f"running shoes {n}", "target": "running shoes", "histories": ["shoes price"]}
         for n in range(6)
@@ -46,7 +46,7 @@ def test_queries_come_without_repeats_and_at_most_eight(bundle: Path, examples: 
     assert 0.0 <= answer.reject_probability <= 1.0
 
 
-def test_the_title_alone_can_be_asked_for(bundle: Path, examples: Callable[..., list[Example]]) -> None:
+def test_a_bundle_can_be_given_the_title_alone(bundle: Path, examples: Callable[..., list[Example]]) -> None:
     predictor = BundlePredictor(bundle)
     held_out = examples({"caption": "red running shoes"}, {"caption": "red running shoes", "histories": ["cheap tent"]})
     plain, rich = predictor.predict(held_out)
@@ -56,7 +56,7 @@ def test_the_title_alone_can_be_asked_for(bundle: Path, examples: Callable[..., 
 
 def test_a_report_is_printed_and_written(bundle: Path, folder: Path) -> None:
     options = ["--examples", str(folder), "--labels", str(folder / "labels.parquet"), "--out", str(folder / "report")]
-    result = CliRunner().invoke(evaluate, [str(bundle), *options])
+    result = CliRunner().invoke(main, ["evaluate", str(bundle), *options])
     assert result.exit_code == 0, result.output
     for part in ("HR@8", "title neighbours", "Decontaminated", "[REJECT] of bundle"):
         assert part in result.output
@@ -77,28 +77,28 @@ def test_a_report_is_printed_and_written(bundle: Path, folder: Path) -> None:
 
 
 def test_baselines_are_measured_without_a_bundle(folder: Path) -> None:
-    result = CliRunner().invoke(evaluate, ["--examples", str(folder), "--limit", "3"])
+    result = CliRunner().invoke(main, ["evaluate", "--examples", str(folder), "--limit", "3"])
     assert result.exit_code == 0, result.output
     assert "3 clicks" in result.output
 
 
-def test_two_bundles_of_one_name_are_told_apart(bundle: Path, folder: Path, tmp_path: Path) -> None:
+def test_two_bundles_of_one_name_are_shown_by_their_paths(bundle: Path, folder: Path, tmp_path: Path) -> None:
     twin = tmp_path / "other" / "bundle"
     twin.parent.mkdir()
     twin.symlink_to(bundle)
     options = ["--examples", str(folder), "--out", str(folder / "report")]
-    result = CliRunner().invoke(evaluate, [str(bundle), str(twin), *options])
+    result = CliRunner().invoke(main, ["evaluate", str(bundle), str(twin), *options])
     assert result.exit_code == 0, result.output
     differences = json.loads((folder / "report.json").read_text())["differences"]
     assert differences[f"{bundle} - {twin}"]["hr"]["mean"] == 0.0
 
 
-def test_a_mistake_is_told_in_one_sentence(tmp_path: Path, bundle: Path, folder: Path) -> None:
+def test_an_error_is_one_sentence(tmp_path: Path, bundle: Path, folder: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    missing = CliRunner().invoke(evaluate, ["--examples", str(empty)])
+    missing = CliRunner().invoke(main, ["evaluate", "--examples", str(empty)])
     assert missing.exit_code == 1
     assert "make the examples with" in missing.output
-    broken = CliRunner().invoke(evaluate, [str(empty), "--examples", str(folder)])
+    broken = CliRunner().invoke(main, ["evaluate", str(empty), "--examples", str(folder)])
     assert broken.exit_code == 1
     assert broken.output.startswith("Error: ")

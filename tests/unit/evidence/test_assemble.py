@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from evidence.assemble import build_evidence, select_text
+import pytest
+
+from evidence import assemble
+from evidence.assemble import (
+    MAX_CANDIDATE_BYTES,
+    MAX_TITLES_CHARACTERS,
+    build_evidence,
+    clean_queries,
+    select_text,
+)
+from evidence.cleaning import MAX_CHARACTERS, clean_text
 from evidence.schema import Evidence, RawText
 
 
@@ -33,3 +43,37 @@ def test_queries_are_cleaned_and_repeated_ones_dropped_in_order() -> None:
 def test_another_viewer_sees_the_same_trigger() -> None:
     evidence = build_evidence(RawText(caption="dress"), anchors=["red dress"])
     assert evidence.with_personal(("acme dress",)) == Evidence("dress", "", ("red dress",), (), ("acme dress",))
+
+
+def test_a_list_is_read_as_far_as_its_bytes_go() -> None:
+    queries = [f"{number:03} " + "x" * 28 for number in range(100)]  # 32 bytes each
+    assert clean_queries(queries) == tuple(queries[:64])
+    assert clean_queries(queries, 320) == tuple(queries[:10])
+    assert clean_queries(["连衣裙" * 4, "防晒霜" * 4], 64) == ("连衣裙" * 4,)  # 36 bytes each
+    evidence = build_evidence(RawText(), anchors=queries, histories=queries)
+    assert evidence.anchors == evidence.histories == tuple(queries[:32])
+
+
+def test_a_query_that_grows_when_it_is_cleaned_counts_as_it_grew() -> None:
+    grown = clean_queries(["\ufdfa" + str(number) for number in range(100)])
+    assert sum(len(query.encode()) for query in grown) <= MAX_CANDIDATE_BYTES
+    assert grown
+
+
+def test_characters_that_are_dropped_count_as_read() -> None:
+    assert clean_queries(["\u200b" * 200 + "drill", "lamp"], 600) == ()
+    assert clean_queries(["\ud800" * 10, "lamp"], 40) == ("lamp",)
+
+
+def test_caption_and_titles_are_read_up_to_a_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counted(raw: str | None) -> str:
+        read.append(len(raw or ""))
+        return clean_text(raw)
+
+    monkeypatch.setattr(assemble, "clean_text", counted)
+    noise = "#tag " * 400
+    assert select_text(RawText(noise, noise, noise, "drill")) == ""
+    assert sum(min(size, MAX_CHARACTERS) for size in read) <= MAX_TITLES_CHARACTERS
+    assert select_text(RawText(noise, "", None, "drill")) == "drill"

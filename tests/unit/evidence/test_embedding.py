@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence.embedding import DIMENSION, embed, filter_personal, trigger_text
+from evidence.cleaning import MAX_CLEAN_CHARACTERS
+from evidence.embedding import DIMENSION, MAX_EMBEDDED_CHARACTERS, embed, filter_personal, trigger_text
 
 
 @given(texts=st.lists(st.text(), max_size=5))
@@ -22,6 +23,12 @@ def test_a_text_is_embedded_alike_alone_and_among_others() -> None:
     together = embed(["cordless drill 20V", "red dress", "红色 连衣裙"])
     alone = embed(["红色 连衣裙"])
     np.testing.assert_array_equal(together[2], alone[0])
+
+
+def test_only_the_beginning_of_a_text_is_embedded() -> None:
+    words = " ".join(f"word{number}" for number in range(2_000))
+    np.testing.assert_array_equal(embed([words]), embed([words[:MAX_EMBEDDED_CHARACTERS]]))
+    assert len(trigger_text("t" * MAX_CLEAN_CHARACTERS, "m" * MAX_CLEAN_CHARACTERS)) <= MAX_EMBEDDED_CHARACTERS
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,13 @@
-"""Prohibited terms do not get through by case, width, spacing or zero-width tricks; innocent words do."""
+"""Case, width, spacing and zero-width characters do not hide a term; test_evasions.py has further disguises."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence.errors import TermListError
-from evidence.safety import Match, ProhibitedTerms, load_terms
+from evidence.safety import Match, ProhibitedTerms
 
 TERMS = ProhibitedTerms([("tobacco", "vape"), ("adult", "sex toy"), ("weapons", "枪支"), ("tobacco", "e-cigarette")])
 
@@ -60,25 +58,6 @@ def test_any_text_can_be_searched(text: str) -> None:
     TERMS.find(text)
 
 
-def test_a_list_is_read_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "terms.tsv"
-    path.write_text("# policy 7\ntobacco\tvape\n\nadult\tsex toy\n", encoding="utf-8")
-    assert load_terms(path) == [("tobacco", "vape"), ("adult", "sex toy")]
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [(b"tobacco vape\n", "line 1"), (b"a\tb\n\tvape\n", "line 2"), (b"a\t\xff\n", "UTF-8")],
-)
-def test_a_bad_list_is_refused_with_the_place(tmp_path: Path, content: bytes, says: str) -> None:
-    path = tmp_path / "terms.tsv"
-    path.write_bytes(content)
-    with pytest.raises(TermListError, match=says):
-        load_terms(path)
-
-
-def test_a_missing_list_and_a_wordless_term_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TermListError, match="cannot read"):
-        load_terms(tmp_path / "none.tsv")
+def test_a_term_without_letters_is_refused() -> None:
     with pytest.raises(TermListError, match="no letter"):
         ProhibitedTerms([("a", "!!!")])

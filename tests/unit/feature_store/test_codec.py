@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -92,3 +93,62 @@ def test_wrong_bytes_are_named_as_such(decode: Callable[[bytes], object], data: 
 def test_a_lone_surrogate_is_never_written(encode: Callable[[], bytes]) -> None:
     with pytest.raises(CodecError, match="surrogate"):
         encode()
+
+
+TOO_LONG = {
+    "an endless list": b"[" + b'"",' * (codec.MAX_FIELD_BYTES // 3) + b'""]',
+    "a list of many entries": b"[" + b'"",' * 5000 + b'""]',
+    "an endless string": b'["' + b"x" * codec.MAX_FIELD_BYTES + b'"]',
+    "an endless number": b"[1" + b"0" * codec.MAX_FIELD_BYTES + b"]",
+    "deep brackets": b"[" * codec.MAX_FIELD_BYTES,
+    "many members": b"{" + b'"a":{},' * (codec.MAX_FIELD_BYTES // 7) + b'"b":{}}',
+    "no JSON at all": b"x" * (codec.MAX_FIELD_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("decode", [codec.decode_text, codec.decode_strings], ids=["text", "strings"])
+@pytest.mark.parametrize("hostile", TOO_LONG)
+def test_a_value_that_is_too_long_is_refused_before_it_is_parsed(
+    decode: Callable[[bytes], object], hostile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[int] = []
+    really_loads = json.loads
+
+    def loads(data: bytes) -> object:
+        parsed.append(len(data))
+        return really_loads(data)
+
+    monkeypatch.setattr(codec.json, "loads", loads)
+    with pytest.raises(CodecError):
+        decode(TOO_LONG[hostile])
+    assert sum(parsed) <= codec.MAX_FIELD_BYTES
+
+
+def test_more_than_a_model_can_read_is_cut() -> None:
+    assert codec.decode_strings(json.dumps(["q" * 400] * 300).encode()) == ("q" * 256,) * 100
+    assert codec.decode_text(json.dumps({"caption": "视" * 9000}).encode()).caption == "视" * 4096
+    assert codec.decode_string("视".encode() * 9000) == "视" * 4096
+
+
+def test_the_longest_list_that_is_written_is_read() -> None:
+    longest = ["\U0001f600" * 256] * 100
+    assert codec.decode_strings(codec.encode_strings(longest)) == tuple(longest)
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda: codec.encode_text(RawText("\x00" * codec.MAX_FIELD_BYTES)),
+        lambda: codec.encode_strings(["\x00" * 256] * 100),
+    ],
+    ids=["text", "strings"],
+)
+def test_what_could_not_be_read_is_never_written(encode: Callable[[], bytes]) -> None:
+    with pytest.raises(CodecError, match="at most 131072 are read"):
+        encode()
+
+
+def test_a_shown_query_has_its_own_limit() -> None:
+    assert codec.decode_member(b"x" * 1024) == "x" * 1024
+    with pytest.raises(CodecError):
+        codec.decode_member(b"x" * 1025)

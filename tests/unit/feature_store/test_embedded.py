@@ -150,3 +150,26 @@ async def test_urls_that_cannot_be_opened_say_why(tmp_path: Path) -> None:
             open_writer(f"sqlite:///{path}")
     with pytest.raises(StoreUrlError, match="cannot be made"):
         open_writer(f"sqlite:///{text}/evidence.db")
+
+
+def rows(url: str, table: str) -> int:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(count)
+
+
+def test_what_has_expired_is_deleted_from_the_file(url: str) -> None:
+    write(url, USER, PHOTO)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE expiries SET at_ms = 1 WHERE key = ?", (user_key("u"),))
+    write(url)
+    assert (rows(url, "hashes"), rows(url, "expiries")) == (len(PHOTO.fields), 1)
+
+
+async def test_expired_shown_queries_of_all_users_are_deleted(url: str) -> None:
+    write(url, USER)
+    store = await open_store(url)
+    assert await store.record_shown("gone", ["q"], shown_at_ms=1)
+    assert await store.record_shown("u", ["q"])
+    assert rows(url, "shown") == 1
+    await store.close()

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evidence.embedding import EMBEDDING_VERSION
+from feature_store.codec import MAX_ENTRIES, MAX_TEXT_LENGTH
 from feature_store.errors import RowError
-from feature_store.rows import MAX_ENTRIES, MAX_TEXT_LENGTH, RowOptions, photo_write, user_write, vector_bytes
+from feature_store.rows import RowOptions, photo_write, user_write, vector_bytes
 from feature_store.vectors import decode_vectors
 
 OPTIONS = RowOptions(now_ms=1000)
@@ -132,6 +133,7 @@ json_values = st.recursive(
 columns = ["photo_id", "user_id", "caption", "summary", "anchors", "queries", "embedding", "embeddings", "updated_at"]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the rows
 @given(st.dictionaries(st.sampled_from([*columns, "embedding_version"]), json_values))
 def test_no_row_raises_anything_but_row_error(row: dict[str, Any]) -> None:
     for to_write in (photo_write, user_write):

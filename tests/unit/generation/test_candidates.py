@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from generation.candidates import SPARE_FACTOR, Candidates, drop_forbidden, from_logprobs, need_logprobs
+from generation.bundle.vocabulary_blocks import SPARE_FACTOR
+from generation.candidates import Candidates, drop_forbidden, from_logprobs, need_logprobs
 from generation.logits_processors import Allowed, Banned, Filtered, Restriction, combine, forbids, predicate
 
 BEAMS, VOCABULARY, WANTED = 3, 20, 6

@@ -21,7 +21,7 @@ def copy(checkpoint_path: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(checkpoint_path, tmp_path / "checkpoint"))
 
 
-def test_what_training_wrote_is_read(checkpoint_path: Path) -> None:
+def test_a_checkpoint_of_training_is_read(checkpoint_path: Path) -> None:
     checkpoint = load_checkpoint(checkpoint_path)
     assert checkpoint.architecture.vocab_size == checkpoint.tokenizer.get_vocab_size()
     assert (checkpoint.special_tokens.sep, checkpoint.special_tokens.reject) == (5, 6)
@@ -33,7 +33,7 @@ def test_what_training_wrote_is_read(checkpoint_path: Path) -> None:
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "onebar.json"])
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
-    with pytest.raises(CheckpointError, match=f"there is no {name}"):
+    with pytest.raises(CheckpointError, match=f"{name} is missing"):
         load_checkpoint(copy)
 
 
@@ -63,9 +63,15 @@ def test_what_the_graphs_do_not_implement_is_refused(tmp_path: Path, config: dic
     "changes",
     [{"render": {"text": 1}}, {"generation": {"num_beams": 0}}, {"reject": {}}, {"reject": {"threshold": "x"}}],
 )
-def test_notes_that_make_no_sense_are_refused(copy: Path, changes: dict[str, Any]) -> None:
+def test_an_invalid_record_is_refused(copy: Path, changes: dict[str, Any]) -> None:
     edit(copy / "onebar.json", **changes)
     with pytest.raises(CheckpointError, match="cannot be read"):
+        load_checkpoint(copy)
+
+
+def test_a_tokenizer_of_another_checkpoint_is_refused(copy: Path) -> None:
+    edit(copy / "onebar.json", special_tokens={"bos": 0, "eos": 1})
+    with pytest.raises(CheckpointError, match="different checkpoints"):
         load_checkpoint(copy)
 
 

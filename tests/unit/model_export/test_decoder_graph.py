@@ -1,4 +1,4 @@
-"""Parts of the decoder graph against what numpy says."""
+"""Parts of the decoder graph against NumPy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from generation.candidates import SPARE_FACTOR
+from generation.bundle.vocabulary_blocks import SPARE_FACTOR, block_width, whole_blocks
 from generation.options import MAX_BEAMS
 from generation.session import open_session, session_options
-from model_export.decoder_graph import best_continuations, block_width, whole_blocks
+from model_export.decoder_graph import best_continuations
 from model_export.graph_builder import GraphBuilder
 
 

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from cli.main import main
 from generation.bundle import FILES, load_bundle
 from generation.errors import BundleError
 from model_export.checkpoint import Checkpoint, load_checkpoint
-from model_export.cli import export
 from model_export.errors import ExportError
 from model_export.export import export_bundle
 from model_export.manifest import record
@@ -59,7 +59,7 @@ def test_a_bundle_is_replaced_and_another_folder_is_not(checkpoint: Checkpoint, 
     assert export_bundle(checkpoint, tmp_path / "bundle", "fp32").precision == "fp32"
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "thesis.txt").write_text("years of work")
-    with pytest.raises(ExportError, match="is not empty and holds no bundle"):
+    with pytest.raises(ExportError, match="is not empty and is not a bundle"):
         export_bundle(checkpoint, tmp_path / "papers", "int8")
 
 
@@ -74,7 +74,7 @@ def test_measurements_are_recorded_without_making_another_model(checkpoint: Chec
 
 def test_what_decides_answers_cannot_be_recorded(checkpoint: Checkpoint, tmp_path: Path) -> None:
     export_bundle(checkpoint, tmp_path, "int8")
-    with pytest.raises(ExportError, match="'reject' decides what a bundle is"):
+    with pytest.raises(ExportError, match="'reject' is part of the model version"):
         record(tmp_path, "reject", {"threshold": 0.1})
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_recorded_into_an_altered_bundle(checkpoint: Checkpoint, tmp_
 
 
 def test_the_command_writes_a_bundle_and_no_paths_into_it(checkpoint_path: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(export, [str(checkpoint_path), str(tmp_path / "bundle"), "--precision", "fp32"])
+    result = CliRunner().invoke(main, ["export", str(checkpoint_path), str(tmp_path / "bundle"), "--precision", "fp32"])
     assert result.exit_code == 0, result.output
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert manifest["created_with"] == "onebar export checkpoint bundle --precision fp32"
@@ -94,6 +94,6 @@ def test_the_command_writes_a_bundle_and_no_paths_into_it(checkpoint_path: Path,
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
-    result = CliRunner().invoke(export, [str(tmp_path), str(tmp_path / "bundle")])
+    result = CliRunner().invoke(main, ["export", str(tmp_path), str(tmp_path / "bundle")])
     assert result.exit_code == 1
-    assert "there is no config.json" in result.output
+    assert "config.json is missing; give a folder" in result.output

@@ -1,4 +1,4 @@
-"""What is measured later is written into the manifest, and makes no other model of it."""
+"""An evaluation is recorded in the manifest and does not change the model version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from generation.bundle import load_bundle
 from model_export.errors import ExportError
-from model_export.evaluated import record_evaluation
+from model_export.record_evaluation import read_report, record_evaluation
 from tests.fixtures.tiny_bundle import build_tiny_bundle
 
 
@@ -49,3 +49,10 @@ def test_a_report_about_another_model_is_refused(bundle: Path) -> None:
 def test_what_is_no_report_is_refused(bundle: Path) -> None:
     with pytest.raises(ExportError, match="onebar evaluate"):
         record_evaluation(bundle, {"hello": 1})
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "evaluation.json").write_text(text)
+    with pytest.raises(ExportError, match=r"evaluation\.json is not .*onebar evaluate"):
+        read_report(tmp_path / "evaluation.json")

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from offline.tables import TABLES, write_table
+from offline.logs.schema import TABLES
+from offline.logs.tables import write_table
 
 DAY_MS = 86_400_000
 START_MS = 1_700_006_400_000  # a midnight, UTC
@@ -27,7 +28,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def write_rows(dataset: Path, **tables: list[dict[str, Any]]) -> Path:
-    """Writes a dataset of these rows; what a row does not say takes a default, and times follow days."""
+    """Write a dataset of these rows; missing values take a default, and times follow days."""
     for name, spec in TABLES.items():
         rows = [{**DEFAULTS[name], **row} for row in tables.get(name, [])]
         for place, row in enumerate(rows):
@@ -41,7 +42,7 @@ def write_rows(dataset: Path, **tables: list[dict[str, Any]]) -> Path:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Callable[..., Path]:
-    """Writes log tables into a temporary folder, `logs` unless another is named, and returns it."""
+    """Write log tables into a temporary folder, `logs` by default, and return it."""
 
     def write(folder: str = "logs", **tables: list[dict[str, Any]]) -> Path:
         return write_rows(tmp_path / folder, **tables)

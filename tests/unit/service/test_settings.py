@@ -15,7 +15,7 @@ def test_settings_come_from_the_environment_and_overrides_take_precedence(monkey
     monkeypatch.setenv("ONEBAR_PORT", "9000")
     monkeypatch.setenv("ONEBAR_STORE__URL", "redis://r:6379/0")
     monkeypatch.setenv("ONEBAR_EVENTS__SINK", "redis_stream")
-    monkeypatch.setenv("ONEBAR_RESULT_CACHE__ENTRIES", "0")
+    monkeypatch.setenv("ONEBAR_RESULT_CACHE__MAX_BYTES", "0")
     monkeypatch.setenv("ONEBAR_QUERY_SET", "queries.txt")
     monkeypatch.setenv("ONEBAR_DECODING__NO_REPEAT_NGRAM_SIZE", "2")
     settings = load_settings(port=9001, host=None, bundle=Path("b"))
@@ -23,7 +23,7 @@ def test_settings_come_from_the_environment_and_overrides_take_precedence(monkey
     assert settings.store.url == "redis://r:6379/0"
     assert settings.store.timeout_ms == 5.0
     assert settings.events.sink == "redis_stream"
-    assert (settings.result_cache.entries, settings.query_set) == (0, Path("queries.txt"))
+    assert (settings.result_cache.max_bytes, settings.query_set) == (0, Path("queries.txt"))
     assert (settings.decoding.no_repeat_ngram_size, settings.decoding.min_new_tokens) == (2, None)
 
 

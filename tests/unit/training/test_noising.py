@@ -39,7 +39,7 @@ def test_only_whole_words_go_and_order_stays(seed: int, ratio: float) -> None:
     assert noised.count(MASK) >= 1
 
 
-def test_about_the_asked_share_of_words_is_masked_in_spans() -> None:
+def test_about_the_given_share_of_words_is_masked_in_spans() -> None:
     rng = np.random.default_rng(7)
     long_text = [100 + n % 100 for n in range(1000)]
     noised = infill(long_text, STARTS, MASK, 0.3, 3.0, rng)

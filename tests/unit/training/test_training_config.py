@@ -47,7 +47,7 @@ def test_yaml_reads_1e_3_as_text_and_it_still_is_a_number(tmp_path: Path) -> Non
         ("optim: {batch_size: true}", r"optim\.batch_size must be int"),
         ("optim: {learning_rate: fast}", r"optim\.learning_rate must be float"),
         ("runtime: {precision: fp8}", r"runtime\.precision must be one of 'auto', 'fp32', 'bf16'"),
-        ("[1]", "must hold a mapping"),
+        ("[1]", "must be a mapping of sections"),
         ("a: [", "cannot be read as YAML"),
     ],
 )

@@ -98,7 +98,7 @@ def test_a_reject_example_keeps_text_and_summary() -> None:
     assert dropped[0].tolist() == [0, 10, 11, SEP, 20, SEP, SEP, SEP, 2]
 
 
-def test_about_the_asked_share_is_dropped() -> None:
+def test_about_the_given_share_is_dropped() -> None:
     rates = FieldDropout(text=0, summary=0.3, anchors=0, histories=0, personal=0, all_but_text=0)
     sources = Ragged.from_lists([FULL] * 4000)
     dropped = drop_fields(sources, np.zeros(4000, dtype=bool), rates, SEP, np.random.default_rng(0))

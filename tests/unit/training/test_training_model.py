@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,13 +10,13 @@ from tokenizers import Tokenizer
 from transformers import BartConfig, BartForConditionalGeneration
 
 from evidence.render import RenderBudgets
-from training.checkpoint import CheckpointMeta, load_checkpoint, load_meta, save_checkpoint
+from training.checkpoint import CheckpointMeta, load_checkpoint, load_meta, load_weights, save_checkpoint
 from training.config import ModelConfig
 from training.data import Ragged, collate
 from training.errors import CheckpointError, ConfigError
+from training.initial_model import load_initial_model
 from training.losses import sft_loss
-from training.model import adopt_model, build_model, load_model, set_dropout, target_logits
-from training.start import start_from
+from training.model import adopt_model, build_model, set_dropout, target_logits
 from training.tokenizer import special_token_ids, train_tokenizer
 
 TINY = ModelConfig(
@@ -85,11 +87,11 @@ def test_incomplete_checkpoints_are_refused_with_a_sentence(tokenizer: Tokenizer
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_meta(folder)
     with pytest.raises(CheckpointError, match=r"no config\.json"):
-        load_model(tmp_path)
+        load_weights(tmp_path)
 
 
 def foreign_checkpoint(folder: Path, positions: int = 128) -> Path:
-    """A BART as it comes from elsewhere: its own ids, no [SEP], no [REJECT], a forced first token."""
+    """A BART of another project: its own ids, no [SEP], no [REJECT], a forced first token."""
     tokenizer = train_tokenizer(["camping chair"] * 3, 300)
     text = tokenizer.to_str()
     for token, other in (("[SEP]", "[unused1]"), ("[REJECT]", "[unused2]")):
@@ -139,17 +141,23 @@ def test_dropout_can_be_turned_off_for_every_layer(tokenizer: Tokenizer) -> None
 
 def test_a_stage_starts_from_one_thing(tokenizer_file: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="either --init-from"):
-        start_from(None, None, TINY, RenderBudgets(), 0)
+        load_initial_model(None, None, TINY, RenderBudgets(), 0)
     save_checkpoint(tmp_path / "c", build_model(TINY, tokenizer), tokenizer, meta(tokenizer))
     with pytest.raises(ConfigError, match="either --init-from"):
-        start_from(tmp_path / "c", tokenizer_file, TINY, RenderBudgets(), 0)
+        load_initial_model(tmp_path / "c", tokenizer_file, TINY, RenderBudgets(), 0)
     with pytest.raises(CheckpointError, match="make them equal"):
-        start_from(tmp_path / "c", None, TINY, RenderBudgets(text=19), 0)
+        load_initial_model(tmp_path / "c", None, TINY, RenderBudgets(text=19), 0)
     with pytest.raises(ConfigError, match="max_source_tokens=200"):
-        start_from(None, tokenizer_file, TINY, RenderBudgets(max_source_tokens=200), 0)
+        load_initial_model(None, tokenizer_file, TINY, RenderBudgets(max_source_tokens=200), 0)
 
 
 def test_two_starts_from_nothing_are_equal(tokenizer_file: Path) -> None:
-    one, two = (start_from(None, tokenizer_file, TINY, RenderBudgets(), 5).model for _ in range(2))
+    one, two = (load_initial_model(None, tokenizer_file, TINY, RenderBudgets(), 5).model for _ in range(2))
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_the_checkpoint_format_is_imported_without_torch() -> None:
+    code = "import sys, training.checkpoint; print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "[]\n"

@@ -8,8 +8,8 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from cli.main import main
 from training.checkpoint import load_checkpoint, load_meta
-from training.cli import train
 from training.config import PretrainConfig, SftConfig, from_dict
 from training.errors import CheckpointError
 from training.loop import learning_rate_factor
@@ -63,7 +63,7 @@ def test_stage_zero_then_stage_one_leave_whole_checkpoints(
 ) -> None:
     pretrained, tuned = tmp_path / "pretrained", tmp_path / "tuned"
     progress = pretrain(
-        examples_dir, pretrained, pretrain_config(6), tokenizer=tokenizer_file, init_from=None, world=None,
+        examples_dir, pretrained, pretrain_config(6), tokenizer=tokenizer_file, init_from=None, logs=None,
         cache=tmp_path / "cache", resume=False,
     )  # fmt: skip
     assert progress.step == 6
@@ -152,14 +152,16 @@ def test_a_budget_in_minutes_ends_the_run(examples_dir: Path, tokenizer_file: Pa
 
 
 def test_the_command_line_says_what_is_wrong_in_one_sentence(examples_dir: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(train, ["sft", str(examples_dir), str(tmp_path / "out")])
+    result = CliRunner().invoke(main, ["train", "sft", str(examples_dir), str(tmp_path / "out")])
     assert result.exit_code == 1
-    assert result.output == "Error: give either --init-from (a checkpoint brings its tokenizer) or --tokenizer\n"
-    result = CliRunner().invoke(train, ["sft", str(examples_dir), str(tmp_path / "out"), "--set", "optim.speed=9"])
+    assert result.output == "Error: give either --init-from (a checkpoint includes its tokenizer) or --tokenizer\n"
+    result = CliRunner().invoke(
+        main, ["train", "sft", str(examples_dir), str(tmp_path / "out"), "--set", "optim.speed=9"]
+    )
     assert "unknown key optim.speed" in result.output
 
 
 @pytest.mark.parametrize("command", ["tokenizer", "pretrain", "sft"])
 def test_help_shows_an_example(command: str) -> None:
-    result = CliRunner().invoke(train, [command, "--help"])
+    result = CliRunner().invoke(main, ["train", command, "--help"])
     assert f"onebar train {command}" in " ".join(result.output.split()) or "Example:" in result.output

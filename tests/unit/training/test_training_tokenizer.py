@@ -9,12 +9,13 @@ from tokenizers import Tokenizer
 
 from evidence.render import Renderer
 from evidence.schema import Evidence
+from evidence.tokens import SPECIAL_TOKENS
 from training.errors import DataError
-from training.tokenizer import SPECIAL_TOKENS, load_tokenizer, special_token_ids, train_tokenizer, world_texts
+from training.tokenizer import load_tokenizer, log_texts, special_token_ids, train_tokenizer
 
 
 def test_special_tokens_have_the_first_ids_in_order(tokenizer: Tokenizer) -> None:
-    assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == list(range(7))
+    assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS.values()] == list(range(7))
     assert special_token_ids(tokenizer)["reject"] == 6
 
 
@@ -70,7 +71,7 @@ def test_a_tokenizer_without_reject_is_refused() -> None:
         special_token_ids(bare)
 
 
-def test_world_texts_leave_out_the_two_held_out_days(tmp_path: Path) -> None:
+def test_texts_of_the_logs_leave_out_the_two_held_out_days(tmp_path: Path) -> None:
     pq.write_table(pa.table({"day": [0, 1, 2, 3]}), tmp_path / "impressions.parquet")
     videos = {
         "created_day": [0, 1, 2, 3],
@@ -83,10 +84,10 @@ def test_world_texts_leave_out_the_two_held_out_days(tmp_path: Path) -> None:
     pq.write_table(pa.table(videos), tmp_path / "videos.parquet")
     pq.write_table(pa.table({"day": [0, 1, 3], "query": ["chair", "chair", "held out"]}), tmp_path / "searches.parquet")
     pq.write_table(pa.table({"day": [1, 2], "query": ["lamp", "held out"]}), tmp_path / "exposures.parquet")
-    texts = list(world_texts(tmp_path))
+    texts = list(log_texts(tmp_path))
     assert texts == ["Fenago chair", "a chair", "old lamp", "chair", "chair", "lamp"]
 
 
-def test_a_world_without_videos_is_named(tmp_path: Path) -> None:
+def test_logs_without_a_table_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"impressions\.parquet"):
-        list(world_texts(tmp_path))
+        list(log_texts(tmp_path))

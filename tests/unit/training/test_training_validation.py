@@ -37,6 +37,11 @@ def test_reject_quality_by_hand() -> None:
     }
 
 
+def test_the_threshold_itself_abstains_as_in_serving() -> None:
+    quality = reject_quality(np.array([0.5, 0.4999]), np.array([True, False]), 0.5)
+    assert (quality["reject_recall"], quality["click_abstained"]) == (1.0, 0.0)
+
+
 def test_without_any_abstention_precision_is_zero() -> None:
     quality = reject_quality(np.array([0.1]), np.array([False]), 0.5)
     assert quality == {"reject_precision": 0.0, "reject_recall": 0.0, "click_abstained": 0.0}

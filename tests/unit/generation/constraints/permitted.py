@@ -1,4 +1,4 @@
-"""What a processor says of a sequence of tokens, and what its restrictions mean, spelt out token by token."""
+"""The restriction of a processor after a sequence of tokens, and the tokens that restrictions permit."""
 
 from __future__ import annotations
 

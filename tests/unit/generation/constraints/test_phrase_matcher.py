@@ -38,6 +38,22 @@ CASES = {
         [" ", "a", "b", "ab", "ba", "a b", ".", "aba "],
         ["ab", "aba b", "bb a", "a a a"],
     ),
+    "look-alikes, alone and mixed with Latin letters": (
+        [" ", "a", "\u0430", "\u03b1", "b", "\u0432", "ab", "\u0455", "枪", "\u0430".encode()[:1], "-"],
+        ["ab", "ba b", "\u0432\u0430", "s"],
+    ),
+    "digits and symbols for letters": (
+        [" ", "a", "4", "@", "l", "1", "!", "ll", "2", "a1", "4l ", "!)"],
+        ["all", "lla l", "a2a", "2 al"],
+    ),
+    "inflections, digits and styled letters at the ends of words": (
+        [" ", "pot", "s", "es", "2", "\U0001f1f5", "\U0001f170", "p", "0t", "\u3164", "\u02bc"],
+        ["pot", "pa p", "ps2"],
+    ),
+    "traditional characters": (
+        [" ", "槍", "枪", "支", "槍".encode()[:1], "槍".encode()[1:], "a", "電", "电"],
+        ["枪支", "電a"],
+    ),
 }
 
 
@@ -86,8 +102,11 @@ def test_a_text_is_given_up_as_soon_as_nothing_can_save_it_and_not_before(byte_t
 
 
 WORDS = st.sampled_from(
-    ["red", "Shoes", "防晒霜", "vape", "VA PE", "枪", "支", "675NK", "é", "ﬁ", "ß", "𝐯ape", "😀", " ", ";"]
-)
+    [
+        "red", "Shoes", "防晒霜", "vape", "VA PE", "枪", "支", "675NK", "é", "ﬁ", "ß", "𝐯ape", "😀", " ", ";", "槍",
+        "v4pe", "vаpe", "$ex", "соке", "ｐ0t", "lips", "2024", "🅰", "🇻", "va\u3164pe",
+    ]
+)  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)

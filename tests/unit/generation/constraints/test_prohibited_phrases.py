@@ -1,4 +1,4 @@
-"""What may follow a beam, asked token by token, and searches that keep to it, against brute force over texts."""
+"""Which tokens may follow a beam, and searches under that constraint, against enumeration of all texts."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ CASES = {
     "words": ([" ", "v", "a", "pe", "vape", "r", " vape", "-", "\u0301"], ["vape"]),
     "bytes": ([" ", GUN[:2], GUN[2:], GUN, BRANCH, BRANCH[:1], BRANCH[1:] + b"a", "b", "枪支"], ["枪支", "a枪b", "b"]),
     "breaks inside of tokens": (["a b", "ab", "b", " ", "½", "1", "\u2044", "2"], ["ab", "1 2", "b ab"]),
+    "disguises": ([" ", "a", "\u0430", "4", "b", "8", "ab", "s"], ["ab", "bab s"]),
+    "digits": ([" ", "a", "2", "a2", "2a", "\u0301", "s"], ["a", "2 a"]),
 }
 
 

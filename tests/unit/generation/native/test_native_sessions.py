@@ -7,19 +7,17 @@ results agree to the last digits, and those that do not are no farther from fp32
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from generation.backend import open_sessions
-from generation.bundle import Bundle, load_bundle
-from generation.errors import BundleError
+from generation.backend import Backend, open_sessions
+from generation.bundle import Bundle
 from generation.lane import NOT_MINE
-from generation.session import cross_names, past_names, present_names
+from generation.tensor_names import cross_names, past_names, present_names
 
 LENGTHS = (1, 2, 3, 15, 16, 17, 31, 48, 77, 96)
 NEAR = 1e-4
@@ -155,9 +153,63 @@ def test_nothing_of_a_request_depends_on_the_others(models: dict[str, Bundle]) -
             np.testing.assert_array_equal(values[0], expected[name][request])
 
 
-def test_a_graph_without_its_weights_is_refused(models: dict[str, Bundle], tmp_path: Path) -> None:
-    folder = shutil.copytree(models["int8"].path, tmp_path / "bundle")
-    bundle = load_bundle(folder)
-    bundle.decoder_path.write_bytes(b"")
-    with pytest.raises(BundleError, match=r"a graph lacks the constant .* export the checkpoint again"):
-        open_sessions(bundle, 1, "native")
+def test_an_encoder_refuses_ids_and_lengths_that_the_model_does_not_have(models: dict[str, Bundle]) -> None:
+    bundle = models["int8"]
+    encoder, _ = open_sessions(bundle, 1, "native")
+    for source in ([-1], [bundle.architecture.vocab_size + 10_000], [0, 2**62]):
+        with pytest.raises(IndexError, match="token id"):
+            encoder.run(source)
+    for length in (0, bundle.architecture.max_positions + 1):
+        with pytest.raises(ValueError, match=f"tokens, got {length}"):
+            encoder.run([0] * length)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("input_ids", -1), ("input_ids", 2**40), ("positions", -1), ("positions", 12)]
+)
+def test_a_step_refuses_ids_and_positions_out_of_range(models: dict[str, Bundle], name: str, value: int) -> None:
+    bundle = models["int8"]
+    _, native = open_sessions(bundle, 1, "native")
+    inputs = step_memory(bundle, requests=2, beams=3, position=4, seed=0)
+    inputs[name].reshape(-1)[-1] = value
+    with pytest.raises(IndexError, match="is not from 0 to below"):
+        run_step(native, inputs, bundle.architecture.decoder_layers)
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("past_key_0", lambda array: array[:, :, :-1].copy()),
+        ("cross_value_1", lambda array: array.astype(np.float64)),
+        ("self_bias", lambda array: np.asfortranarray(np.repeat(array, 2, axis=1))),
+        ("positions", lambda array: array[:-1].copy()),
+        ("cache_indices", lambda array: array.astype(np.int32)),
+    ],
+)
+def test_arrays_of_other_shapes_and_types_are_refused(
+    models: dict[str, Bundle], backend: Backend, name: str, change: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    bundle = models["int8"]
+    _, decoder = open_sessions(bundle, 1, backend)
+    inputs = step_memory(bundle, requests=2, beams=3, position=4, seed=0)
+    inputs[name] = change(inputs[name])
+    with pytest.raises(ValueError, match="must be contiguous"):
+        run_step(decoder, inputs, bundle.architecture.decoder_layers)
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+def test_a_cache_that_is_not_updated_in_place_is_refused(models: dict[str, Bundle], backend: Backend) -> None:
+    bundle = models["int8"]
+    layers = bundle.architecture.decoder_layers
+    _, decoder = open_sessions(bundle, 1, backend)
+    inputs = step_memory(bundle, requests=1, beams=2, position=4, seed=0)
+    outputs = {
+        "sums": np.zeros((1, 6), np.float32),
+        "beams": np.zeros((1, 6), np.int64),
+        "tokens": np.zeros((1, 6), np.int64),
+        "special_logprobs": np.zeros((1, 2, 2), np.float32),
+        **{name: inputs[past].copy() for name, past in zip(present_names(layers), past_names(layers), strict=True)},
+    }
+    with pytest.raises(ValueError, match="must be the memory of past_key_0"):
+        decoder.bind(inputs, outputs)

@@ -8,7 +8,8 @@ import pytest
 from evidence.embedding import DIMENSION, EMBEDDING_VERSION, embed
 from evidence.schema import RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
-from service.answering.evidence_source import evidence_version, gather, vectors_of
+from service.answering import evidence_source
+from service.answering.evidence_source import VectorMemory, evidence_version, gather, vectors_of
 from service.answering.request import RecommendRequest
 from service.settings import PersonalSettings
 
@@ -69,6 +70,28 @@ def test_cached_vectors_equal_those_of_the_embedder():
     first[:] = 0
     assert np.array_equal(vectors_of(texts), again)
     assert vectors_of([]).shape == (0, DIMENSION)
+
+
+def test_the_least_recently_used_vectors_are_evicted_first(monkeypatch):
+    one = VectorMemory(100_000)
+    one(["a"])
+    embedded = []
+    monkeypatch.setattr(evidence_source, "embed", lambda texts: embedded.extend(texts) or embed(texts))
+    memory = VectorMemory(2 * one.size)
+    memory(["a", "b"])
+    memory(["a", "c"])
+    assert embedded == ["a", "b", "c"]
+    memory(["a", "b"])
+    assert embedded == ["a", "b", "c", "b"]
+    assert np.array_equal(memory(["d", "e", "f", "d"]), embed(["d", "e", "f", "d"]))
+
+
+def test_stored_queries_without_vectors_are_read_up_to_a_total():
+    user = UserRecord(tuple(f"travel camera lens {number} " + "x" * 230 for number in range(64)))
+    settings = SETTINGS.model_copy(update={"threshold": -1.0, "limit": 64})
+    evidence, _ = gather(ask(), Fetched(photo=CAMERA, user=user), settings)
+    embedded = [query for query in evidence.personal if query.startswith("travel camera lens")]
+    assert 0 < len(embedded) <= 8
 
 
 def test_a_user_of_another_embedding_version_keeps_only_recent_queries():

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import service.answering
-from evidence.safety import ProhibitedTerms, load_terms
+from evidence.safety import ProhibitedTerms
+from evidence.term_list import load_terms
 from service.answering.normalize import query_key
 from service.answering.policy import PINNED_SCORE, Candidate, Policy, Trigger
 from service.answering.rules import Rules
@@ -47,9 +48,9 @@ def test_nothing_is_shown_if_reject_is_the_best_hypothesis():
     assert {item.verdict for item in exposure.judged} == {"dropped"}
 
 
-def test_nothing_is_shown_if_the_reject_probability_is_over_the_threshold():
-    assert policy(threshold=0.3).decide(candidates("a1"), 0.31, TRIGGER, 3).reason == "model_reject"
-    assert policy(threshold=0.3).decide(candidates("a1"), 0.30, TRIGGER, 3).reason is None
+def test_nothing_is_shown_if_the_reject_probability_reaches_the_threshold():
+    assert policy(threshold=0.3).decide(candidates("a1"), 0.30, TRIGGER, 3).reason == "model_reject"
+    assert policy(threshold=0.3).decide(candidates("a1"), 0.29, TRIGGER, 3).reason is None
 
 
 def test_a_reject_hypothesis_that_is_not_the_best_is_dropped():
@@ -80,7 +81,9 @@ def test_a_query_with_invalid_bytes_or_invisible_characters_is_dropped(query):
     assert verdicts(policy().decide(candidates(query), 0, TRIGGER, 3)) == {query: "unreadable"}
 
 
-@pytest.mark.parametrize("query", ["buy a vape now", "V A P E juice", "ｖａｐｅ", "va\u200bpe", "VAPE"])
+@pytest.mark.parametrize(
+    "query", ["buy a vape now", "V A P E juice", "ｖａｐｅ", "va\u200bpe", "VAPE", "vаpes", "v4pe"]
+)
 def test_queries_with_prohibited_terms_are_dropped(query):
     exposure = policy(terms=(("tobacco", "vape"),)).decide(candidates(query), 0, TRIGGER, 3)
     assert exposure.reason == "all_filtered"
@@ -108,9 +111,10 @@ def test_length_bounds_count_characters_and_words():
     }  # fmt: skip
 
 
-def test_blocked_queries_are_compared_by_key():
-    exposure = policy(blocked_queries=["Free Gift-Cards"]).decide(candidates("free giftcards", "a1"), 0, TRIGGER, 3)
-    assert verdicts(exposure) == {"free giftcards": "blocked_query", "a1": None}
+@pytest.mark.parametrize("query", ["free giftcards", "frее gift cards", "fr33 gift cards", "ｆree gift cards"])
+def test_variants_of_blocked_queries_are_blocked(query):
+    exposure = policy(blocked_queries=["Free Gift-Cards"]).decide(candidates(query, "a1"), 0, TRIGGER, 3)
+    assert verdicts(exposure) == {query: "blocked_query", "a1": None}
 
 
 def test_only_videos_of_blocked_categories_are_blocked():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from generation.engine import Generation
+from generation.engine import Generation, Hypothesis
 from generation.errors import RequestFailed
 from service.answering.result_cache import ResultCache
 from tests.fixtures.serving import generation, until
@@ -28,11 +31,11 @@ class Clock:
 class Bench:
     """A cache in front of generations that the test ends."""
 
-    def __init__(self, entries: int = 8, ttl_seconds: float = 60.0) -> None:
+    def __init__(self, max_bytes: int = 100_000, ttl_seconds: float = 60.0) -> None:
         self.clock = Clock()
         self.lookups: Counter[str] = Counter()
         self.started: list[asyncio.Future[Generation]] = []
-        self.cache = ResultCache(entries, ttl_seconds, lambda lookup: self.lookups.update([lookup]), self.clock)
+        self.cache = ResultCache(max_bytes, ttl_seconds, lambda lookup: self.lookups.update([lookup]), self.clock)
 
     def ask(self, key: str = "k", deadline: float = FAR) -> asyncio.Task[tuple[Generation, str]]:
         return asyncio.create_task(self.cache.get(key, deadline, self._start))
@@ -61,7 +64,7 @@ async def test_an_equal_request_is_not_generated_again():
     assert bench.lookups == {"miss": 1, "hit": 1}
 
 
-async def test_an_equal_request_is_generated_again_after_the_ttl():
+async def test_an_expired_generation_is_generated_again():
     bench = Bench(ttl_seconds=60)
     await bench.keep("k")
     bench.clock.now = 59.9
@@ -72,8 +75,10 @@ async def test_an_equal_request_is_generated_again_after_the_ttl():
     assert len(bench.cache) == 1
 
 
-async def test_the_least_recently_used_entry_is_evicted_first():
-    bench = Bench(entries=2)
+async def test_the_least_recently_used_generation_is_evicted_first():
+    one = Bench()
+    await one.keep("a")
+    bench = Bench(max_bytes=2 * one.cache.size)
     await bench.keep("a")
     await bench.keep("b")
     await bench.ask("a")
@@ -82,6 +87,45 @@ async def test_the_least_recently_used_entry_is_evicted_first():
     assert [(await bench.ask(key))[1] for key in ("a", "c")] == ["hit", "hit"]
     bench.ask("b")
     await bench.flying(4, 7)
+
+
+async def test_what_is_larger_than_the_cache_is_answered_and_not_kept():
+    bench = Bench(max_bytes=100)
+    await bench.keep("k")
+    assert (len(bench.cache), bench.cache.size) == (0, 0)
+
+
+async def test_the_memory_of_the_cache_is_what_it_says():
+    cache = ResultCache(1_000_000, 60.0, lambda lookup: None)
+    randoms = Random(7)
+
+    def answer() -> Generation:
+        def hypothesis() -> Hypothesis:
+            tokens = tuple(randoms.randrange(300, 8000) for _ in range(12))
+            return Hypothesis(tokens, -randoms.random(), -randoms.random(), True)
+
+        return Generation(tuple(hypothesis() for _ in range(8)), randoms.random(), 12, False, *map(float, range(2, 4)))
+
+    async def keep(numbers: range) -> None:
+        for number in numbers:
+            future: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
+            future.set_result(answer())
+            key = ("model", None, number.to_bytes(400, "little"))
+            await cache.get(key, FAR, lambda future=future: future)
+            await asyncio.sleep(0)
+
+    await keep(range(10))
+    gc.collect()
+    tracemalloc.start()
+    before, size_before = tracemalloc.get_traced_memory()[0], cache.size
+    await keep(range(10, 110))
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(cache) == 110
+    assert 0.8 * taken < cache.size - size_before < 1.25 * taken
+    await keep(range(110, 410))
+    assert 950_000 < cache.size <= 1_000_000
 
 
 async def test_requests_in_flight_share_one_generation():
@@ -115,7 +159,7 @@ async def test_cancelling_the_first_request_does_not_cancel_a_shared_generation(
     assert await second == (ANSWER, "joined")
 
 
-async def test_cancelling_all_requests_cancels_the_generation_and_the_next_starts_another():
+async def test_the_last_cancelled_caller_cancels_the_generation_and_the_next_starts_a_new_one():
     bench = Bench()
     asked = [bench.ask(), bench.ask()]
     await bench.flying(1, 2)
@@ -127,7 +171,7 @@ async def test_cancelling_all_requests_cancels_the_generation_and_the_next_start
     assert await bench.ask() == (ANSWER, "hit")
 
 
-async def test_an_error_reaches_all_waiting_requests_and_is_not_kept():
+async def test_an_error_reaches_every_caller_that_waits_and_is_not_kept():
     bench = Bench()
     asked = [bench.ask(), bench.ask()]
     await bench.flying(1, 2)
@@ -136,7 +180,7 @@ async def test_an_error_reaches_all_waiting_requests_and_is_not_kept():
     await bench.keep("k")
 
 
-async def test_a_request_with_an_earlier_deadline_starts_its_own_generation():
+async def test_an_earlier_deadline_gets_a_search_of_its_own_that_is_cut_in_time():
     bench = Bench()
     patient = bench.ask(deadline=100)
     await bench.flying(1, 1)
@@ -149,7 +193,7 @@ async def test_a_request_with_an_earlier_deadline_starts_its_own_generation():
     assert await bench.ask() == (ANSWER, "hit")
 
 
-async def test_a_request_with_a_much_later_deadline_starts_its_own_generation():
+async def test_a_much_later_deadline_does_not_join_a_short_search():
     bench = Bench()
     hurried = bench.ask(deadline=5)
     await bench.flying(1, 1)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cli.main import main
 from service.errors import ConfigurationError
 from service.http.access import Access, is_loopback
-from service.operating.keys import KeyRing, create_key, read_keys, revoke_key
+from service.operating.keys import ApiKeys, create_key, read_keys, revoke_key
 from tests.fixtures.serving import running, scripted_app, settings_for, spoken, with_key
 
 USER = {"user_id": "u1", "queries": ["travel camera lens", "secret illness"]}
@@ -113,14 +113,14 @@ def test_a_secret_is_stored_as_a_hash_in_a_file_that_only_its_owner_reads(tmp_pa
     key, token = create_key(path, "feed", ("explain",))
     assert token.rpartition("_")[2] not in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
-    assert KeyRing(path).find(token) == key
+    assert ApiKeys(path).find(token) == key
 
 
 def test_an_expired_key_is_not_valid(tmp_path):
     path = tmp_path / "keys.json"
     _, over = create_key(path, "old", valid_seconds=-1)
     key, good = create_key(path, "new", valid_seconds=3600)
-    ring = KeyRing(path)
+    ring = ApiKeys(path)
     assert (ring.find(over), ring.find(good)) == (None, key)
     assert key.expires_at > time.time()
 
@@ -130,7 +130,7 @@ def test_the_command_creates_lists_and_revokes_keys(tmp_path):
     status, printed = command("create", path, "feed", "--may", "explain", "--days", "30")
     assert status == 0
     token = printed.strip().splitlines()[-1]
-    key = KeyRing(tmp_path / "keys.json").find(token)
+    key = ApiKeys(tmp_path / "keys.json").find(token)
     assert key is not None
     assert command("create", path, "feed", "--if-empty") == (0, f"{path} already has a key; nothing was changed.\n")
     status, listed = command("list", path)

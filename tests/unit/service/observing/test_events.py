@@ -225,6 +225,17 @@ def test_a_stuck_sink_does_not_stop_the_shutdown():
     sink.go.set()
 
 
+def test_closing_a_log_that_was_not_started_writes_its_events_and_releases_the_spool(tmp_path):
+    sink = FlakySink()
+    bench = Bench(sink, Spool(tmp_path / "spool", MIB))
+    bench.emit(range(3))
+    bench.log.close()
+    assert sink.closed
+    after = Spool(tmp_path / "spool", MIB)
+    assert len(after.peek(10, MIB)[0]) == 3
+    after.close()
+
+
 def test_a_write_to_a_full_disk_leaves_no_partial_line(tmp_path, monkeypatch):
     path = tmp_path / "events.jsonl"
     sink = JsonLinesSink(str(path))

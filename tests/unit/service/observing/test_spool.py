@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from feature_store.event_files import erase_events
 from service.errors import ConfigurationError
 from service.observing import spool as spool_module
-from service.observing.spool import Spool, erase_lines, segments
+from service.observing.spool import Spool, segments
 from service.settings import MIB
 
 
@@ -129,13 +130,14 @@ def test_the_spool_is_readable_by_its_owner_only(tmp_path, opened):
 
 @pytest.mark.usefixtures("small_segments")
 def test_lines_are_erased_in_place_while_the_spool_is_in_use(tmp_path, opened):
+    events = [b'{"n":%d,"user_id":"%s"}' % (n, b"odd" if n % 2 else b"even") for n in range(40)]
     spool = opened(tmp_path)
-    spool.append(lines(*range(30)))
+    spool.append(events[:30])
     _, taken = spool.peek(2, MIB)
     spool.delivered(taken)
-    spool.append(lines(*range(30, 40)))
+    spool.append(events[30:])
     sizes = [path.stat().st_size for path in segments(tmp_path)]
-    assert erase_lines(tmp_path, lambda line: json.loads(line)["n"] % 2 == 1) == 20
+    assert erase_events(tmp_path, {"odd"}) == 20
     assert [path.stat().st_size for path in segments(tmp_path)] == sizes
     spool.append(lines(41))
     assert drained(spool) == [*range(2, 40, 2), 41]

@@ -1,0 +1,117 @@
+"""The logs with the vectors of their videos and queries. Evidence for any day is made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from tqdm import tqdm
+
+from offline.arrays import BoolArray, IntArray, Matrix
+from offline.embedder import Embedder, HashedEmbedder, embed_videos
+from offline.evidence.anchors import AnchorSettings, anchors_as_of
+from offline.evidence.histories import HistorySettings, histories_as_of
+from offline.evidence.intent import IntentSettings, item_intent
+from offline.evidence.personal import UserSettings
+from offline.evidence.ranked import RankedQueries
+from offline.logs.coded import Logs, load_logs
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSettings:
+    """All settings of the evidence."""
+
+    anchors: AnchorSettings = field(default_factory=AnchorSettings)
+    histories: HistorySettings = field(default_factory=HistorySettings)
+    users: UserSettings = field(default_factory=UserSettings)
+    intent: IntentSettings = field(default_factory=IntentSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedLogs:
+    """The logs with their vectors.
+
+    Attributes:
+        logs: the log tables.
+        settings: how evidence is made.
+        embedding_version: the name of the vector space.
+        video_vectors: float32 [videos, d].
+        query_vectors: float32 [queries, d].
+    """
+
+    logs: Logs
+    settings: EvidenceSettings
+    embedding_version: str
+    video_vectors: Matrix
+    query_vectors: Matrix
+
+    def has_intent(self, before_day: int) -> BoolArray:
+        """Return bool[queries]: which have item-search intent, learnt from the days before `before_day`."""
+        intent = item_intent(self.logs, self.query_vectors, before_day, self.settings.intent)
+        return np.asarray(intent >= self.settings.intent.threshold)
+
+    def collaborative(self, photos: IntArray, as_of_day: int) -> tuple[RankedQueries, RankedQueries]:
+        """Return the anchors and the histories of videos, one row each, at the start of `as_of_day`."""
+        logs, settings = self.logs, self.settings
+        usable = self.has_intent(as_of_day)
+        anchors = anchors_as_of(
+            logs, self.video_vectors, self.query_vectors, photos, as_of_day, settings.anchors, usable
+        )
+        histories = histories_as_of(logs, as_of_day, settings.histories, usable).take(photos)
+        return anchors, histories
+
+
+def embed_logs(
+    dataset: Path,
+    settings: EvidenceSettings | None = None,
+    embedder: Embedder | None = None,
+    *,
+    show_progress: bool = False,
+) -> EmbeddedLogs:
+    """Read the logs of a dataset folder and embed their videos and queries.
+
+    Args:
+        dataset: folder of the log tables.
+        settings: how evidence is made; the defaults when None.
+        embedder: text to vectors; the built-in one when None.
+        show_progress: show a progress bar.
+
+    Raises:
+        OfflineError: the logs cannot be used.
+    """
+    embedder = embedder or HashedEmbedder()
+    with _steps(3, "reading", show_progress) as step:
+        step("reading the logs")
+        logs = load_logs(dataset)
+        step(f"embedding {logs.num_photos:,} videos")
+        video_vectors = embed_videos(logs.videos, embedder)
+        step(f"embedding {len(logs.queries):,} queries")
+        query_vectors = embedder.embed(logs.queries.to_pylist())
+    return EmbeddedLogs(logs, settings or EvidenceSettings(), embedder.version, video_vectors, query_vectors)
+
+
+class _Step:
+    """Shows the name of a step that begins, and counts the step before it as done."""
+
+    def __init__(self, bar: tqdm[NoReturn]) -> None:
+        self._bar = bar
+        self._begun = False
+
+    def __call__(self, name: str) -> None:
+        if self._begun:
+            self._bar.update()
+        self._begun = True
+        self._bar.set_description(name)
+
+
+@contextmanager
+def _steps(total: int, name: str, show_progress: bool) -> Iterator[_Step]:
+    """Show a progress bar of `total` named steps."""
+    bar_format = "{desc}: {n_fmt}/{total_fmt} [{elapsed}]"
+    with tqdm(total=total, desc=name, disable=not show_progress, bar_format=bar_format) as bar:
+        yield _Step(bar)
+        bar.update(total - bar.n)

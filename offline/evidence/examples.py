@@ -1,0 +1,256 @@
+"""Training examples: clicked queries, each with the evidence of its own day (paper, 3.4.1).
+
+Positives are clicked bar entries and searches right after a video, if the query has item-search intent. Rejects are
+impressions of videos known to be unsafe, with the target `[REJECT]`, at a limited rate. The evidence of an example is
+made from the days before the example. With later histories a model would learn to copy answers that serving does not
+have.
+
+Labels may use later knowledge, as long as it was known before the next split: a video shown on day 3 and reviewed on
+day 5 is a reject of day 3 for a training job on day 10.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from evidence.rows import QUERY_FIELDS, TEXT_FIELDS
+from evidence.tokens import REJECT_TOKEN
+from offline.arrays import BoolArray, FloatArray, IntArray
+from offline.errors import SettingsError
+from offline.evidence.embedded_logs import EmbeddedLogs
+from offline.evidence.personal import filter_personal_rows, user_histories_as_of
+from offline.evidence.safety_labels import SafetyLabels
+from offline.logs.coded import BAR, Logs
+
+EXAMPLE_SCHEMA = pa.schema(
+    [
+        ("example_id", pa.string()),
+        ("day", pa.int32()),
+        ("photo_id", pa.string()),
+        ("user_id", pa.string()),
+        ("kind", pa.string()),
+        ("source", pa.string()),
+        ("target", pa.string()),
+        *((name, pa.string()) for name in TEXT_FIELDS),
+        ("summary", pa.string()),
+        *((name, pa.list_(pa.string())) for name in QUERY_FIELDS),
+        ("photo_new", pa.bool_()),
+    ]
+)
+"""One example. `kind` is click, reject or shown; the evaluation labels the shown videos of the test day."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSettings:
+    """Which examples are made.
+
+    Attributes:
+        first_day: the first day with examples; earlier days are only the past of later ones.
+        reject_rate: the most rejects for each positive.
+        seed: of the choice of impressions that become rejects.
+    """
+
+    first_day: int = 1
+    reject_rate: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Some days of the log, and the day before which their labels were known."""
+
+    name: str
+    days: tuple[int, ...]
+    labels_before: int
+
+
+def split_days(logs: Logs, settings: ExampleSettings) -> tuple[Split, Split, Split]:
+    """Return the training days, the validation day (last but one) and the test day (last).
+
+    Raises:
+        SettingsError: no training day is left.
+    """
+    test, valid = logs.last_day, logs.last_day - 1
+    if settings.first_day >= valid:
+        raise SettingsError(
+            f"no training day is left: the logs end on day {test}, the last two days are held out, and examples "
+            f"start on day {settings.first_day}; give logs of more days, or lower --first-day"
+        )
+    return (
+        Split("train", tuple(range(settings.first_day, valid)), valid),
+        Split("valid", (valid,), test),
+        Split("test", (test,), test),
+    )
+
+
+def write_examples(
+    embedded: EmbeddedLogs,
+    labels: SafetyLabels,
+    settings: ExampleSettings,
+    out: Path,
+    *,
+    show_progress: bool = False,
+) -> dict[str, int]:
+    """Write examples_{train,valid,test}.parquet and shown_test.parquet.
+
+    The test split has clicks only. `shown_test.parquet` has every video of the test day once, without a target, so that
+    abstention can be measured against labels that this package never reads.
+
+    Args:
+        embedded: the logs with their vectors.
+        labels: which videos are unsafe.
+        settings: which examples are made.
+        out: the folder; it is created when it is missing.
+        show_progress: show a progress bar.
+
+    Returns:
+        The number of rows by file name.
+
+    Raises:
+        SettingsError: the logs are too short.
+    """
+    logs = embedded.logs
+    splits = split_days(logs, settings)
+    out.mkdir(parents=True, exist_ok=True)
+    has_intent = embedded.has_intent(splits[0].labels_before)
+    generator = np.random.default_rng(settings.seed)
+    counts: dict[str, int] = {}
+    with tqdm(
+        total=sum(len(split.days) for split in splits) + 1, desc="examples", unit="day", disable=not show_progress
+    ) as bar:
+        for split in splits:
+            name = f"examples_{split.name}.parquet"
+            unsafe = labels.known(split.labels_before)
+            with pq.ParquetWriter(out / name, EXAMPLE_SCHEMA, compression="zstd") as writer:
+                for day in split.days:
+                    rows = _clicks(logs, day, has_intent, unsafe)
+                    if split.name != "test":
+                        limit = round(settings.reject_rate * len(rows.photo))
+                        rows = _concat(rows, _rejects(logs, day, labels, unsafe, limit, generator))
+                    table = _with_evidence(embedded, day, rows)
+                    writer.write_table(table)
+                    counts[name] = counts.get(name, 0) + table.num_rows
+                    bar.update()
+        shown = _with_evidence(embedded, logs.last_day, _shown(logs, logs.last_day, generator))
+        pq.write_table(shown, out / "shown_test.parquet", compression="zstd")
+        counts["shown_test.parquet"] = shown.num_rows
+        bar.update()
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Examples of one day, still without evidence; all columns have the same length."""
+
+    ids: pa.Array
+    photo: IntArray
+    user: IntArray
+    kind: pa.Array
+    source: pa.Array
+    target: pa.Array
+
+
+def _clicks(logs: Logs, day: int, has_intent: BoolArray, unsafe: BoolArray) -> _Rows:
+    """Return the clicked queries with item-search intent, on videos that are not known to be unsafe."""
+    events = logs.events
+    chosen = np.flatnonzero((events.day == day) & events.on_trigger & has_intent[events.query])
+    chosen = chosen[~unsafe[events.photo[chosen]]]
+    source = np.where(events.source[chosen] == BAR, "bar", "post_video")
+    return _Rows(
+        events.event_ids.take(pa.array(chosen)),
+        events.photo[chosen],
+        events.user[chosen],
+        pa.repeat("click", len(chosen)),
+        pa.array(source.tolist(), pa.string()),
+        logs.queries.take(pa.array(events.query[chosen])),
+    )
+
+
+def _rejects(
+    logs: Logs, day: int, labels: SafetyLabels, unsafe: BoolArray, limit: int, generator: np.random.Generator
+) -> _Rows:
+    """Return at most `limit` impressions of unsafe videos; a video repeats only when there are no others."""
+    shown = logs.impressions
+    candidates = np.flatnonzero((shown.day == day) & unsafe[shown.photo])
+    generator.shuffle(candidates)
+    chosen = candidates[np.argsort(_occurrence(shown.photo[candidates]), kind="stable")][:limit]
+    source = np.where(labels.by_rule[shown.photo[chosen]], "rule", "review")
+    return _impression_rows(logs, chosen, "reject", pa.array(source.tolist(), pa.string()), REJECT_TOKEN)
+
+
+def _shown(logs: Logs, day: int, generator: np.random.Generator) -> _Rows:
+    """Return one impression of every video shown on a day."""
+    shown = logs.impressions
+    candidates = np.flatnonzero(shown.day == day)
+    generator.shuffle(candidates)
+    chosen = np.sort(candidates[_occurrence(shown.photo[candidates]) == 0])
+    return _impression_rows(logs, chosen, "shown", pa.repeat("impression", len(chosen)), "")
+
+
+def _impression_rows(logs: Logs, chosen: IntArray, kind: str, source: pa.Array, target: str) -> _Rows:
+    shown = logs.impressions
+    return _Rows(
+        shown.ids.take(pa.array(chosen, pa.int64())),
+        shown.photo[chosen],
+        shown.user[chosen],
+        pa.repeat(kind, len(chosen)),
+        source,
+        pa.repeat(target, len(chosen)),
+    )
+
+
+def _occurrence(values: IntArray) -> IntArray:
+    """Return for every element the number of equal elements before it."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(values) else order
+    run = np.repeat(starts, np.diff(np.append(starts, len(values))))
+    seen = np.empty(len(values), np.int64)
+    seen[order] = np.arange(len(values)) - run
+    return seen
+
+
+def _concat(first: _Rows, second: _Rows) -> _Rows:
+    return _Rows(
+        pa.concat_arrays([first.ids, second.ids]),
+        np.concatenate([first.photo, second.photo]),
+        np.concatenate([first.user, second.user]),
+        pa.concat_arrays([first.kind, second.kind]),
+        pa.concat_arrays([first.source, second.source]),
+        pa.concat_arrays([first.target, second.target]),
+    )
+
+
+def _with_evidence(embedded: EmbeddedLogs, day: int, rows: _Rows) -> pa.Table:
+    """Return the rows as a table, each with the evidence of `day`."""
+    logs = embedded.logs
+    users = embedded.settings.users
+    photos, place = np.unique(rows.photo, return_inverse=True)
+    anchors, histories = embedded.collaborative(photos, day)
+    pasts = user_histories_as_of(logs, day, users.limit).take(rows.user)
+    personal = filter_personal_rows(embedded.video_vectors, rows.photo, pasts, embedded.query_vectors, users)
+
+    photo_rows, user_rows = pa.array(rows.photo, pa.int64()), pa.array(rows.user, pa.int64())
+    videos = logs.videos.take(photo_rows)
+    created: FloatArray = videos["created_day"].to_numpy()
+    columns = {
+        "example_id": rows.ids,
+        "day": pa.repeat(pa.scalar(day, pa.int32()), len(rows.photo)),
+        "photo_id": videos["photo_id"],
+        "user_id": logs.user_ids.take(user_rows),
+        "kind": rows.kind,
+        "source": rows.source,
+        "target": rows.target,
+        **{name: videos[name] for name in (*TEXT_FIELDS, "summary")},
+        "anchors": anchors.take(place).to_strings(logs.queries),
+        "histories": histories.take(place).to_strings(logs.queries),
+        "personal": personal.to_strings(logs.queries),
+        "photo_new": pa.array(created == day),
+    }
+    return pa.table(columns, schema=EXAMPLE_SCHEMA)

@@ -1,0 +1,89 @@
+"""Item-search intent: whether a query looks for something to buy (paper, 3.4.1).
+
+Training targets are clicked queries that users issue to find items. The paper filters them with the classifier of the
+platform. Here the intent is learnt from the search log: the share of a query's searches that led to an item click. The
+share of a rare query is smoothed towards an estimate from its words; an unseen query has the estimate alone:
+
+    p(q) = (clicked(q) + strength * w(q)) / (searches(q) + strength)
+
+with w a logistic regression on the hashed words and trigrams of the query, fitted on the same counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from offline.arrays import FloatArray, Matrix
+from offline.logs.coded import Logs
+
+Doubles = npt.NDArray[np.float64]
+
+_NEWTON_STEPS = 8
+_RIDGE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class IntentSettings:
+    """How item-search intent is estimated.
+
+    Attributes:
+        threshold: a query has item-search intent from this p(q) on.
+        strength: the number of searches that the estimate from the words weighs as much as.
+    """
+
+    threshold: float = 0.3
+    strength: float = 4.0
+
+
+def item_intent(logs: Logs, query_vectors: Matrix, before_day: int, settings: IntentSettings) -> FloatArray:
+    """Return float32 [queries], p(q) of every query, learnt from the searches of the days before `before_day`.
+
+    Without any search all values are 1: no query is filtered.
+    """
+    searches = logs.searches
+    past = searches.day < before_day
+    size = len(query_vectors)
+    searched = np.bincount(searches.query[past], minlength=size).astype(np.float64)
+    clicked = np.bincount(searches.query[past & (searches.item_clicks > 0)], minlength=size).astype(np.float64)
+    if not searched.any():
+        return np.ones(size, np.float32)
+    seen = searched > 0
+    weights, bias = _fit_logistic(query_vectors[seen], clicked[seen], searched[seen])
+    by_words = _sigmoid(query_vectors @ weights + bias)
+    return ((clicked + settings.strength * by_words) / (searched + settings.strength)).astype(np.float32)
+
+
+def _fit_logistic(features: Matrix, positives: Doubles, trials: Doubles) -> tuple[Doubles, float]:
+    """Ridge logistic regression on counts by Newton's method.
+
+    Args:
+        features: float32 [n, d].
+        positives: float64 [n], the number of positive trials.
+        trials: float64 [n]; a query weighs by the root of its count, so that frequent ones do not decide alone.
+
+    Returns:
+        The weights [d] and the bias.
+    """
+    design = np.hstack([features, np.ones((len(features), 1), features.dtype)]).astype(np.float64)
+    scale = 1.0 / np.sqrt(trials)
+    positives, trials = positives * scale, trials * scale
+    beta = np.zeros(design.shape[1])
+    penalty = np.full(design.shape[1], _RIDGE)
+    penalty[-1] = 1e-6  # the bias is free
+    for _ in range(_NEWTON_STEPS):
+        predicted = _sigmoid(design @ beta)
+        gradient = design.T @ (positives - trials * predicted) - penalty * beta
+        curvature = (design * (trials * predicted * (1 - predicted))[:, None]).T @ design + np.diag(penalty)
+        step = np.linalg.solve(curvature, gradient)
+        beta += step
+        if np.abs(step).max() < 1e-2:
+            break
+    return beta[:-1], float(beta[-1])
+
+
+def _sigmoid(logits: Doubles) -> Doubles:
+    chances: Doubles = 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
+    return chances

@@ -1,0 +1,135 @@
+"""Histories, anchors, user histories and the personal filter, on logs small enough to check by eye."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evidence.embedding import embed, filter_personal
+from offline.evidence.anchors import AnchorSettings
+from offline.evidence.embedded_logs import EmbeddedLogs, EvidenceSettings, embed_logs
+from offline.evidence.histories import HistorySettings
+from offline.evidence.personal import UserSettings, filter_personal_rows, user_histories_as_of
+
+VIDEOS = [
+    {"photo_id": "p0", "caption": "steel kettle for tea"},
+    {"photo_id": "p1", "caption": "steel kettle for camping tea"},
+    {"photo_id": "p2", "caption": "carbon road bike"},
+    {"photo_id": "p3", "caption": None},
+]
+SEEN = [{"impression_id": f"i{d}", "day": d, "user_id": "u0", "photo_id": "p0"} for d in range(6)]
+
+
+def search(
+    day: int, query: str, photo: str | None = None, *, user: str = "u0", source: str | None = None
+) -> dict[str, Any]:
+    return {
+        "day": day,
+        "user_id": user,
+        "query": query,
+        "source": source or ("post_video" if photo else "search_box"),
+        "photo_id": photo,
+    }
+
+
+@pytest.fixture
+def shop(dataset: Callable[..., Path]) -> Callable[..., EmbeddedLogs]:
+    def make(searches: list[dict[str, Any]], **settings: Any) -> EmbeddedLogs:
+        rows = [{**row, "search_id": f"s{i}"} for i, row in enumerate(searches)]
+        users = [{"user_id": "u0"}, {"user_id": "u1"}]
+        folder = dataset(videos=VIDEOS, users=users, impressions=SEEN, searches=rows)
+        return embed_logs(folder, EvidenceSettings(**settings))
+
+    return make
+
+
+def collaborative(embedded: EmbeddedLogs, day: int) -> tuple[list[list[str]], list[list[str]]]:
+    fields = embedded.collaborative(np.arange(len(VIDEOS)), day)
+    anchors, histories = (field.to_strings(embedded.logs.queries).to_pylist() for field in fields)
+    return anchors, histories
+
+
+def test_histories_are_the_queries_of_the_video_most_frequent_first(shop: Callable[..., EmbeddedLogs]) -> None:
+    embedded = shop([search(0, "kettle", "p0"), search(1, "tea kettle", "p0"), search(1, "tea kettle", "p0")])
+    assert collaborative(embedded, 2)[1] == [["tea kettle", "kettle"], [], [], []]
+
+
+def test_histories_exclude_the_day_itself_and_days_before_the_window(shop: Callable[..., EmbeddedLogs]) -> None:
+    embedded = shop(
+        [search(0, "old", "p0"), search(2, "recent", "p0"), search(3, "today", "p0"), search(4, "tomorrow", "p0")],
+        histories=HistorySettings(window_days=2),
+    )
+    assert collaborative(embedded, 3)[1][0] == ["recent"]
+
+
+def test_searches_that_no_video_caused_are_no_histories(shop: Callable[..., EmbeddedLogs]) -> None:
+    embedded = shop([search(0, "kettle"), search(0, "kettles", "p0", source="reformulation")])
+    assert collaborative(embedded, 1)[1] == [[], [], [], []]
+
+
+def test_anchors_come_from_neighbours_and_never_from_the_trigger_itself(shop: Callable[..., EmbeddedLogs]) -> None:
+    embedded = shop([search(0, "camping kettle", "p1"), search(0, "gravel bike", "p2")])
+    anchors, _ = collaborative(embedded, 1)
+    assert anchors == [["camping kettle"], [], [], []]
+
+
+def test_frequent_and_similar_queries_of_a_neighbour_rank_first(shop: Callable[..., EmbeddedLogs]) -> None:
+    embedded = shop(
+        [search(0, "steel kettle", "p1"), search(0, "tent", "p1"), *[search(0, "camping kettle", "p1")] * 3]
+    )
+    assert collaborative(embedded, 1)[0][0][0] == "camping kettle"
+    assert "tent" not in collaborative(embedded, 1)[0][0][:2]
+
+
+def test_neighbours_under_the_threshold_are_ignored(shop: Callable[..., EmbeddedLogs]) -> None:
+    searches = [search(0, "camping kettle", "p1")]
+    assert collaborative(shop(searches, anchors=AnchorSettings(similarity_threshold=0.999)), 1)[0][0] == []
+
+
+def test_a_video_without_text_has_no_anchors(shop: Callable[..., EmbeddedLogs]) -> None:
+    embedded = shop([search(0, "kettle", "p0")], anchors=AnchorSettings(similarity_threshold=-1.0))
+    assert collaborative(embedded, 1)[0][3] == []
+
+
+def test_on_the_first_day_nothing_is_known(shop: Callable[..., EmbeddedLogs]) -> None:
+    assert collaborative(shop([search(0, "kettle", "p0")]), 0) == ([[], [], [], []], [[], [], [], []])
+
+
+def test_user_histories_are_newest_first_without_repeats(shop: Callable[..., EmbeddedLogs]) -> None:
+    embedded = shop(
+        [
+            search(0, "kettle"),
+            search(1, "bike", "p2"),
+            search(2, "kettle"),
+            search(2, "x", user="u1"),
+            search(3, "tent"),
+        ]
+    )
+    pasts = user_histories_as_of(embedded.logs, 3, limit=20).to_strings(embedded.logs.queries)
+    assert pasts.to_pylist() == [["kettle", "bike"], ["x"]]
+
+
+def test_user_histories_are_limited(shop: Callable[..., EmbeddedLogs]) -> None:
+    embedded = shop([search(0, f"query {number}") for number in range(9)])
+    pasts = user_histories_as_of(embedded.logs, 1, limit=2).to_strings(embedded.logs.queries)
+    assert pasts.to_pylist()[0] == ["query 8", "query 7"]
+
+
+def test_the_personal_field_is_the_one_that_serving_makes(busy_dataset: Path) -> None:
+    embedded = embed_logs(busy_dataset)
+    logs, settings = embedded.logs, UserSettings()
+    pasts = user_histories_as_of(logs, 6, settings.limit)
+    photos = np.arange(logs.num_photos)
+    users = photos % logs.num_users
+    rows = filter_personal_rows(embedded.video_vectors, photos, pasts.take(users), embedded.query_vectors, settings)
+    past_texts = pasts.to_strings(logs.queries).to_pylist()
+    assert rows.lengths.max() == settings.personal_limit
+    for photo, user, chosen in zip(photos, users, rows.to_strings(logs.queries).to_pylist(), strict=True):
+        trigger = embedded.video_vectors[photo]
+        served = filter_personal(trigger, past_texts[user])
+        # Queries that differ in a stop word may be equally similar up to rounding, and may then be in either order.
+        assert embed(chosen) @ trigger == pytest.approx(embed(served) @ trigger, abs=1e-6)

@@ -1,0 +1,125 @@
+"""Examples carry the evidence of their own day and nothing that came later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from evidence.tokens import REJECT_TOKEN
+from offline.errors import SettingsError
+from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
+from offline.evidence.examples import EXAMPLE_SCHEMA, ExampleSettings, write_examples
+from offline.evidence.personal import user_histories_as_of
+from offline.evidence.safety_labels import label_videos, read_terms
+
+SPLITS = ("train", "valid", "test")
+GENEROUS = ExampleSettings(reject_rate=1.0)
+
+
+def make(dataset: Path, out: Path, settings: ExampleSettings = GENEROUS) -> dict[str, pa.Table]:
+    embedded = embed_logs(dataset)
+    write_examples(embedded, label_videos(embedded.logs, read_terms(dataset, None)), settings, out)
+    tables = {name: pq.read_table(out / f"examples_{name}.parquet") for name in SPLITS}
+    return {**tables, "shown": pq.read_table(out / "shown_test.parquet")}
+
+
+@pytest.fixture
+def examples(busy_dataset: Path, tmp_path: Path) -> dict[str, pa.Table]:
+    return make(busy_dataset, tmp_path / "examples")
+
+
+def photos(table: pa.Table, **where: str) -> set[str]:
+    for name, value in where.items():
+        table = table.filter(pc.equal(table[name], value))
+    return set(table["photo_id"].to_pylist())
+
+
+def test_days_are_split_by_time(examples: dict[str, pa.Table]) -> None:
+    assert pc.unique(examples["train"]["day"]).to_pylist() == [1, 2, 3]
+    assert pc.unique(examples["valid"]["day"]).to_pylist() == [4]
+    assert pc.unique(examples["test"]["day"]).to_pylist() == [5]
+    assert all(table.schema.equals(EXAMPLE_SCHEMA) for table in examples.values())
+
+
+def test_example_ids_are_unique(examples: dict[str, pa.Table]) -> None:
+    ids = [name for split in SPLITS for name in examples[split]["example_id"].to_pylist()]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("day", range(1, 6))
+def test_no_leakage(
+    day: int, busy_dataset: Path, busy_rows: dict[str, list[dict[str, Any]]], dataset: Callable[..., Path]
+) -> None:
+    """Evidence as of a day is the same whether the log ends before that day or goes on."""
+    past = {name: [row for row in rows if row.get("day", -1) < day] for name, rows in busy_rows.items()}
+    until_yesterday = dataset("until_yesterday", **past)
+    assert evidence_as_of(embed_logs(busy_dataset), day) == evidence_as_of(embed_logs(until_yesterday), day)
+
+
+def evidence_as_of(embedded: EmbeddedLogs, day: int) -> list[list[list[str]]]:
+    logs = embedded.logs
+    lists = [*embedded.collaborative(np.arange(logs.num_photos), day), user_histories_as_of(logs, day, limit=20)]
+    strings = [item.to_strings(logs.queries).to_pylist() for item in lists]
+    assert all(any(owners) for owners in strings)
+    return strings
+
+
+def test_a_video_has_no_histories_on_the_day_that_it_appears(examples: dict[str, pa.Table]) -> None:
+    for split in SPLITS:
+        new = examples[split].filter(examples[split]["photo_new"])
+        assert new.num_rows
+        assert not any(new["histories"].to_pylist())
+
+
+def test_rejects_are_impressions_of_videos_that_rules_or_reviews_call_unsafe(examples: dict[str, pa.Table]) -> None:
+    train = examples["train"]
+    assert photos(train, kind="reject", source="rule") <= {"p13", "p21"}
+    assert photos(train, kind="reject", source="review") == {"p5"}
+    rejects = train.filter(pc.equal(train["kind"], "reject"))
+    assert set(rejects["target"].to_pylist()) == {REJECT_TOKEN}
+
+
+def test_a_review_counts_only_when_it_came_before_the_next_split(examples: dict[str, pa.Table]) -> None:
+    """The review of p6 came on day 5, the test day, too late for training and validation."""
+    for split in ("train", "valid"):
+        assert "p6" not in photos(examples[split], kind="reject")
+
+
+def test_clicks_on_unsafe_videos_are_no_positives(examples: dict[str, pa.Table]) -> None:
+    for split in SPLITS:
+        assert not photos(examples[split], kind="click") & {"p5", "p13", "p21"}
+
+
+def test_the_reject_rate_is_a_ceiling(busy_dataset: Path, tmp_path: Path) -> None:
+    train = make(busy_dataset, tmp_path / "few", ExampleSettings(reject_rate=0.02))["train"]
+    clicks = pc.sum(pc.equal(train["kind"], "click")).as_py()
+    assert 0 < train.num_rows - clicks <= 0.02 * clicks + 3  # rounded once a day
+
+
+def test_every_video_of_the_test_day_is_shown_once_without_a_target(
+    examples: dict[str, pa.Table], busy_rows: dict[str, list[dict[str, Any]]]
+) -> None:
+    shown = examples["shown"]
+    assert sorted(shown["photo_id"].to_pylist()) == sorted(
+        {row["photo_id"] for row in busy_rows["impressions"] if row["day"] == 5}
+    )
+    assert set(shown["target"].to_pylist()) == {""}
+
+
+def test_the_same_logs_give_the_same_bytes(busy_dataset: Path, tmp_path: Path) -> None:
+    make(busy_dataset, tmp_path / "one")
+    make(busy_dataset, tmp_path / "two")
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_logs_that_are_too_short_are_refused(busy_dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no training day is left"):
+        make(busy_dataset, tmp_path, ExampleSettings(first_day=4))
