@@ -86,7 +86,7 @@ def test_the_least_recently_used_vectors_are_evicted_first(monkeypatch):
     assert np.array_equal(memory(["d", "e", "f", "d"]), embed(["d", "e", "f", "d"]))
 
 
-def test_stored_queries_without_vectors_are_read_up_to_a_total():
+def test_stored_queries_without_vectors_are_embedded_up_to_a_total_length():
     user = UserRecord(tuple(f"travel camera lens {number} " + "x" * 230 for number in range(64)))
     settings = SETTINGS.model_copy(update={"threshold": -1.0, "limit": 64})
     evidence, _ = gather(ask(), Fetched(photo=CAMERA, user=user), settings)

@@ -89,13 +89,13 @@ async def test_the_least_recently_used_generation_is_evicted_first():
     await bench.flying(4, 7)
 
 
-async def test_what_is_larger_than_the_cache_is_answered_and_not_kept():
+async def test_a_generation_larger_than_the_cache_is_returned_and_not_kept():
     bench = Bench(max_bytes=100)
     await bench.keep("k")
     assert (len(bench.cache), bench.cache.size) == (0, 0)
 
 
-async def test_the_memory_of_the_cache_is_what_it_says():
+async def test_the_size_of_the_cache_equals_its_memory():
     cache = ResultCache(1_000_000, 60.0, lambda lookup: None)
     randoms = Random(7)
 
