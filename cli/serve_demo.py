@@ -9,13 +9,13 @@ import click
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"
 EVIDENCE = (DEMO / "evidence" / "photos.jsonl.gz", DEMO / "evidence" / "users.jsonl.gz")
-# A laptop without int8 instructions needs more time than production allows. The first answer must not be empty.
+# A laptop without int8 instructions needs more time than the default deadline. The first answer must not be empty.
 DEADLINE_MS = 100
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port of POST /recommend.")
 def demo(host: str, port: int) -> None:
     """Serve the shipped demo: a small trained BART and a few thousand simulated videos, without Redis.
 
