@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
 from feature_store import StoreSettings
@@ -183,6 +183,8 @@ def load_settings(**overrides: object) -> Settings:
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise ConfigurationError(f"The settings are wrong. An environment variable is not JSON: {error}.") from error
     except ValidationError as error:
         faults = [
             f"ONEBAR_{'__'.join(str(part) for part in detail['loc']).upper()}: {detail['msg']}"

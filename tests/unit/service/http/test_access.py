@@ -84,11 +84,12 @@ async def test_keys_are_rotated_without_a_restart(settings, tmp_path):
         assert (await client.post("/recommend", json=ASK, headers=new)).status_code == 200
 
 
-async def test_a_key_file_that_breaks_leaves_the_keys_of_before(settings, tmp_path, caplog):
+@pytest.mark.parametrize("content", ["{", "[" * 100_000], ids=["cut off", "nested deeply"])
+async def test_a_key_file_that_breaks_leaves_the_keys_of_before(settings, tmp_path, caplog, content):
     keyed, headers = with_key(settings, tmp_path)
     app, _ = scripted_app(keyed)
     async with running(app) as client:
-        keyed.keys.write_text("{")
+        keyed.keys.write_text(content)
         app.state.access.reload()
         assert (await client.post("/recommend", json=ASK, headers=headers)).status_code == 200
     assert "the changed key file is not used" in caplog.text
@@ -147,6 +148,7 @@ def test_the_command_makes_lists_and_withdraws_keys(tmp_path):
         (None, "onebar keys create"),
         ("{", "does not have the form"),
         ("[]", "does not have the form"),
+        ("[" * 100_000, "does not have the form"),
         ('{"keys": [{"id": "x"}]}', "does not have the form"),
         ('{"keys": [{"id": "0123456789ab", "name": "n", "secret_sha256": 5, "permissions": [], "created_at": 1}]}',
          "does not have the form"),
