@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     keys: Path | None = Field(default=None, description="File of API keys that `onebar keys` wrote.")
     insecure: bool = Field(default=False, description="Whether other machines may call without a key.")
     explain_without_key: bool = Field(
-        default=False, description="Whether `explain` needs no key; for a demo on one's own machine."
+        default=False, description="Whether `explain` needs no key on a loopback address; for a demo."
     )
     drain_seconds: float = Field(
         default=5.0, ge=0, description="How long requests are still answered after SIGTERM, while /readyz says 503."

@@ -66,3 +66,13 @@ def test_the_doctor_names_what_is_wrong(tmp_path: Path, bundle: Path) -> None:
     unreachable = CliRunner().invoke(main, ["doctor", "--bundle", str(bundle), "--store", "redis://127.0.0.1:1"])
     assert unreachable.exit_code == 1
     assert "UNREACHABLE" in unreachable.output
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "::"])
+def test_the_demo_which_explains_without_a_key_answers_this_machine_alone(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONEBAR_INSECURE", "true")
+    result = CliRunner().invoke(main, ["demo", "--host", host])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("OneBar cannot start: The demo explains its answers without a key")

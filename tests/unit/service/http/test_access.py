@@ -73,6 +73,14 @@ async def test_without_keys_nothing_is_explained_outside_the_demo(settings):
         assert (await client.post("/recommend", json=ASK)).status_code == 200
 
 
+async def test_explain_needs_a_key_where_other_machines_call(settings):
+    public = settings.model_copy(update={"host": "0.0.0.0", "insecure": True, "explain_without_key": True})
+    app, _ = scripted_app(public)
+    async with running(app) as client:
+        assert (await client.post("/recommend", json=ASK | {"explain": True})).status_code == 403
+        assert (await client.post("/recommend", json=ASK)).status_code == 200
+
+
 async def test_keys_are_rotated_without_a_restart(settings, tmp_path):
     keyed, old = with_key(settings, tmp_path)
     app, _ = scripted_app(keyed)
