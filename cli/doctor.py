@@ -36,7 +36,9 @@ _ANSWERS = 30
 
 
 @click.command()
-@click.option("--bundle", default="demo/bundle", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--bundle", default="demo/bundle", show_default=True, type=click.Path(path_type=Path), help="Folder of the bundle."
+)
 @click.option("--store", "store_url", default="memory://", show_default=True, help="URL of the feature store.")
 @click.option("--threads", default=1, show_default=True, help="Threads of ONNX Runtime for the test.")
 @click.option("--keys", type=click.Path(path_type=Path), help="File of API keys that `onebar keys` wrote.")

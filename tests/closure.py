@@ -1,4 +1,4 @@
-"""Run by `make closure` in an environment that has the serving closure and nothing else."""
+"""Imports the service; `make closure` runs it in an environment with only the serving closure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ASGI middleware of every request: arrival time, trace, response counts, and the handler of last resort.
+"""ASGI middleware of every request: arrival time, trace, response counts, and the handler of unexpected errors.
 
 Plain ASGI, because a middleware around request objects costs more than the rest of the request path.
 """
@@ -27,22 +27,22 @@ _INTERNAL_ERROR = json.dumps(
 
 
 class Envelope:
-    """Puts arrival and trace into the scope, echoes ``traceparent``, counts responses, turns a crash into JSON."""
+    """Adds arrival and trace to the scope, returns ``traceparent``, counts responses, answers a crash with JSON."""
 
     def __init__(self, app: ASGIApp, count: Callable[[str, int], None], draining: Callable[[], bool]) -> None:
         """Wrap an application.
 
         Args:
             app: the application.
-            count: told the path and the status of each response.
-            draining: whether answers ask the client to connect to another instance.
+            count: called with the path and the status of each response.
+            draining: returns whether responses close the connection, so that the client opens one to another instance.
         """
         self._app = app
         self._count = count
         self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection; all but HTTP goes through untouched."""
+        """Handle one request. Scopes other than HTTP are passed on unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

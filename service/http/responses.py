@@ -1,4 +1,4 @@
-"""JSON responses, and the one way in which a refusal becomes a response."""
+"""Builds JSON responses, and the response of every refusal."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from service.instance import Instance
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response in UTF-8, not escaped."""
+    """Return a JSON response in UTF-8, without ASCII escapes."""
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     return Response(content, status, headers, "application/json")
 
 
 def refused(instance: Instance, refusal: RequestRefused, request: Request, request_id: str | None = None) -> Response:
-    """Count a refusal and return its response, whose Server-Timing says how long it took."""
+    """Count a refusal and return its response, with its total time in Server-Timing."""
     count_refusal(instance, refusal)
     elapsed_ms = (time.perf_counter() - request.scope[ARRIVED_AT]) * 1000
     headers = headers_of(refusal) | {"server-timing": server_timing({"total": round(elapsed_ms, 3)})}
@@ -38,6 +38,6 @@ def count_refusal(instance: Instance, refusal: RequestRefused) -> None:
 
 
 def request_id_of(document: Any) -> str | None:
-    """Return the request_id of a body that was refused, where the body has a usable one."""
+    """Return the request_id of a body that was refused, or None if it has no printable one."""
     value = document.get("request_id") if isinstance(document, dict) else None
     return value[:MAX_ID_CHARACTERS] if isinstance(value, str) and value.isprintable() else None

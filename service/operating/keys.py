@@ -1,7 +1,7 @@
 """API keys: a file with the hash of each, made and withdrawn by a command, read again by a running service.
 
-A key is ``ob_ID_SECRET``. The file holds the SHA-256 of the secret. A slow hash is not needed, because the secret is
-random and has 256 bits: nobody can guess it, with a fast hash or with a slow one.
+A key is ``ob_ID_SECRET``. The file holds the SHA-256 of the secret. A slow hash is not needed, because a random secret
+of 256 bits cannot be guessed even with a fast hash.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from service.errors import ServiceError
 
 PERMISSIONS = ("explain",)
-"""What a key may be allowed beyond asking for recommendations."""
+"""The permissions that a key can have, beyond asking for recommendations."""
 
 MAX_FILE_BYTES = 1024 * 1024
 _FORM = re.compile(r"ob_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -37,9 +37,9 @@ class ApiKey:
 
     Attributes:
         id: 12 hex digits, the public part of the key.
-        name: of the caller, for people and logs.
-        secret_sha256: 64 hex digits.
-        permissions: of PERMISSIONS.
+        name: of the caller, for listings.
+        secret_sha256: hash of the secret, 64 hex digits.
+        permissions: a subset of PERMISSIONS.
         created_at: Unix seconds.
         expires_at: Unix seconds; None for a key that does not expire.
     """
@@ -69,7 +69,7 @@ class ApiKeys:
         return len(self._keys)
 
     def find(self, token: str) -> ApiKey | None:
-        """Return the key that a token stands for, or None. The secret is compared in constant time."""
+        """Return the valid key that a token belongs to, or None. The secret is compared in constant time."""
         form = _FORM.fullmatch(token)
         key_id, secret = form.groups() if form else ("", "")
         key = self._keys.get(key_id)
@@ -81,7 +81,7 @@ class ApiKeys:
         """Read the file again if it has changed, and return whether it had.
 
         Raises:
-            KeyFileError: the changed file cannot be used; the keys of before stay.
+            KeyFileError: the changed file cannot be used; the previous keys stay in force.
         """
         stamp = _stamp(self.path)
         if stamp == self._seen:
@@ -102,7 +102,7 @@ def read_keys(path: Path) -> list[ApiKey]:
         raise KeyFileError(
             f"The key file {path} cannot be read ({error.strerror}); make one with `onebar keys create {path} NAME`."
         ) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise KeyFileError(
             f"The key file {path} does not have the form that `onebar keys` writes ({error})."
         ) from error
@@ -114,7 +114,7 @@ def read_keys(path: Path) -> list[ApiKey]:
 def create_key(
     path: Path, name: str, permissions: tuple[str, ...] = (), valid_seconds: int | None = None
 ) -> tuple[ApiKey, str]:
-    """Add a key to a file, which is made where there is none.
+    """Add a key to a file; the file is created if it does not exist.
 
     Returns:
         The key, and the token that the caller sends. The token is not stored and cannot be shown again.
@@ -132,7 +132,11 @@ def create_key(
 
 
 def revoke_key(path: Path, key_id: str) -> ApiKey:
-    """Remove a key from a file and return it. Raises KeyFileError where the file has no such key."""
+    """Remove a key from a file and return it.
+
+    Raises:
+        KeyFileError: the file has no such key, or cannot be read or written.
+    """
     keys = read_keys(path)
     revoked = next((key for key in keys if key.id == key_id), None)
     if revoked is None:

@@ -1,4 +1,4 @@
-"""The refusals, defaults and probes that docs/http_api.md, access.md and lifecycle.md print are the real ones."""
+"""The refusals, defaults and probes in docs/http_api.md, access.md and lifecycle.md are those of the service."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ FAULTY = {"photo_id": "p 1", "evidence": {"caption": 5}, "num_query": 2}
 
 
 def json_blocks(page: str) -> list[Any]:
-    """The JSON documents of a page; not its fragments."""
+    """Return the JSON documents of a page, without fragments."""
     found = re.findall(r"^```json\n(\{.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
     return [json.loads(text) for text in found]
 
 
 def printed_errors() -> dict[str, list[Any]]:
-    """The printed error bodies by their code, those of batches included."""
+    """Return the printed error bodies by code, with those of batches."""
     errors: dict[str, list[Any]] = {}
     for block in json_blocks("http_api"):
         for body in [result["error"] for result in block.get("results", [])] or [block]:

@@ -1,4 +1,4 @@
-"""The image and the compose file are as docs/operations.md describes them."""
+"""The image and the compose file conform to docs/operations.md."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def run_secrets_job(folder: Path) -> None:
 
 
 def copied() -> set[str]:
-    """What the Dockerfile takes from the tree."""
+    """Return the paths that the Dockerfile copies from the tree."""
     lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
     return {path for line in lines for path in line.split()[:-1]}
 
 
-def test_the_build_needs_no_registry_but_that_of_its_base_image() -> None:
+def test_the_build_needs_only_the_registry_of_its_base_image() -> None:
     assert not re.search(r"^#\s*syntax", DOCKERFILE, re.MULTILINE | re.IGNORECASE)
     assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"python:3.11", "python:3.11-slim", "build"}
 
@@ -51,14 +51,14 @@ def test_the_image_has_the_serving_closure_and_nothing_else() -> None:
     assert {path for path in copied() if "." not in path and "/" not in path} - {"LICENSE", "loadtest"} == SERVING
 
 
-def test_what_is_copied_is_let_into_the_build() -> None:
+def test_dockerignore_admits_every_copied_path() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     allowed = {line[1:] for line in lines if line.startswith("!")}
     assert lines[1] == "*"
     assert copied() <= allowed
 
 
-def test_the_image_serves_as_a_user_without_rights() -> None:
+def test_the_image_runs_as_an_unprivileged_user() -> None:
     final = DOCKERFILE.rsplit("FROM ", 1)[1]
     assert re.search(r"^USER 10001:10001$", final, re.MULTILINE)
     assert re.search(r'^ENTRYPOINT \["onebar"\]$', final, re.MULTILINE)
@@ -87,7 +87,7 @@ def test_compose_waits_for_the_drain_before_it_kills() -> None:
 
 
 @pytest.mark.parametrize("name", list(COMPOSE["services"]))
-def test_every_container_is_closed_down(name: str) -> None:
+def test_every_container_is_read_only_and_without_capabilities(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -108,7 +108,7 @@ def test_redis_evicts_before_its_container_is_killed() -> None:
     assert int(memory.removesuffix("m")) >= 1.5 * int(maxmemory.removesuffix("mb"))
 
 
-def test_secrets_are_made_by_a_job_and_stand_in_no_file_or_variable() -> None:
+def test_secrets_come_from_a_job_and_are_in_no_compose_file_or_variable() -> None:
     services = COMPOSE["services"]
     writers = [name for name, service in services.items() if "secrets:/run/secrets" in service.get("volumes", [])]
     readers = {name for name, service in services.items() if "secrets:/run/secrets:ro" in service.get("volumes", [])}
@@ -122,7 +122,7 @@ def test_secrets_are_made_by_a_job_and_stand_in_no_file_or_variable() -> None:
     assert set(re.findall(r"redis://[^\s\"]*", text)) == {"redis://:$$(cat"}
 
 
-def test_the_job_makes_each_secret_once_and_readable_by_its_group_alone(tmp_path: Path) -> None:
+def test_the_job_makes_each_secret_once_and_readable_only_by_its_group(tmp_path: Path) -> None:
     run_secrets_job(tmp_path)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(made) == {"redis_password", "redis.conf", "users.key", "keys.json", "api_key"}
@@ -131,7 +131,7 @@ def test_the_job_makes_each_secret_once_and_readable_by_its_group_alone(tmp_path
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == made
 
 
-def test_the_job_that_was_cut_short_makes_a_key_that_works(tmp_path: Path) -> None:
+def test_a_job_that_was_interrupted_makes_a_valid_key_when_it_runs_again(tmp_path: Path) -> None:
     run_secrets_job(tmp_path)
     (tmp_path / "api_key").write_bytes(b"")  # as if the job had ended after the key file and before the key
     run_secrets_job(tmp_path)
@@ -140,9 +140,7 @@ def test_the_job_that_was_cut_short_makes_a_key_that_works(tmp_path: Path) -> No
     assert key.permissions == ()
 
 
-def test_the_service_of_compose_is_reached_by_others_only_with_keys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_service_of_compose_needs_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onebar = COMPOSE["services"]["onebar"]
     for name, value in onebar["environment"].items():
         monkeypatch.setenv(name, value.replace(SECRETS, str(tmp_path)))
@@ -158,7 +156,7 @@ def test_the_service_of_compose_is_reached_by_others_only_with_keys(
     Access(settings)
 
 
-def test_serving_waits_for_its_evidence_and_not_for_monitoring() -> None:
+def test_the_service_waits_for_its_evidence_but_not_for_monitoring() -> None:
     conditions = {name: value["condition"] for name, value in COMPOSE["services"]["onebar"]["depends_on"].items()}
     assert conditions == {"redis": "service_healthy", "load-evidence": "service_completed_successfully"}
     by_default = {name for name, service in COMPOSE["services"].items() if "profiles" not in service}

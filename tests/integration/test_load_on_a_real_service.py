@@ -1,4 +1,4 @@
-"""The load test's own parts, on a service that its users would start: every scenario is answered and found right."""
+"""The parts of the load test on a real service: every scenario gets correct answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def evidence(tmp_path: Path) -> Path:
     return folder
 
 
-async def test_every_scenario_is_answered_and_found_right(
+async def test_every_scenario_gets_correct_answers(
     bundle: Path, evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ONEBAR_DEFAULT_DEADLINE_MS", "10000")  # a busy machine must not change the answers
@@ -54,7 +54,7 @@ async def test_every_scenario_is_answered_and_found_right(
                     faults, outcomes = judge_call(call, status, body)
                     assert faults == []
                     answers += len(outcomes)
-                else:  # it asks for a deadline of its own, and on a busy machine may get less than whole answers
+                else:  # a batch has its own deadline, which may cut answers on a busy machine
                     results = json.loads(body)["results"]
                     assert len(results) == len(call.requests)
                     answers += sum(result["status"] == 200 for result in results)
@@ -67,7 +67,7 @@ async def test_every_scenario_is_answered_and_found_right(
     assert {sample.status for sample in samples} <= {200, 429}
 
 
-async def test_calls_with_a_key_are_answered_where_one_is_needed(
+async def test_calls_with_a_key_are_answered_and_others_refused(
     bundle: Path, evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ONEBAR_DEFAULT_DEADLINE_MS", "10000")
@@ -84,7 +84,7 @@ async def test_calls_with_a_key_are_answered_where_one_is_needed(
                 assert [fault[:10] for fault in judge_call(call, answered, body)[0]] == ([] if key else ["status 401"])
 
 
-def test_what_does_not_start_is_told_with_its_own_words(evidence: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_service_that_does_not_start_is_reported(evidence: Path, tmp_path: Path) -> None:
     with (
         pytest.raises(StackError, match=r"(?s)onebar serve ended with status 2.*OneBar cannot start"),
         running_stack(tmp_path / "nowhere", evidence, tmp_path, use_redis=False),

@@ -1,4 +1,4 @@
-"""`onebar`: one command, every job a subcommand, imported only when it is called."""
+"""`onebar`: every job is a subcommand, which is imported only when it is called."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def test_help_lists_every_job() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_job_teaches_with_an_example(name: str) -> None:
+def test_the_help_of_every_job_has_an_example(name: str) -> None:
     result = CliRunner().invoke(main, [name, "--help"])
     assert result.exit_code == 0
-    taught = result.output
-    if "COMMAND [ARGS]" in taught:
+    help_text = result.output
+    if "COMMAND [ARGS]" in help_text:
         group = main.get_command(None, name)  # type: ignore[arg-type]
-        taught += "".join(CliRunner().invoke(main, [name, sub, "--help"]).output for sub in group.commands)  # type: ignore[union-attr]
-    assert "onebar " + name in taught.split("Usage:", 1)[1].split("\n", 1)[1]
+        help_text += "".join(CliRunner().invoke(main, [name, sub, "--help"]).output for sub in group.commands)  # type: ignore[union-attr]
+    assert "onebar " + name in help_text.split("Usage:", 1)[1].split("\n", 1)[1]
 
 
-def test_listing_the_jobs_imports_nothing_heavy() -> None:
+def test_listing_the_jobs_imports_no_heavy_package() -> None:
     code = (
         "import sys; from click.testing import CliRunner; from cli.main import main; "
         "CliRunner().invoke(main, ['--help']); "
@@ -47,20 +47,20 @@ def test_listing_the_jobs_imports_nothing_heavy() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
-def test_an_unknown_job_is_named() -> None:
+def test_an_unknown_job_is_named_in_the_error() -> None:
     result = CliRunner().invoke(main, ["fly"])
     assert result.exit_code == 2
     assert "No such command 'fly'" in result.output
 
 
-def test_the_doctor_passes_a_sound_bundle_and_store(bundle: Path) -> None:
+def test_the_doctor_accepts_a_valid_bundle_and_store(bundle: Path) -> None:
     result = CliRunner().invoke(main, ["doctor", "--bundle", str(bundle)])
     assert result.exit_code == 0, result.output
     assert "hashes match" in result.output
     assert "memory://" in result.output
 
 
-def test_the_doctor_names_what_is_wrong(tmp_path: Path, bundle: Path) -> None:
+def test_the_doctor_names_the_fault_of_a_bundle_and_of_a_store(tmp_path: Path, bundle: Path) -> None:
     missing = CliRunner().invoke(main, ["doctor", "--bundle", str(tmp_path)])
     assert missing.exit_code == 1
     assert "REFUSED: there is no manifest.json" in missing.output
@@ -89,3 +89,13 @@ def test_the_doctor_refuses_keys_with_which_no_request_is_answered(tmp_path: Pat
     expired = CliRunner().invoke(main, asked)
     assert expired.exit_code == 1
     assert "REFUSED" in expired.output
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "::"])
+def test_the_demo_which_explains_without_a_key_answers_this_machine_alone(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONEBAR_INSECURE", "true")
+    result = CliRunner().invoke(main, ["demo", "--host", host])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("OneBar cannot start: The demo explains its answers without a key")

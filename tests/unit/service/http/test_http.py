@@ -55,7 +55,7 @@ def total(metrics: str, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith(name))
 
 
-async def test_a_recommendation(settings):
+async def test_an_answer_has_the_best_queries_and_their_explanation(settings):
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens", "travel camera", "camera lens!"))
     async with running(app) as client:
@@ -77,7 +77,7 @@ async def test_a_recommendation(settings):
     assert [item["rule"] for item in answer["explain"]["hypotheses"]] == [None, None, "duplicate"]
 
 
-async def test_two_viewers_give_the_model_two_sources(settings):
+async def test_the_past_queries_of_a_viewer_are_part_of_the_source(settings):
     app, engine = scripted_app(settings)
     async with running(app) as client:
         warm = len(engine.seen)
@@ -87,7 +87,7 @@ async def test_two_viewers_give_the_model_two_sources(settings):
     assert with_history != without
 
 
-async def test_abstentions(settings):
+async def test_every_abstention_names_its_reason(settings):
     app, engine = scripted_app(settings)
     bundle = app.state.instance.parts.bundle
     async with running(app) as client:
@@ -112,7 +112,7 @@ async def test_abstentions(settings):
         assert await reason() == ("abstain", "deadline", ["deadline"])
 
 
-async def test_what_was_finished_before_the_deadline_is_shown(settings):
+async def test_hypotheses_finished_before_the_deadline_are_shown(settings):
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens", deadline_reached=True))
     async with running(app) as client:
@@ -120,7 +120,7 @@ async def test_what_was_finished_before_the_deadline_is_shown(settings):
     assert (answer["decision"], answer["degraded"]) == ("recommend", ["deadline"])
 
 
-async def test_what_the_deadline_ended_is_shown_and_marked(settings):
+async def test_hypotheses_ended_by_the_deadline_are_shown_and_marked_as_forced(settings):
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens", "", deadline_reached=True, forced=True))
     async with running(app) as client:
@@ -131,7 +131,7 @@ async def test_what_the_deadline_ended_is_shown_and_marked(settings):
     ]  # fmt: skip
 
 
-async def test_the_engine_is_given_what_the_deadline_leaves_less_the_reserve(settings):
+async def test_the_deadline_of_the_engine_is_that_of_the_request_minus_the_reserve(settings):
     app, engine = scripted_app(settings.model_copy(update={"response_reserve_ms": 400.0}))
     async with running(app) as client:
         before = time.perf_counter()
@@ -140,7 +140,7 @@ async def test_the_engine_is_given_what_the_deadline_leaves_less_the_reserve(set
     assert before + 0.6 <= engine.deadlines[-1] <= after + 0.6
 
 
-async def test_an_engine_that_overruns_does_not_hold_the_answer(settings):
+async def test_an_engine_that_exceeds_the_deadline_does_not_delay_the_answer(settings):
     app, engine = scripted_app(settings)
     async with running(app) as client:
         engine.hold()
@@ -149,7 +149,7 @@ async def test_an_engine_that_overruns_does_not_hold_the_answer(settings):
         engine.release()
 
 
-async def test_inline_evidence_of_an_unknown_video(settings):
+async def test_an_unknown_video_is_answered_from_inline_evidence(settings):
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "garden hose"))
     async with running(app) as client:
@@ -157,7 +157,7 @@ async def test_inline_evidence_of_an_unknown_video(settings):
     assert [query["query"] for query in answer["queries"]] == ["garden hose"]
 
 
-async def test_a_user_is_not_shown_a_query_again_and_others_are(settings, tmp_path):
+async def test_a_query_is_not_shown_to_the_same_user_again_but_to_other_users(settings, tmp_path):
     keyed, headers = with_key(settings, tmp_path)
     app, engine = scripted_app(keyed)
     instance = app.state.instance
@@ -178,7 +178,7 @@ async def test_a_user_is_not_shown_a_query_again_and_others_are(settings, tmp_pa
         ]  # fmt: skip
 
 
-async def test_a_full_queue_says_429_with_retry_after(settings):
+async def test_a_request_to_a_full_queue_gets_429_with_retry_after(settings):
     app, engine = scripted_app(settings.model_copy(update={"max_queue": 2}))
     instance = app.state.instance
     async with running(app) as client:
@@ -196,7 +196,7 @@ async def test_a_full_queue_says_429_with_retry_after(settings):
     assert total(metrics, 'onebar_refused_requests_total{cause="queue_full"}') == 1
 
 
-async def test_a_failing_engine_is_500_for_its_request_and_ready_for_the_next(settings):
+async def test_an_engine_error_is_500_and_the_next_request_is_answered(settings):
     app, engine = scripted_app(settings)
     async with running(app) as client:
         engine.error = RequestFailed("bad shapes")
@@ -208,7 +208,7 @@ async def test_a_failing_engine_is_500_for_its_request_and_ready_for_the_next(se
         assert (await client.post("/recommend", json={"photo_id": "p1"})).status_code == 200
 
 
-async def test_a_dead_engine_fails_readiness_and_not_liveness(settings):
+async def test_an_engine_that_has_ended_fails_readiness_but_not_liveness(settings):
     app, engine = scripted_app(settings)
     async with running(app) as client:
         engine.hold()
@@ -239,7 +239,7 @@ async def test_a_draining_instance_is_not_ready_and_still_answers(settings):
         assert (late.status_code, late.headers["connection"]) == (200, "close")
 
 
-async def test_a_client_that_leaves_frees_its_place_in_the_engine(settings):
+async def test_a_client_that_disconnects_cancels_its_generation(settings):
     app, engine = scripted_app(settings)
     instance = app.state.instance
     async with running(app) as client:
@@ -298,7 +298,7 @@ async def test_a_batch_gives_each_request_its_own_outcome(settings):
     assert results[4]["error"]["errors"][0]["field"] == "evidence.caption"
 
 
-async def test_a_batch_that_overfills_the_queue_answers_what_it_can(settings):
+async def test_items_of_a_batch_that_exceed_the_queue_get_429(settings):
     app, engine = scripted_app(settings.model_copy(update={"max_queue": 3}))
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
@@ -311,7 +311,7 @@ async def test_a_batch_that_overfills_the_queue_answers_what_it_can(settings):
     assert [result["status"] for result in response.json()["results"]] == [200, 200, 200, 429, 429]
 
 
-async def test_every_answer_leaves_one_event(settings):
+async def test_every_answer_writes_one_event(settings):
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens", "Camera-Lens"))
     async with running(app) as client:
@@ -327,7 +327,7 @@ async def test_every_answer_leaves_one_event(settings):
     assert abs(events[0]["time_ms"] / 1000 - time.time()) < 600
 
 
-async def test_what_is_shown_without_a_key_is_not_remembered(settings):
+async def test_queries_shown_to_callers_without_a_key_are_not_recorded(settings):
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
@@ -338,13 +338,13 @@ async def test_what_is_shown_without_a_key_is_not_remembered(settings):
 
 
 @pytest.mark.parametrize("trace", ["garbage", TRACE.replace("00-", "ff-", 1), TRACE.upper()])
-async def test_a_trace_that_is_none_is_not_passed_on(settings, trace):
+async def test_an_invalid_traceparent_is_not_returned(settings, trace):
     app, _ = scripted_app(settings)
     async with running(app) as client:
         assert "traceparent" not in (await client.get("/healthz", headers={"traceparent": trace})).headers
 
 
-async def test_a_bug_is_a_json_500_and_is_counted(settings, monkeypatch):
+async def test_an_unexpected_exception_is_a_json_500_and_is_counted(settings, monkeypatch):
     app, _ = scripted_app(settings)
     async with running(app), admin_client(app) as admin:
         monkeypatch.setattr(Parts, "describe", lambda self: 1 / 0)
@@ -354,7 +354,7 @@ async def test_a_bug_is_a_json_500_and_is_counted(settings, monkeypatch):
     assert total(metrics, 'onebar_http_requests_total{path="/version",status="500"}') == 1
 
 
-async def test_an_engine_that_makes_no_step_fails_readiness_and_then_ends_the_process(settings):
+async def test_a_stalled_engine_fails_readiness_and_later_ends_the_process(settings):
     app, engine = scripted_app(settings)
     instance = app.state.instance
     async with running(app) as client:
@@ -371,7 +371,7 @@ async def test_an_engine_that_makes_no_step_fails_readiness_and_then_ends_the_pr
         assert (await client.post("/recommend", json={"photo_id": "p1"})).status_code == 200
 
 
-async def test_an_item_of_a_batch_that_breaks_the_service_fails_alone(settings, monkeypatch, caplog):
+async def test_an_unexpected_exception_in_an_item_does_not_fail_the_other_items(settings, monkeypatch, caplog):
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     whole = Pipeline.answer
@@ -392,7 +392,7 @@ async def test_an_item_of_a_batch_that_breaks_the_service_fails_alone(settings, 
     assert total(metrics, 'onebar_batch_items_total{status="500"}') == 1
 
 
-async def test_an_overloaded_instance_does_not_validate(settings, monkeypatch):
+async def test_an_overloaded_instance_refuses_before_validation(settings, monkeypatch):
     app, engine = scripted_app(settings.model_copy(update={"max_queue": 1}))
     validated = []
 
@@ -416,6 +416,6 @@ async def test_an_overloaded_instance_does_not_validate(settings, monkeypatch):
         assert (await inside).status_code == 200
 
 
-async def test_before_it_is_warm_it_is_not_ready(settings):
+async def test_an_instance_is_not_ready_before_the_warm_up(settings):
     app, _ = scripted_app(settings)
     assert "starting" in app.state.instance.not_ready_because
