@@ -88,6 +88,7 @@ def families(seed: int = 0) -> dict[str, str]:
     whole = range(0x20, 0x30000)
     return REPEATED | {
         "nested brackets": "(" * 512 + ")" * 512,
+        "nested alternating brackets": "([" * 1024 + "])" * 1024,
         "alternating nested brackets": "([" * 256 + "])" * 256,
         "alternating nested brackets, deep": "([" * 1013 + "])" * 1013,
         "begging within begging": "follow " * 64 + "me " * 64,

@@ -22,6 +22,7 @@ from feature_store.publish import open_writer
 from feature_store.records import PhotoRecord, UserRecord
 from feature_store.redis_urls import url_warnings
 from feature_store.rows import Kind
+from feature_store.schemes import STORE_URLS
 from feature_store.settings import StoreSettings
 from feature_store.store import open_store
 from feature_store.vectors import VectorType
@@ -38,7 +39,7 @@ _store_option = click.option(
     envvar="ONEBAR_STORE__URL",
     show_default=True,
     show_envvar=True,
-    help="redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or sqlite:///FILE.",
+    help=STORE_URLS,
 )
 _kind_option = click.option(
     "--kind",

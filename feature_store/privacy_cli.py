@@ -11,6 +11,7 @@ import click
 from feature_store.errors import FeatureStoreError
 from feature_store.event_files import erase_events, erase_stream
 from feature_store.pseudonym import make_key_file, open_key_ring, read_key_ring, rotate_key_file
+from feature_store.schemes import STORE_URLS
 from feature_store.user_records import erase as erase_records
 from feature_store.user_records import open_user_records
 from feature_store.user_records import rekey as rekey_records
@@ -37,7 +38,7 @@ _required_store_option = click.option(
     required=True,
     envvar="ONEBAR_STORE__URL",
     show_envvar=True,
-    help="redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or sqlite:///FILE.",
+    help=STORE_URLS,
 )
 
 

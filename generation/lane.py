@@ -93,7 +93,6 @@ class Lane:
         self._mask = np.zeros((slots, source), np.int32)
         self._bias = np.full((slots, beams, room * beams), NOT_MINE, np.float32)
         self._ids = np.zeros((slots, beams), np.int64)
-        self._parents = np.zeros((slots, beams), np.int64)
         self._scores = np.zeros((slots, beams), np.float32)
         self._positions = np.zeros(slots, np.int64)
         # (request, head, position) of the keys that a step writes. Requests are numbered within a run, of several or of

@@ -16,7 +16,7 @@ from evidence.safety import ProhibitedTerms
 from evidence.term_list import Term, load_terms
 from feature_store.errors import PrivacyError
 from feature_store.pseudonym import KeyRing, open_key_ring, random_key_ring
-from feature_store.store import LASTING_SCHEMES
+from feature_store.schemes import LASTING_SCHEMES
 from generation.backend import Backend, choose_backend
 from generation.bundle import Bundle, load_bundle
 from generation.cores import available_cores

@@ -118,12 +118,12 @@ def generate_contender(name: str, model: Any, options: GenerationOptions, specia
 
 
 def transformers_contender(checkpoint: Any, options: GenerationOptions) -> Contender:
-    """Return a contender that runs the model of transformers on torch, fp32."""
+    """Return the contender of transformers on torch, fp32."""
     return generate_contender("transformers fp32", checkpoint.model, options, checkpoint.special_tokens)
 
 
 def optimum_contender(folder: Path, options: GenerationOptions, specials: SpecialTokens) -> Contender:
-    """Return a contender that runs ORTModelForSeq2SeqLM of optimum, fp32, one intra-op thread."""
+    """Return the contender of optimum's ORTModelForSeq2SeqLM, fp32, one intra-op thread."""
     from optimum.onnxruntime import ORTModelForSeq2SeqLM  # seconds to import
 
     session_options = ort.SessionOptions()

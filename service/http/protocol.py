@@ -110,6 +110,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._headers_too_large()
                 return
             self._header_bytes += len(data)
+        elif self.cycle.response_complete:  # the rest of a body that was refused
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > _MAX_DISCARDED_BYTES:
+                self.transport.abort()
+                return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -120,6 +125,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request: reset its header count, and record its arrival time."""
         super().on_message_begin()
+        if self._timer is None:  # it arrived in one segment with the end of the previous request
+            self._start_timer(self._limits.headers_seconds, self._headers_late)
         self._header_count = 0
         self.scope[ARRIVED_AT] = time.perf_counter() - self._waited_seconds()  # type: ignore[literal-required]
 
@@ -202,6 +209,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse("headers_timeout", 408, f"The headers did not arrive within {seconds:g} seconds; send them again.")
 
     def _body_late(self) -> None:
+        if self.cycle.response_complete:  # already refused: a second answer would belong to no request
+            self._on_closed("body_timeout")
+            self.transport.close()
+            return
         seconds = self._limits.body_seconds
         self._refuse("body_timeout", 408, f"The body did not arrive within {seconds:g} seconds; send it again.")
 

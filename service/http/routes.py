@@ -22,6 +22,7 @@ from service.http.protocol import ARRIVED_AT
 from service.http.responses import count_refusal, json_response, refused, request_id_of
 from service.instance import Instance
 from service.serving import Serving
+from service.settings import MAX_DEADLINE_MS, MIN_DEADLINE_MS
 
 logger = logging.getLogger(__name__)
 
@@ -139,4 +140,6 @@ async def _answer(document: Any, request: Request, serving: Serving, caller: Cal
 def _deadline_ms(document: Any) -> float | None:
     """Return ``deadline_ms`` of a document that is not validated yet; None if it is not a number."""
     value = document.get("deadline_ms") if isinstance(document, dict) else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if MIN_DEADLINE_MS <= value <= MAX_DEADLINE_MS else None

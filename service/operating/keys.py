@@ -158,15 +158,17 @@ def _check(key: ApiKey, path: Path) -> None:
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:
-    """Replace the file in one step. A new file is readable by its owner only."""
+    """Replace the file in one step. Mode and group are kept; a new file is readable by its owner only."""
     content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False) + "\n"
     try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        before = path.stat() if path.exists() else None
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(file.name).chmod(mode)
+        Path(file.name).chmod(before.st_mode & 0o777 if before else 0o600)
+        if before and before.st_gid != Path(file.name).stat().st_gid:  # the service may read by its group
+            os.chown(file.name, -1, before.st_gid)
         Path(file.name).replace(path)
     except OSError as error:
         raise KeyFileError(f"The key file {path} cannot be written ({error.strerror}).") from error

@@ -63,6 +63,7 @@ MALFORMED = {
     "too much time": (body(deadline_ms=10_001), "deadline_ms"),
     "NaN": (b'{"photo_id": "p1", "deadline_ms": NaN}', "deadline_ms"),
     "infinity": (b'{"photo_id": "p1", "deadline_ms": Infinity}', "deadline_ms"),
+    "an integer that no float can hold": (b'{"photo_id": "p1", "deadline_ms": ' + b"1" * 400 + b"}", "deadline_ms"),
     "explain as text": (body(explain="yes"), "explain"),
     "unknown field": (body(photoId="p1"), "photoId"),
     "evidence as a list": (body(evidence=[]), "evidence"),

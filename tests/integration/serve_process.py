@@ -40,11 +40,14 @@ class Served:
         finally:
             connection.close()
 
-    def post(self, body: dict[str, Any], path: str = "/recommend") -> tuple[int, dict[str, Any]]:
+    def post(
+        self, body: dict[str, Any], path: str = "/recommend", headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
         """POST a body on a new connection; return the status and the document."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+            sent = {"content-type": "application/json"} | (headers or {})
+            connection.request("POST", path, json.dumps(body), sent)
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:

@@ -96,6 +96,16 @@ def test_a_peer_that_does_not_send_its_headers_gets_408_and_is_closed(served, se
     assert closed(served, "headers_timeout") == before + 1
 
 
+def test_the_time_limit_of_headers_applies_to_a_further_request_in_the_same_segment(served):
+    before = closed(served, "headers_timeout")
+    body = json.dumps(ASK).encode()
+    with connect(served) as connection:
+        connection.sendall(POST + b"content-length: %d\r\n\r\n" % len(body) + body + POST)  # in one segment
+        status, document = answer(connection)
+    assert (status, document["error"]) == (408, "request_timeout")
+    assert closed(served, "headers_timeout") == before + 1
+
+
 def test_single_header_bytes_do_not_extend_the_time_limit(served):
     with connect(served) as connection:
         connection.sendall(POST)
@@ -128,6 +138,16 @@ def test_a_body_over_the_limit_gets_413_and_is_not_kept_in_memory(served):
         response = connection.recv(4096)
         assert response.startswith(b"HTTP/1.1 413 ")
     assert served.resident_mb() < memory + 8
+
+
+def test_a_refusal_before_the_body_has_arrived_is_the_only_answer_on_its_connection(served):
+    with connect(served) as connection:
+        connection.sendall(POST.replace(b"application/json", b"text/plain") + b"content-length: 5000\r\n\r\n{")
+        data = b""
+        while chunk := connection.recv(4096):
+            data += chunk
+    assert data.startswith(b"HTTP/1.1 415 ")
+    assert data.count(b"HTTP/1.1 ") == 1
 
 
 def test_input_that_is_not_http_gets_400(served):

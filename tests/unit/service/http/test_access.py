@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import json
+import os
 import time
 
 import pytest
@@ -114,6 +116,19 @@ def test_a_secret_is_stored_as_a_hash_in_a_file_that_only_its_owner_reads(tmp_pa
     assert token.rpartition("_")[2] not in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
     assert ApiKeys(path).find(token) == key
+
+
+def test_a_changed_file_keeps_its_mode_and_group(tmp_path):
+    path = tmp_path / "keys.json"
+    create_key(path, "feed")
+    path.chmod(0o640)
+    group = next((entry.gr_gid for entry in grp.getgrall() if entry.gr_gid != path.stat().st_gid), None)
+    if os.geteuid() == 0 and group is not None:
+        os.chown(path, -1, group)
+    expected = (path.stat().st_gid, path.stat().st_mode)
+    key, _ = create_key(path, "reviewer")
+    revoke_key(path, key.id)
+    assert (path.stat().st_gid, path.stat().st_mode) == expected
 
 
 def test_an_expired_key_is_not_valid(tmp_path):
