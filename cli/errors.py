@@ -15,6 +15,7 @@ EXPECTED = frozenset(
     {
         "client.connection.ClientError",
         "client.rows.InputError",
+        "demo.errors.DemoError",
         "evaluation.errors.EvaluationError",
         "evidence.errors.EvidenceError",
         "feature_store.errors.FeatureStoreError",

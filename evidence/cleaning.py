@@ -93,12 +93,12 @@ def _summary_round(text: str) -> str:
 
 
 def _query_round(text: str) -> str:
-    # A semicolon stands between the queries of a rendered field.
+    # A semicolon separates the queries of a rendered field.
     return squeeze(fold(text.replace(";", " "), MAX_QUERY_CHARACTERS))
 
 
 def _without(rules: Sequence[Rule], text: str) -> str:
-    """Replace what the rules drop by spaces, one rule after another; words stay one space apart."""
+    """Replace what the rules remove by spaces, one rule after another; one space stays between words."""
     for needs, dropped in rules:
         if needs.search(text):
             left = dropped.sub(" ", text)

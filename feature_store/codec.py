@@ -127,7 +127,7 @@ def _from_bytes(data: bytes) -> str:
 
 
 def encode_member(query: str) -> bytes:
-    """Return a shown query as UTF-8. What is no valid Unicode becomes "?": nothing is worth failing for here."""
+    """Return a shown query as UTF-8. Invalid Unicode becomes "?", since a shown query must not raise."""
     return query.encode("utf-8", "replace")
 
 

@@ -1,4 +1,13 @@
-"""The schemes of store URLs: the one list that the checks, the messages and the commands use."""
+"""The schemes of store URLs: the one list that the checks, the messages and the commands use.
+
+redis://[[user]:password@]host[:port][/db]   one server
+rediss://…                                   the same over TLS; ?ssl_ca_certs=FILE for an authority of your own
+unix:///path.sock                            one server, by a socket
+redis+cluster://host:port                    any node of a Redis Cluster
+rediss+cluster://…                           the same over TLS
+sqlite:///relative.db, sqlite:////abs.db     a file that `onebar evidence load` has made
+memory://                                    nothing but what the process itself puts there
+"""
 
 from __future__ import annotations
 

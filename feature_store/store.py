@@ -79,11 +79,7 @@ async def open_store(url: str, settings: StoreSettings | None = None) -> Store:
     tries to reconnect in the background. A URL that can never work raises.
 
     Args:
-        url: one of
-            `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS; `?ssl_ca_certs=FILE` for one's own
-            authority), `unix:///path.sock`, `redis+cluster://host:port` and `rediss+cluster://…` (any node of a
-            Redis Cluster), `sqlite:///relative.db` or `sqlite:////absolute.db` (a file that `onebar evidence load`
-            has made), `memory://` (empty, and gone with the process).
+        url: in one of the forms of `feature_store.schemes`. `memory://` is empty, and gone with the process.
         settings: defaults when None.
 
     Raises:

@@ -6,7 +6,7 @@ are taken; when a request leaves, the last one moves to its slot. All sizes that
 depend on the other requests (docs/adr/0020).
 
 The cache is only appended to. Position p of beam b is key p * B + b of its request, and never moves. When beams are
-reordered, the rows of `self_bias`, which say to whose past a key belongs, are reordered instead of the keys.
+reordered, the rows of `self_bias`, which say to which beam a key belongs, are reordered instead of the keys.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
 from feature_store import StoreSettings
@@ -157,7 +157,9 @@ class Settings(BaseSettings):
     )
     keys: Path | None = Field(default=None, description="File of API keys that `onebar keys` wrote.")
     insecure: bool = Field(default=False, description="Whether other machines may call without a key.")
-    explain_without_key: bool = Field(default=False, description="Whether `explain` needs no key; for a local demo.")
+    explain_without_key: bool = Field(
+        default=False, description="Whether `explain` needs no key on a loopback address; for a demo."
+    )
     drain_seconds: float = Field(
         default=5.0, ge=0, description="Time after SIGTERM in which /readyz returns 503 and requests are answered."
     )
@@ -190,6 +192,8 @@ def load_settings(**overrides: object) -> Settings:
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise ConfigurationError(f"The settings are wrong. An environment variable is not JSON: {error}.") from error
     except ValidationError as error:
         faults = [
             f"ONEBAR_{'__'.join(str(part) for part in detail['loc']).upper()}: {detail['msg']}"

@@ -29,7 +29,7 @@ IntArray = NDArray[np.int64]
 _FORMAT = "onebar-trie-1"
 _ARRAYS = ("tokens", "first_child")
 _COUNTS = ("queries", "duplicates", "too_long", "blank")
-# What `clean_query` leaves as it is, told without the work of it: words of plain letters and digits, one space apart.
+# What `clean_query` does not change, found without calling it: words of plain letters and digits, one space apart.
 _CLEAN = re.compile(r"[0-9A-Za-z\u4e00-\u9fa5]+(?: [0-9A-Za-z\u4e00-\u9fa5]+)*")
 
 

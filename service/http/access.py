@@ -31,7 +31,7 @@ class Access:
             ConfigurationError: the key file cannot be used, or there is none and other machines can reach the port.
         """
         self._ring = _read(settings)
-        self._without_key = Caller(None, settings.explain_without_key)
+        self._without_key = Caller(None, settings.explain_without_key and is_loopback(settings.host))
         if self._ring is None and not (settings.insecure or is_loopback(settings.host)):
             raise ConfigurationError(
                 f"Other machines can reach {settings.host}, and there are no API keys. Make one with"

@@ -71,6 +71,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._on_closed = on_closed
         self._header_bytes = 0
         self._header_count = 0
+        self._framing_bytes = 0
         self._in_headers = True
         self._refused = False
         self._running: RequestResponseCycle | None = None
@@ -110,16 +111,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._headers_too_large()
                 return
             self._header_bytes += len(data)
-        elif self.cycle.response_complete:  # the rest of a body that was refused
-            self._discarded_bytes += len(data)
-            if self._discarded_bytes > _MAX_DISCARDED_BYTES:
-                self.transport.abort()
-                return
+        else:
+            self._framing_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
             self._refuse("malformed", 400, "The request is not valid HTTP/1.1; the connection is closed.")
-        if self._in_headers and self._header_bytes > self._limits.max_header_bytes:
+        unread = self._header_bytes if self._in_headers else self._framing_bytes
+        if unread > self._limits.max_header_bytes:
             self._headers_too_large()
 
     def on_message_begin(self) -> None:
@@ -131,11 +130,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.scope[ARRIVED_AT] = time.perf_counter() - self._waited_seconds()  # type: ignore[literal-required]
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add one header, unless there are too many. The parser also reports trailers of a chunked body here."""
+        """Add one header, unless there are too many. Trailers of a chunked body are counted and dropped."""
         self._header_count += 1
         if self._header_count > self._limits.max_headers:
             self._stop_parsing(self._headers_too_large)
-        super().on_header(name, value)
+        if self._in_headers:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin to read the body, unless the headers are too large in total."""
@@ -147,14 +147,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():  # the parser would skip the body as data of the other protocol
             self._stop_parsing(self._other_protocol)
         self._in_headers = False
-        self._header_bytes = 0
+        self._header_bytes = self._framing_bytes = 0
         self._start_timer(self._limits.body_seconds, self._body_late)
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body. What follows an answered request is discarded, up to a megabyte."""
+        self._framing_bytes = 0  # the parser keeps trailers, which come after the last piece, until they are complete
+        if self.cycle.response_complete:
+            self._discarded_bytes += len(body)
+            if self._discarded_bytes > _MAX_DISCARDED_BYTES:
+                self._stop_parsing(self.transport.close)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Stop the timer, because the request is complete."""
         self._in_headers = True
-        self._header_bytes = 0
+        self._header_bytes = self._discarded_bytes = 0
         self._stop_timer()
         super().on_message_complete()
 

@@ -102,7 +102,7 @@ def read_keys(path: Path) -> list[ApiKey]:
         raise KeyFileError(
             f"The key file {path} cannot be read ({error.strerror}); make one with `onebar keys create {path} NAME`."
         ) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise KeyFileError(
             f"The key file {path} does not have the form that `onebar keys` writes ({error})."
         ) from error

@@ -128,6 +128,17 @@ def test_the_server_of_the_store_is_refused_under_another_address(tmp_path, star
         open_redis_sink(settings(f"redis://127.0.0.1:{port}/0", tmp_path), server.url)
 
 
+@pytest.mark.parametrize("store_is", ["master", "replica"])
+def test_a_server_with_the_data_of_the_store_is_refused(tmp_path, start_redis, store_is):
+    master = start_redis()
+    replica = start_redis("--replicaof", "127.0.0.1", str(master.port))
+    with replica.client() as client:
+        wait_until(lambda: client.info("replication")["master_link_status"] == "up", "the replication")
+    store, events = (master, replica) if store_is == "master" else (replica, master)
+    with pytest.raises(ConfigurationError, match="server of the feature store"):
+        open_redis_sink(settings(events.url, tmp_path), store.url)
+
+
 def test_a_node_of_the_stores_cluster_is_refused(tmp_path, redis_cluster):
     for node in redis_cluster.servers[1:]:
         with pytest.raises(ConfigurationError, match="server of the feature store"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from feature_store.cli import evidence
+from cli.main import main
 from feature_store.keys import photo_key
 from tests.integration.redis_servers import RedisServer
 
@@ -17,7 +17,7 @@ BAD = [{"photo_id": ""}, {"photo_id": "x", "caption": 5}]
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(evidence, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main, ["evidence", *(str(argument) for argument in arguments)])
 
 
 @pytest.fixture(params=["redis", "sqlite"])

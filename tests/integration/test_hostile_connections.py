@@ -80,6 +80,37 @@ def test_the_header_limit_applies_to_headers_that_arrive_in_one_segment(served, 
     assert "16384 bytes or 100 lines" in body["message"]
 
 
+@pytest.mark.parametrize("start", [b"0\r\na: ", b"0\r\n", b"1;"], ids=["value", "name", "extension of a chunk"])
+def test_trailers_over_the_limit_are_refused_and_not_kept(served, start):
+    before, memory = closed(served, "headers_too_large"), served.resident_mb()
+    with connect(served) as connection:
+        connection.sendall(POST + b"transfer-encoding: chunked\r\n\r\n" + start)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(3200):
+                connection.sendall(b"a" * 65536)
+            pytest.fail("the server took all of it")
+    assert closed(served, "headers_too_large") == before + 1
+    assert served.resident_mb() < memory + 8
+
+
+def test_a_trailer_is_not_a_header(served):
+    chunks = b"%x\r\n%s\r\n0\r\ncontent-type: text/plain\r\n\r\n" % (len(json.dumps(ASK)), json.dumps(ASK).encode())
+    head = POST.replace(b"content-type: application/json\r\n", b"")
+    with connect(served) as connection:
+        connection.sendall(head + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)
+        assert answer(connection)[0] == 200
+
+
+@pytest.mark.parametrize("path", [b"POST /recommend", b"GET /healthz"])
+def test_a_body_without_end_is_not_read_after_the_answer(served, path):
+    with connect(served) as connection:
+        connection.sendall(path + b" HTTP/1.1\r\nhost: onebar\r\ncontent-length: 9000000000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(320):
+                connection.sendall(b"a" * 65536)
+            pytest.fail("the server took all of it")
+
+
 def test_a_long_request_line_is_refused(served):
     with connect(served) as connection:
         connection.sendall(b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nhost: onebar\r\n\r\n")

@@ -89,3 +89,13 @@ def test_the_doctor_refuses_keys_with_which_no_request_is_answered(tmp_path: Pat
     expired = CliRunner().invoke(main, asked)
     assert expired.exit_code == 1
     assert "REFUSED" in expired.output
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "::"])
+def test_the_demo_which_explains_without_a_key_answers_this_machine_alone(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONEBAR_INSECURE", "true")
+    result = CliRunner().invoke(main, ["demo", "--host", host])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("OneBar cannot start: The demo explains its answers without a key")

@@ -49,3 +49,9 @@ def test_every_invalid_variable_is_named(monkeypatch):
         load_settings()
     for name in ("ONEBAR_PORT", "ONEBAR_DEFAULT_DEADLINE_MS", "ONEBAR_EVENTS__SINK"):
         assert name in str(caught.value)
+
+
+def test_a_group_that_is_not_json_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("ONEBAR_EVENTS", "jsonl")
+    with pytest.raises(ConfigurationError, match=r"not JSON.*events"):
+        load_settings()

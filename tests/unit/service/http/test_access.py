@@ -75,6 +75,14 @@ async def test_explain_is_forbidden_without_keys_outside_the_demo(settings):
         assert (await client.post("/recommend", json=ASK)).status_code == 200
 
 
+async def test_explain_needs_a_key_where_other_machines_call(settings):
+    public = settings.model_copy(update={"host": "0.0.0.0", "insecure": True, "explain_without_key": True})
+    app, _ = scripted_app(public)
+    async with running(app) as client:
+        assert (await client.post("/recommend", json=ASK | {"explain": True})).status_code == 403
+        assert (await client.post("/recommend", json=ASK)).status_code == 200
+
+
 async def test_keys_are_rotated_without_a_restart(settings, tmp_path):
     keyed, old = with_key(settings, tmp_path)
     app, _ = scripted_app(keyed)
@@ -86,11 +94,12 @@ async def test_keys_are_rotated_without_a_restart(settings, tmp_path):
         assert (await client.post("/recommend", json=ASK, headers=new)).status_code == 200
 
 
-async def test_the_previous_keys_stay_valid_if_the_key_file_becomes_invalid(settings, tmp_path, caplog):
+@pytest.mark.parametrize("content", ["{", "[" * 100_000], ids=["cut off", "nested deeply"])
+async def test_the_previous_keys_stay_valid_if_the_key_file_becomes_invalid(settings, tmp_path, caplog, content):
     keyed, headers = with_key(settings, tmp_path)
     app, _ = scripted_app(keyed)
     async with running(app) as client:
-        keyed.keys.write_text("{")
+        keyed.keys.write_text(content)
         app.state.access.reload()
         assert (await client.post("/recommend", json=ASK, headers=headers)).status_code == 200
     assert "the changed key file is not used" in caplog.text
@@ -162,6 +171,7 @@ def test_the_command_creates_lists_and_revokes_keys(tmp_path):
         (None, "onebar keys create"),
         ("{", "does not have the form"),
         ("[]", "does not have the form"),
+        ("[" * 100_000, "does not have the form"),
         ('{"keys": [{"id": "x"}]}', "does not have the form"),
         ('{"keys": [{"id": "0123456789ab", "name": "n", "secret_sha256": 5, "permissions": [], "created_at": 1}]}',
          "does not have the form"),
