@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 
-HEAVY = {"torch", "transformers", "faiss", "pandas", "duckdb", "pyarrow", "sklearn", "onnx", "optimum"}
+HEAVY = set(
+    "av duckdb faiss ibis onnx optimum pandas pyarrow pyspark sentence_transformers sklearn torch transformers".split()
+)
 
 for module in (
     "service.http.app",
