@@ -6,9 +6,9 @@
 Starts Redis and `onebar serve` as their users do, with a result cache that keeps nothing. Innocent clients send
 ordinary requests at 10 a second (Poisson arrivals). Beside them one client sends requests whose captions, of 4,096
 characters, are made to be expensive, at 50 a second: each family of `benchmarks.hostile` in turn. Then the same with
-whole bodies that are made to be expensive, of up to 64 KiB. Arrivals do not wait for answers, latency counts from the
-time at which a request was due, and a client gives up after 10 seconds. The load average is reported, since a busy
-machine adds to the figures.
+whole bodies that are made to be expensive, of up to 64 KiB, and, for comparison, with ordinary requests. Arrivals do
+not wait for answers, latency counts from the time at which a request was due, and a client gives up after 10 seconds.
+The load average is reported, since a busy machine adds to the figures.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ async def measure(
         tallies = await asyncio.gather(*senders)
     found = {"innocent": tallies[0].figures()}
     if hostile is not None:
-        found["hostile"] = tallies[1].figures()
+        found["the other client"] = tallies[1].figures()
     after = await asyncio.to_thread(service.metrics)
     lag = after.since(before).buckets(LAG_METRIC)
     found["load_average"] = {"before": round(load, 2), "after": round(os.getloadavg()[0], 2)}
@@ -159,10 +159,11 @@ async def warm_up(service: LiveService, traffic: Traffic) -> None:
             await client.post("/recommend", json.dumps(traffic.next_call().body).encode())
 
 
-PARTS: dict[str, Callable[[], Iterator[bytes] | None]] = {
-    "alone": lambda: None,
-    "beside worst-case captions": hostile_captions,
-    "beside worst-case bodies": hostile_bodies,
+PARTS: dict[str, Callable[[Traffic], Iterator[bytes] | None]] = {
+    "alone": lambda _: None,
+    "beside ordinary requests": lambda traffic: (json.dumps(call.body).encode() for call in traffic),
+    "beside worst-case captions": lambda _: hostile_captions(),
+    "beside worst-case bodies": lambda _: hostile_bodies(),
 }
 
 
@@ -191,7 +192,8 @@ def main(
         ) as service:  # fmt: skip
             traffic = open_traffic(evidence, seed, Mix(batch=0))
             asyncio.run(warm_up(service, traffic))
-            found[part] = asyncio.run(measure(service, traffic, PARTS[part](), seconds, seed))
+            other = PARTS[part](open_traffic(evidence, seed + 1, Mix(batch=0)))
+            found[part] = asyncio.run(measure(service, traffic, other, seconds, seed))
         tqdm.write(f"{part}: {json.dumps(found[part])}", file=sys.stdout)
     finish_result(result | {"seconds": seconds, "rates": [INNOCENT_RATE, HOSTILE_RATE], "parts": found}, output)
 

@@ -61,7 +61,7 @@ class Unauthorized(RequestRefused):
     """The request has no valid API key."""
 
     def __init__(self, has_header: bool) -> None:
-        fault = "The API key is not valid, or no longer" if has_header else "The request has no API key"
+        fault = "The API key is not valid or has expired" if has_header else "The request has no API key"
         super().__init__(f"{fault}; send the header `authorization: Bearer KEY` with a key of this service.")
 
 

@@ -124,7 +124,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request: reset its header count, and record its arrival time."""
         super().on_message_begin()
-        if self._timer is None:  # it came in one piece with the end of the request before
+        if self._timer is None:  # it arrived in one segment with the end of the previous request
             self._start_timer(self._limits.headers_seconds, self._headers_late)
         self._header_count = 0
         self.scope[ARRIVED_AT] = time.perf_counter() - self._waited_seconds()  # type: ignore[literal-required]
@@ -218,7 +218,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse("headers_timeout", 408, f"The headers did not arrive within {seconds:g} seconds; send them again.")
 
     def _body_late(self) -> None:
-        if self.cycle.response_complete:  # refused before: a second answer would belong to no request
+        if self.cycle.response_complete:  # already refused: a second answer would belong to no request
             self._on_closed("body_timeout")
             self.transport.close()
             return

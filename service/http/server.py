@@ -43,6 +43,9 @@ _RESERVED_DESCRIPTORS = _ADMIN_CONNECTIONS + 128
 """Descriptors for the admin port, the feature store, the event sink and files."""
 
 _LEAST_CONNECTIONS = 16
+_LOST_ENGINE_TICKS = 5
+"""Ticks in a row: after a pause of the whole process (a frozen container), the engine looks stalled for one tick."""
+
 _LOST_ENGINE_EXIT_SECONDS = 10.0
 """Longest time for the orderly end of a process with a lost engine, because a hung engine can block it for ever."""
 
@@ -61,6 +64,7 @@ class OneBarServer(uvicorn.Server):
         self._instance = instance
         self._access = access
         self._stop_at = float("inf")
+        self._ticks_without_engine = 0
         self.lost_engine: str | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -100,7 +104,9 @@ class OneBarServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop; uvicorn calls this ten times a second."""
-        if self.lost_engine is None and (reason := self._instance.engine_lost_because):
+        reason = self._instance.engine_lost_because
+        self._ticks_without_engine = self._ticks_without_engine + 1 if reason else 0
+        if self.lost_engine is None and self._ticks_without_engine >= _LOST_ENGINE_TICKS:
             self.lost_engine = reason
             logger.critical("the process ends because its engine is lost", extra={"reason": reason})
             threading.Thread(target=_exit_later, name="onebar-exit", daemon=True).start()

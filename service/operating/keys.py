@@ -158,7 +158,7 @@ def _check(key: ApiKey, path: Path) -> None:
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:
-    """Replace the file in one step. Mode and group stay; a new file is readable for its owner alone."""
+    """Replace the file in one step. Mode and group are kept; a new file is readable by its owner only."""
     content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False) + "\n"
     try:
         before = path.stat() if path.exists() else None

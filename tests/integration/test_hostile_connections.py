@@ -127,7 +127,7 @@ def test_a_peer_that_does_not_send_its_headers_gets_408_and_is_closed(served, se
     assert closed(served, "headers_timeout") == before + 1
 
 
-def test_the_begin_of_a_further_request_is_held_to_the_same_time(served):
+def test_the_time_limit_of_headers_applies_to_a_further_request_in_the_same_segment(served):
     before = closed(served, "headers_timeout")
     body = json.dumps(ASK).encode()
     with connect(served) as connection:
@@ -171,7 +171,7 @@ def test_a_body_over_the_limit_gets_413_and_is_not_kept_in_memory(served):
     assert served.resident_mb() < memory + 8
 
 
-def test_a_refusal_before_the_body_has_arrived_is_the_one_answer_on_its_connection(served):
+def test_a_refusal_before_the_body_has_arrived_is_the_only_answer_on_its_connection(served):
     with connect(served) as connection:
         connection.sendall(POST.replace(b"application/json", b"text/plain") + b"content-length: 5000\r\n\r\n{")
         data = b""
