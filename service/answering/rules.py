@@ -135,7 +135,7 @@ def _check_structure(path: Path, content: bytes) -> None:
             anchored.append(event.anchor is not None)
         elif isinstance(event, yaml.CollectionEndEvent):
             anchored.pop()
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if len(anchored) > _MAX_DEPTH:
             raise RulesError(str(path), [f":{line}: it is nested too deeply; see rules.example.yaml for its form"])
         if isinstance(event, yaml.AliasEvent) and any(anchored):
