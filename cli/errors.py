@@ -1,11 +1,12 @@
 """The one place that turns an exception into a command-line message.
 
-Each package has one tree of exceptions for errors that a user can correct. Such an error is printed as one sentence.
-Every other exception is a fault of the program and keeps its traceback.
+Each package has one tree of exceptions for errors that a user can correct. Such an error is printed as one sentence, and
+so is an error of the operating system about a file. Every other exception is a fault of the program and keeps its traceback.
 """
 
 from __future__ import annotations
 
+import os
 from typing import IO, Any
 
 import click
@@ -47,7 +48,13 @@ def message_for(error: Exception, command: str | None) -> click.ClickException |
         error: the exception.
         command: the name of the subcommand, None before one is known.
     """
+    if isinstance(error, OSError) and error.filename is not None:
+        return _shown(f"{os.fsdecode(error.filename)}: {error.strerror}", command)
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if names.isdisjoint(EXPECTED):
         return None
-    return CannotStart(str(error)) if command in _SERVERS else click.ClickException(str(error))
+    return _shown(str(error), command)
+
+
+def _shown(sentence: str, command: str | None) -> click.ClickException:
+    return CannotStart(sentence) if command in _SERVERS else click.ClickException(sentence)

@@ -111,14 +111,13 @@ def load_rules(path: Path) -> Rules:
 
 def _parse(path: Path, content: bytes) -> tuple[Any, dict[Location, int], list[str]]:
     try:
+        _check_structure(path, content)
         node = yaml.compose(content, Loader=yaml.CSafeLoader)
         document = yaml.load(content, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise RulesError(str(path), [f":{line}: it is not valid YAML ({error.problem}); correct this line"]) from error
-    except RecursionError as error:
-        raise RulesError(str(path), [": it is nested too deeply; see rules.example.yaml"]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RulesError(str(path), [f": it is not valid YAML in UTF-8 ({str(error).splitlines()[0]})"]) from error
     lines: dict[Location, int] = {}
@@ -126,6 +125,21 @@ def _parse(path: Path, content: bytes) -> tuple[Any, dict[Location, int], list[s
     if node is not None:
         _walk(node, (), lines, duplicates)
     return document, lines, duplicates
+
+
+def _check_structure(path: Path, content: bytes) -> None:
+    """Refuse what would overflow the stack of the composer, or grow without bound when aliases are replaced."""
+    anchored: list[bool] = []
+    for event in yaml.parse(content, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            anchored.append(event.anchor is not None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchored.pop()
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if len(anchored) > _MAX_DEPTH:
+            raise RulesError(str(path), [f":{line}: it is nested too deeply; see rules.example.yaml for its form"])
+        if isinstance(event, yaml.AliasEvent) and any(anchored):
+            raise RulesError(str(path), [f":{line}: an alias inside an anchored value; write the value out"])
 
 
 def _walk(node: yaml.Node, location: Location, lines: dict[Location, int], duplicates: list[str]) -> None:

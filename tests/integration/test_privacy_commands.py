@@ -224,3 +224,10 @@ def test_a_store_that_cannot_be_used_is_reported_in_one_sentence(
         assert result.exit_code == 1
         assert sentence in result.output
         assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", [("erase", "u1"), ("privacy", "rekey")])
+def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, key: Path, command: tuple[str, ...]) -> None:
+    refused = run(*command, "--store", f"sqlite:///{tmp_path}/typo.db", "--user-key", key)
+    assert (refused.exit_code, refused.stderr) == (1, f"Error: {tmp_path}/typo.db is not there; correct the URL\n")
+    assert not (tmp_path / "typo.db").exists()

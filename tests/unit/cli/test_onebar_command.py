@@ -99,3 +99,12 @@ def test_the_demo_which_explains_without_a_key_answers_this_machine_alone(
     result = CliRunner().invoke(main, ["demo", "--host", host])
     assert result.exit_code == 2
     assert result.stderr.startswith("OneBar cannot start: The demo explains its answers without a key")
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    sizes = ["--videos", "200", "--users", "50", "--days", "3", "--impressions-per-day", "100"]
+    result = CliRunner().invoke(main, ["world", str(tmp_path / "file" / "world"), *sizes])
+    assert result.exit_code == 1
+    assert f"Error: {tmp_path / 'file'}" in result.stderr
+    assert isinstance(result.exception, SystemExit)

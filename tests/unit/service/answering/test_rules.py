@@ -68,7 +68,10 @@ recently_shown: {window_seconds: soon}
         ("- just\n- a list\n", ":1: the file: input should be"),
         ("version: abc\n", ":1: version: the service sets it"),
         (b"length: \xff\xfe", "it is not valid YAML in UTF-8"),
-        ("a: &a [*a]", "no such rule"),
+        ("a: &a [*a]", ":1: an alias inside an anchored value"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nblocked_queries: *b\n", ":2: an alias inside an anchored value"),
+        ("[" * 100_000, ":1: it is nested too deeply"),
+        ("{a: " * 100_000, ":1: it is nested too deeply"),
         ("!!python/object/apply:os.system ['true']", "it is not valid YAML"),
     ],
 )
