@@ -1,7 +1,8 @@
 """The one place that turns an exception into a command-line message.
 
-Each package has one tree of exceptions for errors that a user can correct. Such an error is printed as one sentence. So is
-an error of the operating system about a file. Every other exception is a fault of the program and keeps its traceback.
+Each package has one tree of exceptions for errors that a user can correct. Such an error is printed as one sentence.
+So is an error of the operating system about a file. Every other exception is a fault of the program and keeps its
+traceback.
 """
 
 from __future__ import annotations
