@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from click.testing import CliRunner
@@ -123,6 +124,15 @@ def test_a_secret_is_stored_as_its_hash_in_a_file_of_its_owner(tmp_path):
     assert token.rpartition("_")[2] not in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
     assert ApiKeys(path).find(token) == key
+
+
+def test_changes_at_the_same_time_lose_no_key(tmp_path):
+    path = tmp_path / "keys.json"
+    with ThreadPoolExecutor(8) as pool:
+        made = [key.id for key, _ in pool.map(lambda number: create_key(path, f"n{number}"), range(24))]
+        withdrawn = {key.id for key in pool.map(lambda key_id: revoke_key(path, key_id), made[:12])}
+    assert withdrawn == set(made[:12])
+    assert {key.id for key in read_keys(path)} == set(made[12:])
 
 
 def test_a_key_expires(tmp_path):
