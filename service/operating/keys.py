@@ -6,6 +6,7 @@ of 256 bits cannot be guessed even with a fast hash.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -14,6 +15,8 @@ import re
 import secrets
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -122,12 +125,12 @@ def create_key(
     Raises:
         KeyFileError: the file cannot be read or written.
     """
-    keys = read_keys(path) if path.exists() else []
     now = int(time.time())
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     expires_at = None if valid_seconds is None else now + valid_seconds
     key = ApiKey(key_id, name, _sha256(secret), permissions, now, expires_at)
-    _write(path, [*keys, key])
+    with _changing(path):
+        _write(path, [*(read_keys(path) if path.exists() else []), key])
     return key, f"ob_{key_id}_{secret}"
 
 
@@ -137,11 +140,12 @@ def revoke_key(path: Path, key_id: str) -> ApiKey:
     Raises:
         KeyFileError: the file has no such key, or cannot be read or written.
     """
-    keys = read_keys(path)
-    revoked = next((key for key in keys if key.id == key_id), None)
-    if revoked is None:
-        raise KeyFileError(f"The key file {path} has no key {key_id}; `onebar keys list {path}` shows its keys.")
-    _write(path, [key for key in keys if key is not revoked])
+    with _changing(path):
+        keys = read_keys(path)
+        revoked = next((key for key in keys if key.id == key_id), None)
+        if revoked is None:
+            raise KeyFileError(f"The key file {path} has no key {key_id}; `onebar keys list {path}` shows its keys.")
+        _write(path, [key for key in keys if key is not revoked])
     return revoked
 
 
@@ -155,6 +159,20 @@ def _check(key: ApiKey, path: Path) -> None:
     if unknown:
         known = ", ".join(PERMISSIONS)
         raise KeyFileError(f"The key {key.id} in {path} has the unknown permission {unknown[0]!r}; known are: {known}.")
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Let one process at a time change the files of a folder: a withdrawn key must not be written again."""
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise KeyFileError(f"The key file {path} cannot be written ({error.strerror}).") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:

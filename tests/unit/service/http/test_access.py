@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from click.testing import CliRunner
@@ -138,6 +139,15 @@ def test_a_changed_file_keeps_its_mode_and_group(tmp_path):
     key, _ = create_key(path, "reviewer")
     revoke_key(path, key.id)
     assert (path.stat().st_gid, path.stat().st_mode) == expected
+
+
+def test_changes_at_the_same_time_lose_no_key(tmp_path):
+    path = tmp_path / "keys.json"
+    with ThreadPoolExecutor(8) as pool:
+        made = [key.id for key, _ in pool.map(lambda number: create_key(path, f"n{number}"), range(24))]
+        withdrawn = {key.id for key in pool.map(lambda key_id: revoke_key(path, key_id), made[:12])}
+    assert withdrawn == set(made[:12])
+    assert {key.id for key in read_keys(path)} == set(made[12:])
 
 
 def test_an_expired_key_is_not_valid(tmp_path):
