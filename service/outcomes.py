@@ -47,6 +47,7 @@ POLICY_RULES = (
 
 CONNECTION_CLOSES = (
     "too_many_connections",
+    "idle_over_limit",
     "headers_too_large",
     "headers_timeout",
     "body_timeout",

@@ -15,15 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.errors import error_body
 from service.http.protocol import ARRIVED_AT
+from service.observing.logs import bound_request_id
 
 logger = logging.getLogger(__name__)
 
 TRACEPARENT = "onebar.traceparent"
 
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_INTERNAL_ERROR = json.dumps(
-    error_body("internal_error", "The service failed on this request; its log has the cause.")
-).encode()
+_INTERNAL_ERROR = "The service failed on this request; its log has the cause."
 
 
 class Envelope:
@@ -69,9 +68,10 @@ class Envelope:
             logger.exception("a request failed", extra={"path": scope["path"], "traceparent": scope[TRACEPARENT]})
             if status:  # a response has begun; only the server can still close the connection
                 raise
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_INTERNAL_ERROR)).encode())]
+            body = json.dumps(error_body("internal_error", _INTERNAL_ERROR, request_id=bound_request_id())).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await send_with_trace({"type": "http.response.start", "status": 500, "headers": headers})
-            await send_with_trace({"type": "http.response.body", "body": _INTERNAL_ERROR})
+            await send_with_trace({"type": "http.response.body", "body": body})
         finally:
             if status:
                 self._count(scope["path"], status)

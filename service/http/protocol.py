@@ -74,6 +74,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         self._in_headers = True
         self._refused = False
+        self._idle_since: float | None = None
         self._running: RequestResponseCycle | None = None
         self._discarded_bytes = 0
         self._timer: TimerHandle | None = None
@@ -82,9 +83,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self._limits.max_connections:
+        if len(self.connections) > self._limits.max_connections and not self._close_longest_idle():
             self._refuse("too_many_connections", 503, "This instance has too many connections; use another one.")
             return
+        self._idle_since = self.loop.time()
         self._start_timer(self._limits.headers_seconds, self._headers_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -104,6 +106,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
+        self._idle_since = None
         if self._in_headers:
             if self._timer is None:  # the first byte of a further request on this connection
                 self._start_timer(self._limits.headers_seconds, self._headers_late)
@@ -167,6 +170,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Answer the next request, or wait for one."""
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None and self._in_headers and self._header_bytes == 0:
+            self._idle_since = self.loop.time()
+
     def pause_writing(self) -> None:
         """Start a timer, because the peer does not read its answer."""
         super().pause_writing()
@@ -191,6 +200,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
+
+    def _close_longest_idle(self) -> bool:
+        """Close the connection that has been idle longest, and return whether there was one.
+
+        Idle connections are cheap for a peer to keep. They must not keep a new connection out.
+        """
+        idle = [one for one in self.connections if isinstance(one, BoundedHttpProtocol) and one._idle_since is not None]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda one: one._idle_since or 0.0)
+        longest._idle_since = None
+        self._on_closed("idle_over_limit")
+        longest.transport.close()
+        return True
 
     def _waited_seconds(self) -> float:
         """Return the seconds that the newest bytes waited in the kernel for the event loop; 0 if unknown."""

@@ -10,11 +10,12 @@ from typing import Any
 from fastapi import Request, Response
 
 from service.answering.answer import server_timing
-from service.answering.errors import Overloaded, RequestRefused
+from service.answering.errors import GenerationFailed, Overloaded, RequestRefused
 from service.answering.request import MAX_ID_CHARACTERS
 from service.http.errors import body_of, headers_of, status_of
 from service.http.protocol import ARRIVED_AT
 from service.instance import Instance
+from service.observing.logs import bound_request_id
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -37,7 +38,9 @@ def count_refusal(instance: Instance, refusal: RequestRefused) -> None:
         instance.metrics.refused(refusal.cause)
 
 
-def request_id_of(document: Any) -> str | None:
-    """Return the request_id of a body that was refused, or None if it has no printable one."""
+def request_id_of(document: Any, refusal: RequestRefused) -> str | None:
+    """Return the request_id of a body that was refused: its own, or the one that its log lines carry; else None."""
     value = document.get("request_id") if isinstance(document, dict) else None
-    return value[:MAX_ID_CHARACTERS] if isinstance(value, str) and value.isprintable() else None
+    if isinstance(value, str) and value.isprintable():
+        return value[:MAX_ID_CHARACTERS]
+    return bound_request_id() if isinstance(refusal, GenerationFailed) else None

@@ -73,7 +73,7 @@ def build_router(instance: Instance, access: Access) -> APIRouter:
             instance.metrics.cancelled()
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         except RequestRefused as refusal:
-            return refused(instance, refusal, request, request_id_of(document))
+            return refused(instance, refusal, request, request_id_of(document, refusal))
         return json_response(body, headers={"server-timing": server_timing(timings_ms)})
 
     @router.post(
@@ -119,7 +119,7 @@ def build_router(instance: Instance, access: Access) -> APIRouter:
             return {"status": 200, "response": body, "error": None}
         status = status_of(refusal)
         instance.metrics.batch_item(status)
-        return {"status": status, "response": None, "error": body_of(refusal, request_id_of(item))}
+        return {"status": status, "response": None, "error": body_of(refusal, request_id_of(item, refusal))}
 
     return router
 

@@ -25,6 +25,11 @@ _request_id: ContextVar[str | None] = ContextVar("onebar_request_id", default=No
 _traceparent: ContextVar[str | None] = ContextVar("onebar_traceparent", default=None)
 
 
+def bound_request_id() -> str | None:
+    """Return the id of the request that this task answers, which its log lines carry; None before it has one."""
+    return _request_id.get()
+
+
 def bind_request(*, request_id: str | None = None, traceparent: str | None = None) -> None:
     """Add ids to every log line of the current task from now on. An id that is None stays as it is.
 

@@ -39,6 +39,8 @@ def keys() -> None:
 @click.option("--if-empty", is_flag=True, help="Do nothing if FILE already has a key.")
 def create(file: Path, name: str, permissions: tuple[str, ...], days: int | None, if_empty: bool) -> None:
     """Add a key for the caller NAME to FILE and print it. It cannot be printed again: FILE has only its hash."""
+    if not name.strip():
+        raise click.BadParameter("it is empty; name the caller, such as feed", param_hint="NAME")
     if if_empty and file.exists() and read_keys(file):
         click.echo(f"{file} already has a key; nothing was changed.", err=True)
         return

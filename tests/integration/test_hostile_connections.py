@@ -212,13 +212,26 @@ def test_an_upgrade_to_another_protocol_is_refused(served):
 def test_connections_over_the_limit_are_refused_and_the_admin_port_still_answers(served):
     with ExitStack() as held:
         for _ in range(40):
-            held.enter_context(connect(served))
+            held.enter_context(connect(served)).sendall(POST)  # none of them is idle
         with connect(served) as one_more:
             status, body = answer(one_more)
         assert (status, body["error"]) == (503, "service_unavailable")
         assert served.get("/healthz", admin=True)[0] == 200
         assert served.get("/readyz", admin=True)[0] == 200
     assert closed(served, "too_many_connections") >= 1
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nhost: onebar\r\n\r\n"], ids=["new", "kept alive"])
+def test_idle_connections_make_room_for_a_new_one(served, sent):
+    before = closed(served, "idle_over_limit")
+    with ExitStack() as held:
+        for _ in range(40):
+            connection = held.enter_context(connect(served))
+            if sent:
+                connection.sendall(sent)
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert served.post(ASK)[0] == 200
+    assert closed(served, "idle_over_limit") > before
 
 
 def test_the_log_has_the_cause_of_each_close_and_no_traceback(served):

@@ -150,6 +150,11 @@ def test_changes_at_the_same_time_lose_no_key(tmp_path):
     assert {key.id for key in read_keys(path)} == set(made[12:])
 
 
+def test_a_key_without_a_name_is_refused(tmp_path):
+    status, printed = command("create", str(tmp_path / "keys.json"), " ")
+    assert (status, "name the caller" in printed) == (2, True)
+
+
 def test_an_expired_key_is_not_valid(tmp_path):
     path = tmp_path / "keys.json"
     _, over = create_key(path, "old", valid_seconds=-1)

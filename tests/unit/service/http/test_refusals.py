@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 from pydantic import BaseModel
 
@@ -145,6 +146,16 @@ async def test_an_unexpected_exception_is_a_json_500_and_is_counted(settings, mo
         assert (response.status_code, response.json()["error"]) == (500, "internal_error")
         metrics = await metrics_of(app)
     assert total(metrics, 'onebar_http_requests_total{path="/version",status="500"}') == 1
+
+
+async def test_an_unexpected_failure_names_the_request_id_of_its_log_lines(settings, monkeypatch):
+    app, _ = scripted_app(settings)
+    async with running(app) as client:
+        monkeypatch.setattr(Pipeline, "_apply_policy", lambda *arguments: 1 / 0)
+        own = await client.post("/recommend", json={"photo_id": "p1", "request_id": "r-7"})
+        made = await client.post("/recommend", json={"photo_id": "p1"})
+    assert (own.status_code, own.json()["request_id"]) == (500, "r-7")
+    assert re.fullmatch("[0-9a-f]{32}", made.json()["request_id"])
 
 
 async def test_a_stalled_engine_fails_readiness_and_later_ends_the_process(settings):
