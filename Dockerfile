@@ -1,5 +1,7 @@
 # OneBar in a container: `docker build -t onebar .`, or all of it with `docker compose up`.
 # The image has the serving closure, the demo's bundle and its evidence; mount another bundle and set ONEBAR_BUNDLE.
+# A service that other machines reach needs API keys: mount the file that `onebar keys create` wrote, set ONEBAR_KEYS.
+# In compose, the job `secrets` writes that file to /run/secrets/keys.json and the first key itself to /run/secrets/api_key.
 # Packages come from the locks, with their hashes; `make lock` writes them. docs/operations.md says how to pin the base
 # images by digest.
 
@@ -45,11 +47,13 @@ COPY demo/evidence demo/evidence
 ENV PATH=/opt/onebar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001
-EXPOSE 8000
-# A plain socket in an isolated interpreter: a check costs little CPU time and uses no proxy. Docker restarts nothing when
-# it fails: readiness is for routing.
+# 8001 is the admin port, on the container's loopback alone. For Prometheus and probes, set ONEBAR_ADMIN_HOST=0.0.0.0.
+EXPOSE 8000 8001
+# On the admin port, which clients cannot fill. A plain socket in an isolated interpreter: a check costs little CPU time
+# and uses no proxy. Docker restarts nothing when it fails: readiness is for routing.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-IS", "-c", \
-  "import socket; s = socket.create_connection(('127.0.0.1', 8000), 2); s.sendall(b'GET /readyz HTTP/1.0\\r\\n\\r\\n'); raise SystemExit(b' 200 ' not in s.recv(64))"]
+  "import socket; s = socket.create_connection(('127.0.0.1', 8001), 2); s.sendall(b'GET /readyz HTTP/1.0\\r\\n\\r\\n'); raise SystemExit(b' 200 ' not in s.recv(64))"]
 ENTRYPOINT ["onebar"]
-# SIGTERM drains: /readyz says 503, requests inside are answered, then the process ends.
-CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]
+# SIGTERM drains: /readyz answers 503, requests are still answered for 5 seconds, then the process ends with status 0.
+# Status 1 means that the engine is lost and a restart is needed; 2 that the service cannot start.
+CMD ["serve", "--host", "0.0.0.0", "--port", "8000", "--admin-port", "8001"]

@@ -18,7 +18,7 @@ run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no t
 test: $(VENV)/.dev redis promtool  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
-lint: $(VENV)/.dev  ## Style, types and import rules
+lint: $(VENV)/.dev  ## Check style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -29,7 +29,7 @@ closure: $(VENV)/.serve  ## Install the locked serving closure into a clean envi
 	.venv-closure/bin/python tests/closure.py
 	rm -rf .venv-closure
 
-lock: $(VENV)/.serve $(TOOLS)/.done  ## Lock what the images and the tools install: versions of constraints.txt, and hashes
+lock: $(VENV)/.serve $(TOOLS)/.done  ## Lock the packages of the images and the tools: versions of constraints.txt, and hashes
 	$(compile) pyproject.toml -o $(LOCKS)/serving.txt
 	$(compile) pyproject.toml --extra loadtest -o $(LOCKS)/loadtest.txt
 	$(compile) --group tools -o $(LOCKS)/tools.txt
@@ -42,7 +42,7 @@ sbom: $(VENV)/.serve $(TOOLS)/.done  ## List the components of the serving closu
 		--output-reproducible --output-format JSON --output-file var/sbom.json
 	rm -rf .venv-closure
 
-audit: $(TOOLS)/.done  ## Look for known vulnerabilities in the serving closure; status 2 where no advisories can be had
+audit: $(TOOLS)/.done  ## Look for known vulnerabilities in the serving closure; status 2 if no advisories are available
 	$(TOOLS)/bin/python deploy/audit.py $(LOCKS)/serving.txt
 
 format: $(VENV)/.dev  ## Format the source
@@ -50,7 +50,7 @@ format: $(VENV)/.dev  ## Format the source
 
 C_FILES := $(wildcard generation/*/*.[ch])
 
-lint-native: $(VENV)/.dev  ## Style of the C files
+lint-native: $(VENV)/.dev  ## Check the style of the C files
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 
 format-native: $(VENV)/.dev  ## Format the C files
@@ -59,14 +59,14 @@ format-native: $(VENV)/.dev  ## Format the C files
 sanitize: $(VENV)/.dev  ## Test the compiled parts under AddressSanitizer and UBSan, warnings as errors
 	BIN=$(BIN) bash tests/sanitize.sh
 
-loadtest: $(VENV)/.dev redis  ## A minute of load on the demo; fails when p99 is over 30 ms at 20 requests a second
+loadtest: $(VENV)/.dev redis  ## Run a minute of load on the demo; fails if p99 is over 30 ms at 20 requests a second
 	$(BIN)/python -m loadtest.run $(ARGS)
 
 bench: $(VENV)/.dev redis  ## Time generation and the feature store on this machine
 	mkdir -p var/benchmarks && $(BIN)/python -m benchmarks.generation_latency --output var/benchmarks/generation_latency.json
 	$(BIN)/python -m benchmarks.feature_store --output var/benchmarks/feature_store.json
 
-demo-model: $(VENV)/.dev  ## Make the shipped demo anew: world, training, bundle, evidence (about two hours on two cores)
+demo-model: $(VENV)/.dev  ## Rebuild the shipped demo: world, training, bundle, evidence (about two hours on two cores)
 	$(BIN)/onebar world var/world --seed 7
 	$(BIN)/onebar offline examples var/world var/examples
 	$(BIN)/onebar train tokenizer var/world var/tokenizer.json
@@ -86,7 +86,7 @@ $(BIN)/pip --python .venv-closure/bin/python install -q --require-hashes --only-
 $(BIN)/pip --python .venv-closure/bin/python install -q --no-deps .
 endef
 
-# Pins of an existing lock stay where constraints.txt allows them.
+# Versions in an existing lock are kept if constraints.txt allows them.
 compile = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command 'make lock' -c constraints.txt
 
@@ -101,7 +101,7 @@ redis:
 promtool: $(VENV)/.dev
 	@bash tests/integration/ensure_promtool.sh $(BIN)
 
-# An environment that serves, and the same with everything that the other jobs need.
+# The environment of serving, and its extension with the dependencies of the other jobs.
 $(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/*/*.[ch] generation/native/*.txt)
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
 		{ echo "OneBar needs Python 3.11 or 3.12; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }

@@ -73,7 +73,7 @@ def load_times(path: Path, bundle: Bundle) -> tuple[QuerySet, dict[str, Any]]:
 def step_costs(
     bundle: Bundle, sources: Sequence[Sequence[int]], contenders: dict[str, tuple[LogitsProcessor, ...]]
 ) -> dict[str, dict[str, float]]:
-    """Answer every source under each contender by turns; the first is what the others are held against."""
+    """Answer every source under each contender by turns; the first is the reference of the others."""
     # CPU time: the same on an idle machine, and not another process's on a busy one.
     engine = Engine(bundle, clock=time.thread_time)
     engine.warm_up()

@@ -1,4 +1,4 @@
-"""How long does one request take in the engine, beside optimum's ORT on the same checkpoint in the same run?
+"""How long does one request take in the engine, compared with optimum's ORT on the same checkpoint in the same run?
 
     python -m benchmarks.generation_latency --output build/generation_latency.json
     python -m benchmarks.generation_latency --checkpoint build/checkpoint

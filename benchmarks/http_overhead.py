@@ -102,6 +102,7 @@ class Wire:
     """One kept-alive connection that blocks, so that nothing but the service is in its figures."""
 
     def __init__(self, url: str) -> None:
+        """Connect to the service at `url`."""
         parts = urlsplit(url)
         self._socket = socket.create_connection((parts.hostname, parts.port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -160,9 +161,16 @@ def measure_overhead(url: str, traffic: Traffic, requests: int, warm_up: int) ->
 
 
 class Flood:
-    """Clients that ask without end; what became of their requests."""
+    """Clients that send one request after another until they are stopped, and the statuses of the answers."""
 
     def __init__(self, url: str, traffic: Traffic, obedient: bool) -> None:
+        """Prepare the clients; none is started.
+
+        Args:
+            url: of the service.
+            traffic: where the requests come from.
+            obedient: whether a client waits as long as a refusal tells it to.
+        """
         parts = urlsplit(url)
         self._address = (parts.hostname, parts.port)
         self._traffic = traffic
@@ -266,7 +274,7 @@ def main(
         with running_stack(bundle, evidence, work) as stack:
             traffic = open_traffic(evidence, seed)
             result |= {
-                "service": json.loads(fetch(f"{stack.url}/version")[1]),
+                "service": json.loads(fetch(f"{stack.admin_url}/version")[1]),
                 "store": stack.store,
                 "stored_vectors": vectors,
                 "result_cache": "off",

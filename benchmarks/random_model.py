@@ -14,7 +14,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import BartConfig, BartForConditionalGeneration
 
-SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "[SEP]", "[REJECT]"]
+from evidence.tokens import SPECIAL_TOKENS, UNK_TOKEN
+
 _WORDS = (
     "red running shoes price men women cheap second hand camera lens wireless earphones review 防晒霜 油皮 推荐 "
     "motorbike CFMOTO 675NK garden tools set winter coat long dress summer phone case fishing rod tent ; "
@@ -51,12 +52,12 @@ SIZES = {
 
 def build_tokenizer() -> Tokenizer:
     """Train a byte-level BPE of 320 entries; special tokens have the ids that the contract fixes."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer = Tokenizer(models.BPE(unk_token=UNK_TOKEN))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=320,
-        special_tokens=SPECIAL_TOKENS,
+        special_tokens=list(SPECIAL_TOKENS.values()),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

@@ -1,4 +1,4 @@
-"""`onebar doctor`: check the machine, a bundle and a store, and print one page."""
+"""`onebar doctor`: check the machine, a bundle, a store and a file of API keys, and print one page."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from generation.engine import Engine
 from generation.errors import GenerationError
 from generation.native.library import missing
 from generation.request import GenerationRequest
+from service.operating.keys import KeyFileError, read_keys
 
 _FLAGS = {
     "avx2": "256-bit vectors",
@@ -35,13 +36,16 @@ _ANSWERS = 30
 
 
 @click.command()
-@click.option("--bundle", default="demo/bundle", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--bundle", default="demo/bundle", show_default=True, type=click.Path(path_type=Path), help="Folder of the bundle."
+)
 @click.option("--store", "store_url", default="memory://", show_default=True, help="URL of the feature store.")
 @click.option("--threads", default=1, show_default=True, help="Threads of ONNX Runtime for the test.")
-def doctor(bundle: Path, store_url: str, threads: int) -> None:
-    """Check cores, CPU features, bundle and store, and measure the time of one answer.
+@click.option("--keys", type=click.Path(path_type=Path), help="File of API keys that `onebar keys` wrote.")
+def doctor(bundle: Path, store_url: str, threads: int, keys: Path | None) -> None:
+    """Check cores, CPU features, bundle, store and API keys, and measure the time of one answer.
 
-    Exits with 1 if the bundle or the store cannot be used.
+    Exits with 1 if the bundle, the store or the keys cannot be used.
 
     \b
     Example:  onebar doctor --bundle demo/bundle --store redis://localhost:6379
@@ -49,6 +53,8 @@ def doctor(bundle: Path, store_url: str, threads: int) -> None:
     _machine(threads)
     healthy = _bundle(bundle, threads)
     healthy = asyncio.run(_store(store_url)) and healthy
+    if keys is not None:
+        healthy = _keys(keys) and healthy
     raise SystemExit(0 if healthy else 1)
 
 
@@ -120,4 +126,19 @@ async def _store(url: str) -> bool:
     finally:
         await store.close()
     _line("store", f"{store.url}: {statistics.median(seconds) * 1000:.2f} ms a round trip (median of {_PINGS})")
+    return True
+
+
+def _keys(path: Path) -> bool:
+    try:
+        keys = read_keys(path)
+    except KeyFileError as error:
+        _line("keys", f"REFUSED: {error}")
+        return False
+    valid = [key for key in keys if key.is_valid(time.time())]
+    explaining = sum("explain" in key.permissions for key in valid)
+    if not valid:
+        _line("keys", f"REFUSED: {path} has no valid key; make one with `onebar keys create {path} NAME`.")
+        return False
+    _line("keys", f"{path}: {len(valid)} valid, {explaining} may explain, {len(keys) - len(valid)} expired")
     return True

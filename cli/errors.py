@@ -1,20 +1,23 @@
 """The one place that turns an exception into a command-line message.
 
-Each package has one tree of exceptions for what a user can correct. Such an error is printed as one sentence; every
-other exception is a fault of the program and keeps its traceback.
+Each package has one tree of exceptions for errors that a user can correct. Such an error is printed as one sentence.
+So is an error of the operating system about a file. Every other exception is a fault of the program and keeps its
+traceback.
 """
 
 from __future__ import annotations
 
+import os
 from typing import IO, Any
 
 import click
 
-# By name, so that a command does not import the packages of the others.
+# By name, so that a command does not import the packages of other commands.
 EXPECTED = frozenset(
     {
         "client.connection.ClientError",
         "client.rows.InputError",
+        "demo.errors.DemoError",
         "evaluation.errors.EvaluationError",
         "evidence.errors.EvidenceError",
         "feature_store.errors.FeatureStoreError",
@@ -30,7 +33,7 @@ _SERVERS = frozenset({"demo", "serve"})
 
 
 class CannotStart(click.ClickException):
-    """A server that cannot start; its exit code tells it apart from one that ran."""
+    """A server cannot start. The exit code is 2, to distinguish it from a server that ran and failed."""
 
     exit_code = CANNOT_START
 
@@ -40,8 +43,19 @@ class CannotStart(click.ClickException):
 
 
 def message_for(error: Exception, command: str | None) -> click.ClickException | None:
-    """Return what to print for an exception of a command, or None where the exception is a fault of the program."""
+    """Return the message for an exception of a command, or None if the exception is a fault of the program.
+
+    Args:
+        error: the exception.
+        command: the name of the subcommand, None before one is known.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        return _shown(f"{os.fsdecode(error.filename)}: {error.strerror}", command)
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if names.isdisjoint(EXPECTED):
         return None
-    return CannotStart(str(error)) if command in _SERVERS else click.ClickException(str(error))
+    return _shown(str(error), command)
+
+
+def _shown(sentence: str, command: str | None) -> click.ClickException:
+    return CannotStart(sentence) if command in _SERVERS else click.ClickException(sentence)

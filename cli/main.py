@@ -67,7 +67,11 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a subcommand. What its user can correct becomes one sentence."""
+        """Run a subcommand. An error that the user can correct becomes one sentence.
+
+        Raises:
+            click.ClickException: such an error, with the sentence as its message.
+        """
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -88,8 +92,8 @@ def main() -> None:
     """OneBar suggests search queries for the bar below a short video.
 
     \b
-    Try it:            onebar demo
-    Ask it:            onebar recommend --url http://localhost:8000 PHOTO_ID
+    Start the demo:    onebar demo
+    Ask for queries:   onebar recommend --url http://localhost:8000 PHOTO_ID
     Every subcommand:  onebar COMMAND --help
     """
 

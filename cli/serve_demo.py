@@ -7,15 +7,17 @@ from pathlib import Path
 
 import click
 
+from cli.errors import CannotStart
+
 DEMO = Path(__file__).resolve().parent.parent / "demo"
 EVIDENCE = (DEMO / "evidence" / "photos.jsonl.gz", DEMO / "evidence" / "users.jsonl.gz")
-# A laptop without int8 instructions needs more time than production allows. The first answer must not be empty.
+# A laptop without int8 instructions needs more time than the default deadline. The first answer must not be empty.
 DEADLINE_MS = 100
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address of this machine.")
+@click.option("--port", default=8000, show_default=True, help="Port of POST /recommend.")
 def demo(host: str, port: int) -> None:
     """Serve the shipped demo: a small trained BART and a few thousand simulated videos, without Redis.
 
@@ -23,14 +25,20 @@ def demo(host: str, port: int) -> None:
     Example:  onebar demo
               onebar recommend PHOTO_ID --explain       (in another terminal)
     """
+    from service.http.access import is_loopback
     from service.http.app import create_app
     from service.http.server import run
     from service.observing.logs import configure_logging
     from service.settings import load_settings
 
+    if not is_loopback(host):
+        raise CannotStart(
+            f"The demo explains its answers without a key, so other machines must not reach it at {host}; leave --host"
+            " out, or use `onebar serve` with --keys."
+        )
     missing = [path for path in (DEMO / "bundle" / "manifest.json", *EVIDENCE) if not path.exists()]
     if missing:
-        raise click.ClickException(f"{missing[0]} is missing; clone again, or run `make demo-model`")
+        raise CannotStart(f"{missing[0]} is missing; clone again, or run `make demo-model`")
     settings = load_settings(
         bundle=DEMO / "bundle",
         prohibited_terms=DEMO / "evidence" / "prohibited_terms.tsv",

@@ -1,1 +1,1 @@
-"""`onebar recommend`: a video, or a file of captions, in; answers out."""
+"""`onebar recommend`: asks a running service for the queries of one video or of a file of captions."""

@@ -11,7 +11,7 @@ import click
 
 @click.command()
 @click.argument("photo_id", required=False)
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the service is.")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="URL of the service.")
 @click.option("--key", envvar="ONEBAR_KEY", help="The API key; better given in the environment, as ONEBAR_KEY.")
 @click.option("--user", "user_id", help="The viewer.")
 @click.option("--explain", is_flag=True, help="Also print the source text and every hypothesis.")
@@ -19,7 +19,7 @@ import click
               help="A .csv, .tsv or .jsonl file; each row is sent as inline evidence.")  # fmt: skip
 @click.option("--caption-column", default="caption", show_default=True, help="The column with the caption.")
 @click.option("--summary-column", help="The column with the summary.")
-@click.option("--id-column", help="The column with the photo id; the row number where missing.")
+@click.option("--id-column", help="The column with the photo id; by default the row number.")
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(1, 64), help="Requests at a time.")
 @click.option("--deadline-ms", type=click.IntRange(1, 10_000), help="Deadline of each request.")
 @click.option("--limit", type=click.IntRange(1), help="Send no more than this many rows.")

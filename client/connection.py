@@ -1,4 +1,4 @@
-"""One connection to the service."""
+"""A connection to the service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ class ClientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP response; status 0 where there was none."""
+    """One HTTP response.
+
+    Attributes:
+        status: HTTP status; 0 without a response.
+        body: the JSON body.
+        seconds: from sending the request to the last byte of the response.
+    """
 
     status: int
     body: dict[str, Any]
@@ -35,17 +41,17 @@ class Connection:
 
         Args:
             url: of the service.
-            key: the API key; None where the service needs none.
+            key: the API key; None if the service needs none.
 
         Raises:
-            ClientError: the URL or the key has a wrong form.
+            ClientError: the URL or the key is invalid.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ClientError(f"{url!r} is not the URL of a service; it looks like http://127.0.0.1:8000.")
+            raise ClientError(f"{url!r} is not the URL of a service; give a URL such as http://127.0.0.1:8000.")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         if key is not None and not (key.isascii() and key.isprintable()):
-            raise ClientError("The API key has characters that no key has; copy it again.")
+            raise ClientError("The API key has invalid characters; copy it again.")
         self._url = url
         self._headers = {"content-type": "application/json"}
         if key:
@@ -62,7 +68,17 @@ class Connection:
         self._http.close()
 
     def post(self, body: Mapping[str, Any]) -> Reply:
-        """Send one request. Raises ClientError where there is no answer."""
+        """Send one request.
+
+        Args:
+            body: of POST /recommend.
+
+        Returns:
+            The response, whatever its status.
+
+        Raises:
+            ClientError: there is no response.
+        """
         started = time.perf_counter()
         try:
             content = json.dumps(body, ensure_ascii=False).encode()

@@ -1,7 +1,7 @@
-"""Rows of a file as requests with inline evidence.
+"""Reads the rows of a file as requests with inline evidence.
 
 Real files of captions have stray quotes, NULs, broken UTF-8 and captions of several pages. No such row raises an
-exception: characters that the service would refuse are removed, long fields are cut, and each correction is counted.
+exception. Characters that the service would refuse are removed, long fields are cut, and each correction is counted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class InputError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names of the columns."""
+    """The names of the columns; a column that is None is not read."""
 
     caption: str
     summary: str | None = None
@@ -53,7 +53,16 @@ class Rows:
 
 
 def read_rows(path: Path, columns: Columns, limit: int | None = None) -> Rows:
-    """Read a .csv, .tsv or .jsonl file. Raises InputError for another ending or a missing column."""
+    """Read a .csv, .tsv or .jsonl file.
+
+    Args:
+        path: the file.
+        columns: the names of the columns.
+        limit: the largest number of rows to read; None reads all.
+
+    Raises:
+        InputError: the file has another extension, lacks a column, or has no rows.
+    """
     rows = Rows()
     text = path.read_bytes().decode("utf-8-sig", "replace")
     if "�" in text:
@@ -93,7 +102,7 @@ def _text(value: Any, limit: int, corrected: Counter[str]) -> str:
         return ""
     clean = _CONTROL.sub(" ", text)
     if clean != text:
-        corrected["fields with control characters taken out"] += 1
+        corrected["fields with control characters removed"] += 1
     if len(clean) > limit:
         corrected[f"fields cut to {limit} characters"] += 1
     return clean[:limit]
@@ -108,12 +117,12 @@ def _delimited(text: str, delimiter: str, columns: Columns, corrected: Counter[s
             raise InputError(f"There is no column {name!r}; the columns are {', '.join(header[:20])}.")
     for record in records:
         if len(record) != len(header):
-            corrected["rows with another number of fields than the header"] += 1
+            corrected["rows with more or fewer fields than the header"] += 1
         yield dict(zip(header, record, strict=False))
 
 
 def _records(text: str, delimiter: str, corrected: Counter[str]) -> Iterator[list[str]]:
-    """Split into records. A quote that never closes costs its own line its quoting, not the rest of the file."""
+    """Split into records. If a quote does not close, only its own line is read without quoting."""
     lines = io.StringIO(text, newline="").readlines()
     position, width = 0, 0
     while position < len(lines):
@@ -130,7 +139,7 @@ def _records(text: str, delimiter: str, corrected: Counter[str]) -> Iterator[lis
 
 
 def _split(lines: list[str], delimiter: str) -> list[str] | None:
-    """The fields of a record; None where several lines are no well-formed record (two stray quotes)."""
+    """Return the fields of a record; None if several lines are not one well-formed record (two stray quotes)."""
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     try:
         return next(csv.reader(["".join(lines)], delimiter=delimiter, quoting=quoting, strict=len(lines) > 1), [])
@@ -139,7 +148,7 @@ def _split(lines: list[str], delimiter: str) -> list[str] | None:
 
 
 def _end_of_record(lines: list[str], start: int, delimiter: str) -> int | None:
-    """The line after the record that starts here; None where its quotes do not close within reason."""
+    """Return the index of the line after a record; None if its quotes do not close in `MAX_RECORD_LINES` lines."""
     quoted = False
     for position in range(start, min(start + MAX_RECORD_LINES, len(lines))):
         quoted = _still_quoted(lines[position], quoted, delimiter)
@@ -149,13 +158,13 @@ def _end_of_record(lines: list[str], start: int, delimiter: str) -> int | None:
 
 
 def _still_quoted(line: str, quoted: bool, delimiter: str) -> bool:
-    """Whether a quoted field is open after this line. A quote inside of an unquoted field is a character (5" nails)."""
+    """Return whether a quoted field is open after a line. A quote in an unquoted field is a character (5" nails)."""
     if '"' not in line:
         return quoted
     before = delimiter
     for character in line:
         if character == '"' and (quoted or before == delimiter):
-            # A doubled quote closes and opens again, which comes to the same.
+            # A doubled quote closes and reopens the field, so it needs no special case.
             quoted = not quoted
             before = delimiter if not quoted else character
         else:
@@ -174,4 +183,4 @@ def _json_lines(text: str, corrected: Counter[str]) -> Iterator[dict[str, Any]]:
         if isinstance(record, dict):
             yield record
         else:
-            corrected["lines that are no JSON object, left out"] += 1
+            corrected["lines that are not a JSON object, skipped"] += 1

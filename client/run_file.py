@@ -1,4 +1,4 @@
-"""Every row of a file as one request, with a progress bar and a summary."""
+"""Sends every row of a file as one request, with a progress bar and a summary."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from client.connection import ClientError, Connection, Reply
 from client.rows import Rows
 
 MAX_ATTEMPTS = 50
-"""How often one row is sent after 429 or a broken connection; the last reply then counts."""
+"""How often one row is sent if the reply is 429 or the connection breaks; after that, the last reply counts."""
 
 _PERCENTILES = (50, 90, 95, 99)
 
 
 @dataclass(slots=True)
 class Report:
-    """The outcome of a file."""
+    """The summary of a file: counts of replies by status, decision and fault, and latencies in seconds."""
 
     rows: int
     corrected: Counter[str]
@@ -56,7 +56,7 @@ class Report:
         self.degraded.update(reply.body["degraded"])
 
     def text(self) -> str:
-        """The summary for people."""
+        """Return the summary as text."""
         lines = [f"{self.rows} rows in {self.seconds:.1f} s ({self.rows / max(self.seconds, 1e-9):.0f} a second)"]
         lines += _table("status", self.statuses, self.rows)
         lines += _table("decision", self.decisions, self.rows)
@@ -80,19 +80,21 @@ def run_file(
     output: Path | None = None,
     key: str | None = None,
 ) -> Report:
-    """Send every row, waiting where the service asks for it.
+    """Send every row. After 429, a row is sent again when the service asks for it.
 
     Args:
         url: of the service.
         rows: what to send.
         concurrency: connections, each with one request at a time.
-        common: fields that every request gets; None is left out.
-        output: where to write ``{"request": …, "status": …, "response": …}`` lines, in the order of their arrival.
+        common: fields that every request gets; a field that is None is left out.
+        output: file for ``{"request": …, "status": …, "response": …}`` lines, in the order of the replies.
+        key: the API key; None if the service needs none.
 
-        key: the API key; None where the service needs none.
+    Returns:
+        The summary.
 
     Raises:
-        ClientError: the service cannot be reached at the start.
+        ClientError: the service does not answer the first row.
     """
     given = {key: value for key, value in common.items() if value is not None}
     report = Report(len(rows.bodies), rows.corrected)
@@ -136,7 +138,7 @@ def _take(pending: Iterator[dict[str, Any]], lock: threading.Lock) -> Iterator[d
 
 
 def _send(connection: Connection, body: Mapping[str, Any]) -> tuple[Reply, int]:
-    """Send one row until it is neither refused for load nor lost. Return the last reply and the number of waits."""
+    """Send one row until the reply is not 429 and not lost. Return the last reply and the number of repetitions."""
     reply = Reply(0, {"error": "no answer"}, 0.0)
     for attempt in range(MAX_ATTEMPTS):
         try:

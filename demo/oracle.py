@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from demo.errors import WorldError
 from demo.world.fields import PARTS
 from demo.world.truth import Truth, read_truth
 from demo.world.wording import IS_PERSONAL, Triggers
@@ -40,14 +41,14 @@ def read_targets(world_dir: Path | str, truth: Truth, day: int, sample: int | No
     """Return the targets of `day`, at most `sample` of them, chosen with a fixed seed.
 
     Raises:
-        ValueError: the world has no such day.
+        WorldError: the world has no such day.
     """
     table = pq.read_table(Path(world_dir) / "truth" / "targets.parquet")
     table = table.filter(pc.and_(pc.equal(table["day"], day), pc.greater_equal(table["target_form"], 0)))
     safe = ~truth.unsafe[table["video"].to_numpy()]
     table = table.filter(safe)
     if table.num_rows == 0:
-        raise ValueError(f"the world has no targets on day {day}; its days are 0 to {truth.spec['days'] - 1}")
+        raise WorldError(f"the world has no targets on day {day}; its days are 0 to {truth.spec['days'] - 1}")
     if sample is not None and sample < table.num_rows:
         table = table.take(np.sort(np.random.default_rng(0).choice(table.num_rows, sample, replace=False)))
     return Targets(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from demo.errors import SelectionError
 from offline.logs.tables import read_table
 
 PHOTOS = "photos.jsonl.gz"
@@ -31,13 +33,17 @@ def select(world: Path, evidence: Path, users: Path, out: Path, videos: int, vie
 
     Raises:
         TableError: the world has no readable impressions.
+        SelectionError: the evidence, or the world's list of prohibited terms, cannot be read.
     """
     impressions = read_table(world, "impressions", ["day", "user_id", "photo_id"])
     last = impressions["day"].to_numpy() == impressions["day"].to_numpy().max()
     watched = most_active(impressions["photo_id"].filter(last).to_pylist(), videos)
     viewer_ids = most_active(impressions["user_id"].filter(last).to_pylist(), viewers)
     out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(world / TERMS, out / TERMS)
+    try:
+        shutil.copyfile(world / TERMS, out / TERMS)
+    except OSError as error:
+        raise SelectionError(f"{world / TERMS} cannot be copied ({error.strerror}); `onebar world` makes it") from error
     return {
         PHOTOS: _write(out / PHOTOS, _rows(evidence, "photo_id", watched)),
         USERS: _write(out / USERS, _rows(users, "user_id", viewer_ids)),
@@ -45,10 +51,13 @@ def select(world: Path, evidence: Path, users: Path, out: Path, videos: int, vie
 
 
 def _rows(path: Path, key: str, wanted: set[str]) -> Iterator[bytes]:
-    with gzip.open(path, "rb") as lines:
-        for line in lines:
-            if json.loads(line)[key] in wanted:
-                yield line
+    try:
+        with gzip.open(path, "rb") as lines:
+            for line in lines:
+                if json.loads(line)[key] in wanted:
+                    yield line
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError) as error:
+        raise SelectionError(f"{path} is not gzipped JSON Lines with {key!r} in each row: {error}") from error
 
 
 def _write(path: Path, rows: Iterable[bytes]) -> int:

@@ -11,7 +11,11 @@ changes in the last round is hostile and counts as empty; real ones are settled 
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 
 from evidence.folding import fold, squeeze
 from evidence.patterns import SUMMARY_LABEL, SUMMARY_OPENING, TEXT_RULES, Rule
@@ -33,6 +37,9 @@ MAX_QUERY_CHARACTERS = 256
 MAX_ROUNDS = 3
 """Rounds of cleaning, the one that finds nothing left to change among them."""
 
+CODE = ("characters", "cleaning", "folding", "patterns")
+"""The modules that decide what cleaning returns."""
+
 _PLACEHOLDERS = frozenset({"unknown", "null", "none", "nan", "n/a", "undefined", "未知", "无", "-"})
 
 
@@ -49,6 +56,15 @@ def strip_summary_prefix(raw: str | None) -> str:
 def clean_query(raw: str | None) -> str:
     """Return a query on one line without invisible characters; its words and case stay as they were."""
     return _settle(raw, _query_round) if raw else ""
+
+
+@cache
+def cleaning_version() -> str:
+    """Return a hash of the code and of the Unicode data that cleaning uses, for keys of caches of cleaned text."""
+    digest = hashlib.sha256(unicodedata.unidata_version.encode())
+    for name in CODE:
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _settle(raw: str, clean: Callable[[str], str]) -> str:
@@ -77,12 +93,12 @@ def _summary_round(text: str) -> str:
 
 
 def _query_round(text: str) -> str:
-    # A semicolon stands between the queries of a rendered field.
+    # A semicolon separates the queries of a rendered field.
     return squeeze(fold(text.replace(";", " "), MAX_QUERY_CHARACTERS))
 
 
 def _without(rules: Sequence[Rule], text: str) -> str:
-    """Replace what the rules drop by spaces, one rule after another; words stay one space apart."""
+    """Replace what the rules remove by spaces, one rule after another; one space stays between words."""
     for needs, dropped in rules:
         if needs.search(text):
             left = dropped.sub(" ", text)

@@ -45,7 +45,7 @@ def fold(raw: str, limit: int) -> str:
         limit: the most characters read, and the most returned.
 
     Returns:
-        Words one space apart.
+        Words with one space between them.
     """
     text = raw[:limit]
     if not text.isascii():
@@ -98,7 +98,7 @@ def squeeze(text: str) -> str:
     """Drop empty brackets, repeated punctuation, and punctuation at both ends.
 
     Args:
-        text: words one space apart.
+        text: words with one space between them.
     """
     if EMPTY_BRACKETS.search(text):
         text = _without_empty_brackets(text)

@@ -1,9 +1,9 @@
 """The regular expressions of cleaning, English and Chinese.
 
-They are written for text whose words stand one space apart, and so that the time of one search grows no faster than
+They are written for text with one space between words, and so that the time of one search grows no faster than
 the text, whatever it holds:
 
-- a quantifier without an upper bound is possessive, stands in no other repetition, and nothing after it can fail;
+- a quantifier without an upper bound is possessive, is in no other repetition, and nothing after it can fail;
 - every other quantifier has a small bound;
 - a run of characters is tried from its first character only, where a pattern may begin in many places.
 
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """What is dropped, and a cheap expression without which it cannot occur."""
+    """What is removed, and a cheap expression that must match for it to occur."""
 
     needs: re.Pattern[str]
     dropped: re.Pattern[str]

@@ -1,6 +1,6 @@
 """Fold text to the letters by which prohibited terms are compared, character by character.
 
-Each character folds by itself, whatever stands beside it. So a text can be folded in pieces, as the decoding constraint
+Each character folds independently of its neighbours. So a text can be folded in pieces, as the decoding constraint
 does with tokens. There are three readings of a text, because a character can be a letter of its own script and a
 disguise of another letter at the same time:
 
@@ -84,7 +84,7 @@ def _simplified_characters() -> dict[int, str]:
     for line in text.splitlines():
         traditional, tab, simplified = line.partition("\t")
         if tab and not line.startswith("#"):
-            table[ord(traditional)] = simplified.split()[0]  # the most common one stands first
+            table[ord(traditional)] = simplified.split()[0]  # the most common one is first
     return table
 
 
@@ -203,7 +203,7 @@ class _Table(dict[str, tuple[Atom, ...]]):
     def __missing__(self, character: str) -> tuple[Atom, ...]:
         atoms = tuple(self._fold(character))
         if len(self) >= MAX_KEPT_CHARACTERS:
-            self.clear()  # and not kept as it is: rare characters must not keep common ones out for good
+            self.clear()  # and not kept as it is: rare characters must not keep common ones out for ever
         self[character] = atoms
         return atoms
 

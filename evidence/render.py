@@ -64,7 +64,7 @@ class RenderBudgets:
         return cls(**{key: int(value) for key, value in values.items()})
 
     def to_dict(self) -> dict[str, int]:
-        """Return the budgets as they stand in a manifest."""
+        """Return the budgets as a manifest has them."""
         return asdict(self)
 
 
@@ -120,7 +120,7 @@ class Renderer:
         return ids
 
     def _join(self, queries: Sequence[str], budget: int) -> tuple[list[int], bool]:
-        """Return whole queries, ";" between them, as far as the budget goes; a first one too long is cut."""
+        """Return whole queries, separated by ";", within the budget; only a first one that is too long is cut."""
         ids: list[int] = []
         for query in queries:
             query_ids = self._query_ids(query)

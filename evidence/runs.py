@@ -15,7 +15,7 @@ _ASCII_KINDS = ((BREAK, 0), (LETTER, LATIN), (DIGIT, 0), (MARK, SYMBOL))
 class Run(NamedTuple):
     """Letters of one kind that follow each other.
 
-    broken: whether something that is neither letter nor digit stands before them.
+    broken: whether something that is neither letter nor digit comes before them.
     letters: folded. Empty only for the last run of a text that ends in a break.
     kind: of all of them.
     scripts: bits of all of them.

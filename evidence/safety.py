@@ -29,7 +29,7 @@ _SIMPLE = re.compile("[A-Za-z]+(?: [A-Za-z]+)*")  # most terms: for these the wo
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A prohibited term that was found, with the policy category that it stands under."""
+    """A prohibited term that was found, with its policy category."""
 
     category: str
     term: str

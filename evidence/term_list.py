@@ -18,7 +18,7 @@ _KNOWN = f"inflections={'|'.join(get_args(Inflections))} and leet={'|'.join(_LEE
 class Term(NamedTuple):
     """A prohibited term.
 
-    category: the policy category that it stands under.
+    category: its policy category.
     text: as it is written in the list.
     inflections: which inflections of its last word are prohibited, too; English only.
     leet: whether digits and symbols for letters are seen through ("v4pe").

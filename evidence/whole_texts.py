@@ -37,6 +37,6 @@ class WholeTexts:
 
 
 def _spelling_of(text: str, reading: Reading) -> tuple[str, int]:
-    """Return what of a text is compared, and the scripts of its letters. A text without letters stands for itself."""
+    """Return what is compared of a text, and the scripts of its letters. A text without letters stays as it is."""
     spelling, scripts = letters_and_signs(text, reading)
     return spelling or text.strip(), scripts

@@ -6,13 +6,13 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 from tqdm import tqdm
 
-from feature_store.errors import FeatureStoreError
 from feature_store.files import Source
 from feature_store.loader import BadRows, LoadReport, open_sources
 from feature_store.loader import load as load_sources
@@ -22,6 +22,7 @@ from feature_store.publish import open_writer
 from feature_store.records import PhotoRecord, UserRecord
 from feature_store.redis_urls import url_warnings
 from feature_store.rows import Kind
+from feature_store.schemes import STORE_URLS
 from feature_store.settings import StoreSettings
 from feature_store.store import open_store
 from feature_store.vectors import VectorType
@@ -38,12 +39,12 @@ _store_option = click.option(
     envvar="ONEBAR_STORE__URL",
     show_default=True,
     show_envvar=True,
-    help="redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or sqlite:///FILE.",
+    help=STORE_URLS,
 )
 _kind_option = click.option(
     "--kind",
     type=click.Choice(["photos", "users"]),
-    help="What the rows are; told by their columns if left out.",
+    help="What the rows are; by default found from their columns.",
 )
 _errors_option = click.option(
     "--errors-file",
@@ -102,21 +103,18 @@ def load(
       onebar evidence load users.jsonl.gz --store redis://localhost:6379/0 --user-key users.key
       onebar evidence load anchors_of_today/ --store rediss+cluster://:PASSWORD@redis.internal:6379
     """
+    sources = open_sources(path, kind)
+    key_ring = None
+    if any(source.kind == "users" for source in sources):
+        key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
+        if not ttl_days:
+            raise click.UsageError("users must expire: give --ttl-days a value over 0")
+    _warn(store)
+    writer = open_writer(store, round(ttl_days * 86_400))
     try:
-        sources = open_sources(path, kind)
-        key_ring = None
-        if any(source.kind == "users" for source in sources):
-            key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
-            if not ttl_days:
-                raise click.UsageError("users must expire: give --ttl-days a value over 0")
-        _warn(store)
-        writer = open_writer(store, round(ttl_days * 86_400))
-        try:
-            report = _run(sources, writer, vectors, key_ring, _errors_path(path, errors_file))
-        finally:
-            writer.close()
-    except FeatureStoreError as error:
-        raise click.ClickException(str(error)) from None
+        report = _run(sources, writer, vectors, key_ring, _errors_path(path, errors_file))
+    finally:
+        writer.close()
     _conclude(report, "written", strict, path, errors_file)
 
 
@@ -132,10 +130,7 @@ def check(path: Path, kind: Kind | None, errors_file: Path | None, strict: bool)
     Example:
       onebar evidence check evidence.parquet --strict
     """
-    try:
-        report = _run(open_sources(path, kind), None, "fp16", None, _errors_path(path, errors_file))
-    except FeatureStoreError as error:
-        raise click.ClickException(str(error)) from None
+    report = _run(open_sources(path, kind), None, "fp16", None, _errors_path(path, errors_file))
     _conclude(report, "good", strict, path, errors_file)
 
 
@@ -154,14 +149,11 @@ def show(photo_id: str | None, user_id: str | None, store: str, key_file: Path |
     """
     if photo_id is None and user_id is None:
         raise click.UsageError("name a PHOTO_ID, or --user ID, or both")
-    try:
-        if user_id is not None:
-            key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
-            user_id = (key_ring.current(user_id) or user_id) if key_ring else user_id
-        _warn(store)
-        answer = asyncio.run(_fetch(store, photo_id, user_id))
-    except FeatureStoreError as error:
-        raise click.ClickException(str(error)) from None
+    if user_id is not None:
+        key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
+        user_id = (key_ring.current(user_id) or user_id) if key_ring else user_id
+    _warn(store)
+    answer = asyncio.run(_fetch(store, photo_id, user_id))
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
     if answer.get("photo") is None and answer.get("user") is None:
         raise click.exceptions.Exit(1)
@@ -191,10 +183,7 @@ async def _fetch(url: str, photo_id: str | None, user_id: str | None) -> dict[st
 
 def _photo_as_json(photo: PhotoRecord) -> dict[str, Any]:
     return {
-        "caption": photo.raw.caption,
-        "photo_title": photo.raw.photo_title,
-        "title": photo.raw.title,
-        "item_title": photo.raw.item_title,
+        **asdict(photo.raw),
         "summary": photo.summary,
         "anchors": photo.anchors,
         "histories": photo.histories,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from evidence.rows import TEXT_FIELDS
 from evidence.schema import RawText
 from feature_store.errors import CodecError
-
-TEXT_NAMES = ("caption", "photo_title", "title", "item_title")
 
 MAX_FIELD_BYTES = 128 * 1024
 """A longer field is unreadable. Decoding happens on the request path, and its cost is bounded by this."""
@@ -60,10 +59,8 @@ def _bounded(data: bytes) -> bytes:
 
 def encode_text(raw: RawText) -> bytes:
     """Return the `text` field: a JSON object of the four text fields, null where missing. Raises CodecError."""
-    values = (raw.caption, raw.photo_title, raw.title, raw.item_title)
-    members = [
-        f'"{name}":{"null" if value is None else _quote(value)}' for name, value in zip(TEXT_NAMES, values, strict=True)
-    ]
+    values = ((name, getattr(raw, name)) for name in TEXT_FIELDS)
+    members = [f'"{name}":{"null" if value is None else _quote(value)}' for name, value in values]
     return _bounded(_to_bytes(f"{{{','.join(members)}}}"))
 
 
@@ -74,7 +71,7 @@ def decode_text(data: bytes) -> RawText:
     loaded = _load_json(data)
     if not isinstance(loaded, dict):
         raise CodecError("it is not a JSON object")
-    values = {name: loaded.get(name) for name in TEXT_NAMES}
+    values = {name: loaded.get(name) for name in TEXT_FIELDS}
     for name, value in values.items():
         if value is None:
             continue
@@ -130,7 +127,7 @@ def _from_bytes(data: bytes) -> str:
 
 
 def encode_member(query: str) -> bytes:
-    """Return a shown query as UTF-8. What is no valid Unicode becomes "?": nothing is worth failing for here."""
+    """Return a shown query as UTF-8. Invalid Unicode becomes "?", since a shown query must not raise."""
     return query.encode("utf-8", "replace")
 
 

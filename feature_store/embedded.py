@@ -61,7 +61,8 @@ def _connect(path: Path | None, wait_seconds: float) -> sqlite3.Connection:
     return sqlite3.connect(target, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
 
 
-def _path_of(url: str) -> Path | None:
+def path_of(url: str) -> Path | None:
+    """Return the file of a sqlite:/// URL, or None for memory://. Raises StoreUrlError where it names no file."""
     scheme, _, rest = url.partition("://")
     if scheme == "memory":
         if rest:
@@ -234,7 +235,7 @@ def open_embedded(url: str, settings: StoreSettings) -> EmbeddedStore:
     Raises:
         StoreUrlError: no such file, or not one of ours.
     """
-    path = _path_of(url)
+    path = path_of(url)
     if path is not None:
         if not path.is_file():
             raise StoreUrlError(f"{path} is not there; make it with `onebar evidence load FILE --store {url}`")
@@ -256,7 +257,7 @@ def open_embedded_writer(url: str, ttl_seconds: int) -> EmbeddedWriter:
     Raises:
         StoreUrlError: not a file, not one of ours, or not to be made.
     """
-    path = _path_of(url)
+    path = path_of(url)
     if path is None:
         raise StoreUrlError("memory:// is gone with this command; write into sqlite:///evidence.db or a Redis")
     try:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from feature_store.embedded import open_embedded_writer
+from feature_store.embedded import open_embedded_writer, path_of
 from feature_store.errors import StoreUnavailable, StoreUrlError
 from feature_store.keys import shown_key, user_key
 
@@ -26,6 +26,9 @@ class EmbeddedUserRecords:
         """Open a file. Raises StoreUrlError."""
         if url.startswith("memory:"):
             raise StoreUrlError("memory:// is gone with its process; there is nothing to change in it")
+        path = path_of(url)
+        if path is not None and not path.is_file():
+            raise StoreUrlError(f"{path} is not there; correct the URL")
         self._writer = open_embedded_writer(url, ttl_seconds=0)
         self._connection = self._writer.connection
 

@@ -1,7 +1,7 @@
 """Errors of this package.
 
 FeatureStoreError
-├── StoreUrlError      a store URL that names no store that exists, or cannot be opened as it stands
+├── StoreUrlError      a store URL that names no store that exists, or cannot be opened
 ├── StoreUnavailable   the store did not answer; raised by `ping` and by writers, never by `fetch`
 ├── InvalidIdError     a photo or user id that cannot be a key (also a ValueError)
 ├── CodecError         stored bytes that are not what FORMAT.md says

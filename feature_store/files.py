@@ -1,4 +1,4 @@
-"""Rows out of files: Parquet, JSON Lines and gzipped JSON Lines, told apart by their first bytes."""
+"""Rows from files: Parquet, JSON Lines and gzipped JSON Lines, distinguished by their first bytes."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 
 
 def escape_id(identifier: str) -> str:
-    """Return the id as it stands in a key: `%`, `{` and `}` as `%25`, `%7B` and `%7D`, all else as it is.
+    """Return the id as it is written in a key: `%`, `{` and `}` as `%25`, `%7B` and `%7D`, all else as it is.
 
-    Redis Cluster hashes only what stands between braces, so an id with braces could otherwise choose its slot and
+    Redis Cluster hashes only the text between braces, so an id with braces could otherwise choose its slot and
     crowd one node. The percent sign is escaped so that no two ids share a key.
 
     Raises:

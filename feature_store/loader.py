@@ -50,7 +50,7 @@ class LoadReport:
 class BadRows:
     """A JSON Lines file of rows that could not be written; made when the first one comes.
 
-    Each line is `{"file", "row_number", "reason", "row"}`; bytes in a row stand as base64.
+    Each line is `{"file", "row_number", "reason", "row"}`; bytes in a row become base64.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,7 +91,7 @@ def open_sources(path: Path, kind: Kind | None = None) -> list[Source]:
 
     Args:
         path: Parquet, JSON Lines or gzipped JSON Lines; or a folder of them.
-        kind: what the rows are; told by their columns when None.
+        kind: what the rows are; found from their columns when None.
 
     Raises:
         LoadError: one of them cannot be loaded.

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from feature_store.errors import FeatureStoreError
 from feature_store.event_files import erase_events, erase_stream
 from feature_store.pseudonym import make_key_file, open_key_ring, read_key_ring, rotate_key_file
+from feature_store.schemes import STORE_URLS
 from feature_store.user_records import erase as erase_records
 from feature_store.user_records import open_user_records
 from feature_store.user_records import rekey as rekey_records
@@ -37,7 +37,7 @@ _required_store_option = click.option(
     required=True,
     envvar="ONEBAR_STORE__URL",
     show_envvar=True,
-    help="redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or sqlite:///FILE.",
+    help=STORE_URLS,
 )
 
 
@@ -63,7 +63,7 @@ def new_key(file: Path) -> None:
       onebar privacy new-key users.key
       export ONEBAR_PRIVACY__KEY_FILE=$PWD/users.key
     """
-    _echo_or_fail(lambda: f"{file} is made; its pseudonyms begin with {make_key_file(file).names[-1]}.")
+    click.echo(f"{file} is made; its pseudonyms begin with {make_key_file(file).names[-1]}.")
 
 
 @privacy.command("rotate-key")
@@ -78,7 +78,7 @@ def rotate_key(file: Path) -> None:
       (replace the service's key file, restart it, then)
       onebar privacy rekey --store redis://localhost:6379/0 --user-key users.key --drop-old
     """
-    _echo_or_fail(lambda: f"{file} has a new key; its pseudonyms begin with {rotate_key_file(file).names[-1]}.")
+    click.echo(f"{file} has a new key; its pseudonyms begin with {rotate_key_file(file).names[-1]}.")
 
 
 @privacy.command()
@@ -91,12 +91,8 @@ def pseudonym(user_id: str, key_file: Path | None) -> None:
     Example:
       onebar privacy pseudonym u1 --user-key users.key
     """
-
-    def found() -> str:
-        ring = open_key_ring(key_file, raw_user_ids=False)
-        return "\n".join(ring.from_here(user_id)) if ring else user_id
-
-    _echo_or_fail(found)
+    ring = open_key_ring(key_file, raw_user_ids=False)
+    click.echo("\n".join(ring.from_here(user_id)) if ring else user_id)
 
 
 @privacy.command()
@@ -120,21 +116,17 @@ def rekey(store: str, key_file: Path, drop_old: bool) -> None:
     Example:
       onebar privacy rekey --store redis://localhost:6379/0 --user-key users.key
     """
-
-    def report() -> str:
-        ring = read_key_ring(key_file)
-        records = open_user_records(store)
-        try:
-            outcomes = rekey_records(records, ring, drop_old=drop_old)
-        finally:
-            records.close()
-        moved = "moved" if drop_old else "copied"
-        said = f"{outcomes['copied']:,} records {moved}"
-        if outcomes["unknown"]:
-            said += f", {outcomes['unknown']:,} have a key that is not in {key_file} and stay as they are"
-        return said
-
-    _echo_or_fail(report)
+    ring = read_key_ring(key_file)
+    records = open_user_records(store)
+    try:
+        outcomes = rekey_records(records, ring, drop_old=drop_old)
+    finally:
+        records.close()
+    moved = "moved" if drop_old else "copied"
+    said = f"{outcomes['copied']:,} records {moved}"
+    if outcomes["unknown"]:
+        said += f", {outcomes['unknown']:,} have a key that is not in {key_file} and stay as they are"
+    click.echo(said)
 
 
 @click.command()
@@ -183,27 +175,16 @@ def erase(
       onebar erase u1 --store redis://localhost:6379/0 --user-key users.key --spool /var/spool/onebar \\
         --events events.jsonl --stream-url redis://events.internal:6379/0
     """
-
-    def report() -> str:
-        ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
-        names = {user_id, *(ring.from_here(user_id) if ring else ())}
-        records = open_user_records(store)
-        try:
-            histories, shown = erase_records(records, names)
-        finally:
-            records.close()
-        lines = [f"store: {histories} histories and {shown} shown lists removed"]
-        paths = (*events, spool) if spool else events
-        lines += [f"{path}: {erase_events(path, names)} events removed" for path in paths]
-        if stream_url:
-            lines.append(f"stream {stream}: {erase_stream(stream_url, stream, names)} events removed")
-        return "\n".join(lines)
-
-    _echo_or_fail(report)
-
-
-def _echo_or_fail(make: Callable[[], str]) -> None:
+    ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
+    names = {user_id, *(ring.from_here(user_id) if ring else ())}
+    records = open_user_records(store)
     try:
-        click.echo(make())
-    except FeatureStoreError as error:
-        raise click.ClickException(str(error)) from None
+        histories, shown = erase_records(records, names)
+    finally:
+        records.close()
+    lines = [f"store: {histories} histories and {shown} shown lists removed"]
+    paths = (*events, spool) if spool else events
+    lines += [f"{path}: {erase_events(path, names)} events removed" for path in paths]
+    if stream_url:
+        lines.append(f"stream {stream}: {erase_stream(stream_url, stream, names)} events removed")
+    click.echo("\n".join(lines))

@@ -151,7 +151,11 @@ def make_key_file(path: Path) -> KeyRing:
 
 
 def rotate_key_file(path: Path) -> KeyRing:
-    """Add a new key to a key file, in one step for those who read it. Raises PrivacyError."""
+    """Add a new key to a key file in one rename: readers see the old file or the new one.
+
+    Raises:
+        PrivacyError: the file cannot be read or replaced, or has no room for another key.
+    """
     ring = read_key_ring(path)
     if len(ring.names) == MAX_KEYS:
         raise PrivacyError(f"{path} has {MAX_KEYS} keys, which is the most")

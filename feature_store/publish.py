@@ -13,8 +13,9 @@ from redis.retry import Retry
 
 from feature_store.errors import StoreUnavailable
 from feature_store.redis_urls import RedisUrl, explain, parse_redis_url
+from feature_store.schemes import EMBEDDED_SCHEMES, REDIS_SCHEMES
 from feature_store.settings import StoreSettings
-from feature_store.store import EMBEDDED_SCHEMES, REDIS_SCHEMES, unknown_scheme
+from feature_store.store import unknown_scheme
 from feature_store.writes import HashWrite, Writer
 
 _OPTIONS: Final[dict[str, Any]] = {

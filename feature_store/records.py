@@ -1,4 +1,4 @@
-"""What a reader gets, and how it is made of the raw values that Redis or the embedded store hold."""
+"""What a reader gets, made from the raw values of Redis or of the embedded store."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Fetched:
 
     Attributes:
         photo: None when nothing is stored of it, or it did not arrive in time.
-        user: the same; a user of whom nothing is stored is not a degradation.
+        user: the same; a user without a record is not a degradation.
         shown: lately shown queries, newest first; empty unless they were asked for.
         degraded: why something is missing that might have been had, each one of `DEGRADATIONS`, no repeats.
     """

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from feature_store.schemes import NETWORK_SCHEMES
+
 HARMLESS_OPTIONS: Final = frozenset(
     {
         "db",
@@ -44,7 +46,7 @@ def redact(url: str) -> str:
     host, slash, path = address.partition("/")
     if not _HOST.fullmatch(host) or host.startswith(":"):
         return f"{scheme}://***"
-    if scheme.removesuffix("+cluster") in ("redis", "rediss") and path.strip("0123456789"):
+    if scheme in NETWORK_SCHEMES and path.strip("0123456789"):
         path = "***"  # a database is a number
     if at:
         user, colon, _ = credentials.partition(":")

@@ -188,7 +188,7 @@ async def open_redis(url: str, settings: StoreSettings) -> RedisStore:
     """Open a Redis URL; see `store.open_store`.
 
     Raises:
-        StoreUrlError: the URL cannot be used as it stands. An outage does not raise.
+        StoreUrlError: the URL cannot be used. An outage does not raise.
     """
     checked = parse_redis_url(url)
     for warning in checked.warnings:

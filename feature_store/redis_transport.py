@@ -213,7 +213,7 @@ class Cluster:
         return replies
 
     async def _find_and_ask(self, commands: Sequence[Command]) -> list[Any]:
-        """Let redis-py find out who has the keys: nothing is known yet, or they are moving."""
+        """Let redis-py find the nodes of the keys: they are not known yet, or are moving."""
         pipeline = self._client.pipeline()
         for command in commands:
             pipeline.execute_command(*command)

@@ -15,8 +15,8 @@ from redis.asyncio.connection import parse_url
 
 from feature_store.errors import StoreUrlError
 from feature_store.redaction import HARMLESS_OPTIONS, redact
+from feature_store.schemes import REDIS_SCHEMES, listed
 
-_SCHEMES: Final = ("redis", "rediss", "unix")
 _OPTIONS: Final = HARMLESS_OPTIONS | {"ssl_password"}
 _FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _VERIFICATION: Final = {
@@ -64,10 +64,8 @@ def parse_redis_url(url: str) -> RedisUrl:
     is_cluster = scheme != plain_scheme
     plain = f"{plain_scheme}://{rest}"
     shown = redact(url)
-    if plain_scheme not in _SCHEMES or (is_cluster and plain_scheme == "unix"):
-        raise StoreUrlError(
-            f"{shown} is no Redis URL: write redis://, rediss://, redis+cluster://, rediss+cluster:// or unix://"
-        )
+    if scheme not in REDIS_SCHEMES:
+        raise StoreUrlError(f"{shown} is no Redis URL: write {listed(REDIS_SCHEMES)}")
     # Errors of urlsplit and redis-py quote the text that they could not read, which may be a password.
     try:
         parts = urlsplit(plain)

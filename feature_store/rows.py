@@ -11,12 +11,12 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.rows import TEXT_FIELDS
 from evidence.schema import RawText
 from feature_store.codec import (
     MAX_ENTRIES,
     MAX_QUERY_LENGTH,
     MAX_TEXT_LENGTH,
-    TEXT_NAMES,
     encode_string,
     encode_strings,
     encode_text,
@@ -33,7 +33,7 @@ Row = Mapping[str, Any]
 
 PHOTO_COLUMNS: Final = (
     "photo_id",
-    *TEXT_NAMES,
+    *TEXT_FIELDS,
     "summary",
     "anchors",
     "histories",
@@ -160,8 +160,8 @@ def photo_write(row: Row, options: RowOptions) -> HashWrite:
     except InvalidIdError as error:
         raise RowError(f"photo_id: {error}") from None
     fields: dict[str, bytes] = {}
-    if any(name in row for name in TEXT_NAMES):
-        raw = RawText(*(_text(row, name) for name in TEXT_NAMES))
+    if any(name in row for name in TEXT_FIELDS):
+        raw = RawText(*(_text(row, name) for name in TEXT_FIELDS))
         fields["text"] = _encoded("text", encode_text, raw)
     for column in ("summary", "category"):
         if column in row:

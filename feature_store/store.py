@@ -9,12 +9,8 @@ from feature_store.circuit import CircuitState
 from feature_store.errors import StoreUrlError
 from feature_store.records import Fetched
 from feature_store.redaction import redact
+from feature_store.schemes import EMBEDDED_SCHEMES, REDIS_SCHEMES, listed
 from feature_store.settings import StoreSettings
-
-REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
-EMBEDDED_SCHEMES = ("sqlite", "memory")
-LASTING_SCHEMES = (*REDIS_SCHEMES, "sqlite")
-"""Of stores that outlive the process."""
 
 
 class Store(Protocol):
@@ -83,11 +79,7 @@ async def open_store(url: str, settings: StoreSettings | None = None) -> Store:
     tries to reconnect in the background. A URL that can never work raises.
 
     Args:
-        url: one of
-            `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS; `?ssl_ca_certs=FILE` for one's own
-            authority), `unix:///path.sock`, `redis+cluster://host:port` and `rediss+cluster://…` (any node of a
-            Redis Cluster), `sqlite:///relative.db` or `sqlite:////absolute.db` (a file that `onebar evidence load`
-            has made), `memory://` (empty, and gone with the process).
+        url: in one of the forms of `feature_store.schemes`. `memory://` is empty, and gone with the process.
         settings: defaults when None.
 
     Raises:
@@ -110,5 +102,4 @@ def unknown_scheme(url: str) -> StoreUrlError:
     """Return the error for a URL whose scheme names no store."""
     scheme, separator, _ = redact(url).partition("://")
     named = f"{scheme}://" if separator else "no scheme"
-    known = ", ".join(f"{name}://" for name in REDIS_SCHEMES + EMBEDDED_SCHEMES)
-    return StoreUrlError(f"a store URL with {named} is not known; use one of {known}")
+    return StoreUrlError(f"a store URL with {named} is not known; use {listed(REDIS_SCHEMES + EMBEDDED_SCHEMES)}")

@@ -20,7 +20,8 @@ from feature_store.errors import InvalidIdError, StoreUnavailable
 from feature_store.keys import USER_FIELDS, parse_user_key, shown_key, user_key
 from feature_store.pseudonym import KeyRing
 from feature_store.redis_urls import explain, parse_redis_url
-from feature_store.store import EMBEDDED_SCHEMES, REDIS_SCHEMES, unknown_scheme
+from feature_store.schemes import EMBEDDED_SCHEMES, REDIS_SCHEMES
+from feature_store.store import unknown_scheme
 
 CHUNK: Final = 500
 _PATTERNS: Final = (user_key("*"), shown_key("*"))

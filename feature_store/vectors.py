@@ -60,7 +60,7 @@ def _decode_fp16(payload: memoryview, rows: int, dimension: int) -> Matrix:
 def _decode_int8(payload: memoryview, rows: int, dimension: int) -> Matrix:
     scales = np.frombuffer(payload[: 4 * rows], dtype="<f4").reshape(rows, 1)
     codes = np.frombuffer(payload[4 * rows :], dtype=np.int8).reshape(rows, dimension)
-    with np.errstate(over="ignore", invalid="ignore"):  # corrupt scales; what comes of them is refused by the caller
+    with np.errstate(over="ignore", invalid="ignore"):  # corrupt scales; the caller refuses the result
         matrix: Matrix = np.multiply(codes, scales, dtype=np.float32)
     return matrix
 

@@ -1,4 +1,4 @@
-"""What the processor can do, as Linux tells it."""
+"""The features of the processor, as Linux reports them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Return what the first CPU can do, by Linux's names; nothing where it cannot be told."""
+    """Return the features of the first CPU by Linux's names; an empty set if they cannot be read."""
     try:
         lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

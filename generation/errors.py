@@ -1,13 +1,13 @@
 """Errors of this package.
 
 GenerationError
-├── BackendError      what was asked to run the graphs cannot do so here
+├── BackendError      the requested backend cannot run the bundle on this machine
 ├── BundleError       a bundle that must not be served: incomplete, altered, or of another schema
-├── ConstraintError   a constraint that cannot be made: its file, or a tokenizer that it cannot be held to
+├── ConstraintError   a constraint that cannot be built, because of its file or of the tokenizer
 ├── OptionsError      generation options that contradict themselves or the model (also a ValueError)
 ├── SourceError       source token ids that the model cannot read (also a ValueError)
-├── RequestFailed     something failed while one request was worked on; the others are not touched
-└── SchedulerStopped  nobody works on requests any more: closed, or its loop has died
+├── RequestFailed     an error while one request was worked on; other requests are not affected
+└── SchedulerStopped  the scheduler was closed, or its loop has ended
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ class GenerationError(Exception):
 
 
 class BackendError(GenerationError):
-    """The backend that was asked for cannot run this bundle on this machine; the message names why, and the mend."""
+    """The requested backend cannot run this bundle on this machine; the message names the reason and the correction."""
 
 
 class BundleError(GenerationError):
-    """A bundle cannot be served; the message is one sentence that names the fault and the mend."""
+    """A bundle cannot be served; the message is one sentence that names the fault and the correction."""
 
 
 class ConstraintError(GenerationError):
-    """A constraint on what may be written cannot be made; the message names the fault and the mend."""
+    """A constraint on decoding cannot be built; the message names the fault and the correction."""
 
 
 class OptionsError(GenerationError, ValueError):
@@ -38,8 +38,8 @@ class SourceError(GenerationError, ValueError):
 
 
 class RequestFailed(GenerationError):
-    """One request could not be answered; the cause is chained."""
+    """One request failed; ``__cause__`` is the error."""
 
 
 class SchedulerStopped(GenerationError):
-    """The scheduler takes no requests: it was closed, or its loop has died."""
+    """The scheduler takes no requests: it was closed, or its loop has ended."""

@@ -1,4 +1,4 @@
-"""Predicts when a request that comes now would be answered, for admission control."""
+"""Predicts when a request that arrives now would be answered, for admission control."""
 
 from __future__ import annotations
 

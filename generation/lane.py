@@ -6,7 +6,7 @@ are taken; when a request leaves, the last one moves to its slot. All sizes that
 depend on the other requests (docs/adr/0020).
 
 The cache is only appended to. Position p of beam b is key p * B + b of its request, and never moves. When beams are
-reordered, the rows of `self_bias`, which say to whose past a key belongs, are reordered instead of the keys.
+reordered, the rows of `self_bias`, which say to which beam a key belongs, are reordered instead of the keys.
 """
 
 from __future__ import annotations
@@ -93,7 +93,6 @@ class Lane:
         self._mask = np.zeros((slots, source), np.int32)
         self._bias = np.full((slots, beams, room * beams), NOT_MINE, np.float32)
         self._ids = np.zeros((slots, beams), np.int64)
-        self._parents = np.zeros((slots, beams), np.int64)
         self._scores = np.zeros((slots, beams), np.float32)
         self._positions = np.zeros(slots, np.int64)
         # (request, head, position) of the keys that a step writes. Requests are numbered within a run, of several or of

@@ -96,7 +96,7 @@ class Freshness:
     """Whether a forecast still rests on recent measurements.
 
     A forecast that rules work out also prevents the measurement that would correct it. Without this, one long stall
-    would rule out all later work for good (docs/adr/0054).
+    would rule out all later work for ever (docs/adr/0054).
 
     Attributes:
         fastest: shortest duration ever measured, in seconds.

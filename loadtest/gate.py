@@ -44,7 +44,7 @@ def violations(samples: Sequence[Sample], rate: float, seconds: float, objective
     singles = [sample for sample in samples if sample.scenario != BATCH]
     answered = [sample for sample in singles if sample.status == 200]
     if not answered:
-        return ["no call of /recommend was answered"]
+        return ["no call of /recommend was answered", *_errors(samples)]
     found = _errors(samples)
     p99 = percentile([sample.latency_ms for sample in singles], 99)
     if p99 > objective.p99_ms:

@@ -2,17 +2,18 @@
 
 By hand, against a service that has the demo's evidence in its store:
 
-    locust -f loadtest/locustfile.py --host http://127.0.0.1:8000 --users 100
+    ONEBAR_KEY=KEY locust -f loadtest/locustfile.py --host http://127.0.0.1:8000 --users 100
 
 Coordinated omission: a generator that waits for an answer before it sends the next request sends less while the
-service is slow, and so leaves out of its figures just the requests that would have waited. Here every user keeps a
-schedule of its own that does not depend on answers (a Poisson process of a low rate); many users together make the
-rate, so that an answer that takes seconds delays one user and not the traffic. How late calls left is recorded as
-``lag_ms``, beside their latency.
+service is slow. The requests that would have waited are then missing from its figures. Here every user has a schedule
+of its own that does not depend on answers (a Poisson process of a low rate). Many users together make the rate, so an
+answer that takes seconds delays one user and not the traffic. How late calls left is recorded as ``lag_ms``, beside
+their latency.
 
-Environment: ``ONEBAR_LOADTEST_EVIDENCE`` (folder of the evidence files), ``ONEBAR_LOADTEST_USER_RATE`` (calls a
-second of each user), ``ONEBAR_LOADTEST_SEED``, ``ONEBAR_LOADTEST_WARM_UP`` (seconds that are not part of the
-measurement), ``ONEBAR_LOADTEST_RESULTS`` (folder that samples and the two scrapes of /metrics are written to).
+Environment: ``ONEBAR_KEY`` (the API key, where the service needs one), ``ONEBAR_LOADTEST_EVIDENCE`` (folder of the
+evidence files), ``ONEBAR_LOADTEST_USER_RATE`` (calls a second of each user), ``ONEBAR_LOADTEST_SEED``,
+``ONEBAR_LOADTEST_WARM_UP`` (seconds that are not part of the measurement), ``ONEBAR_LOADTEST_RESULTS`` (folder that
+samples and two scrapes of /metrics are written to) with ``ONEBAR_LOADTEST_ADMIN_URL`` (where /metrics is).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from locust import FastHttpUser, events, task
 
 from loadtest.checks import TermList
 from loadtest.samples import Sample, judge_call, write_samples
-from loadtest.stack import fetch
+from loadtest.stack import fetch, key_header
 from loadtest.traffic import open_traffic, prohibited_terms_file
 
 EVIDENCE = Path(os.environ.get("ONEBAR_LOADTEST_EVIDENCE", "demo/evidence"))
@@ -37,6 +38,8 @@ USER_RATE = float(os.environ.get("ONEBAR_LOADTEST_USER_RATE", "0.2"))
 SEED = int(os.environ.get("ONEBAR_LOADTEST_SEED", "0"))
 WARM_UP_SECONDS = float(os.environ.get("ONEBAR_LOADTEST_WARM_UP", "0"))
 RESULTS = os.environ.get("ONEBAR_LOADTEST_RESULTS")
+ADMIN_URL = os.environ.get("ONEBAR_LOADTEST_ADMIN_URL", "http://127.0.0.1:8001")
+HEADERS = {"Content-Type": "application/json"} | key_header(os.environ.get("ONEBAR_KEY"))
 
 
 class Run:
@@ -54,25 +57,25 @@ run = Run()
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
-def start(environment: Any, **_: Any) -> None:
+def start(**_: Any) -> None:
     """Start the clock, and read the service's metrics when the warm-up is over."""
     run.started_at = time.perf_counter()
     run.samples.clear()
     if RESULTS:
-        gevent.spawn_later(WARM_UP_SECONDS, scrape, environment.host, "before.prom")
+        gevent.spawn_later(WARM_UP_SECONDS, scrape, "before.prom")
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]
-def stop(environment: Any, **_: Any) -> None:
-    """Read the metrics again and leave the samples for the report."""
+def stop(**_: Any) -> None:
+    """Read the metrics again, and write the samples for the report."""
     if RESULTS:
-        scrape(environment.host, "after.prom")
+        scrape("after.prom")
         write_samples(Path(RESULTS) / "samples.jsonl", run.samples)
 
 
-def scrape(host: str, name: str) -> None:
-    """Keep what /metrics says now."""
-    (Path(RESULTS or ".") / name).write_text(fetch(f"{host}/metrics")[1], encoding="utf-8")
+def scrape(name: str) -> None:
+    """Write the present metrics to a file of the results."""
+    (Path(RESULTS or ".") / name).write_text(fetch(f"{ADMIN_URL}/metrics")[1], encoding="utf-8")
 
 
 class Viewer(FastHttpUser):
@@ -96,10 +99,9 @@ class Viewer(FastHttpUser):
         """Send the next call and check its answer."""
         call = run.traffic.next_call()
         body = json.dumps(call.body)
-        headers = {"Content-Type": "application/json"}
         left = time.perf_counter()
         with self.client.post(
-            call.path, data=body, headers=headers, name=f"{call.path} {call.scenario}", catch_response=True
+            call.path, data=body, headers=HEADERS, name=f"{call.path} {call.scenario}", catch_response=True
         ) as response:
             latency = time.perf_counter() - left
             status = response.status_code or 0

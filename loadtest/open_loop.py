@@ -28,7 +28,7 @@ from loadtest.gate import Objective, violations
 from loadtest.machine import commit, describe_machine
 from loadtest.processes import StackError
 from loadtest.samples import Sample, judge_call, percentile
-from loadtest.stack import running_stack
+from loadtest.stack import key_header, running_stack
 from loadtest.traffic import Call, Mix, Traffic, open_traffic, prohibited_terms_file
 
 DEFAULTS = Objective()
@@ -37,10 +37,17 @@ WARM_UP_CALLS = 50
 
 @dataclass(slots=True)
 class Client:
-    """A small HTTP/1.1 client over kept-alive connections; its own CPU time is small beside that of the service."""
+    """A small HTTP/1.1 client over kept-alive connections; its own CPU time is small beside that of the service.
+
+    Attributes:
+        host: of the service.
+        port: of the service.
+        key: the API key; None where the service needs none.
+    """
 
     host: str
     port: int
+    key: str | None = None
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
@@ -51,8 +58,9 @@ class Client:
             asyncio.IncompleteReadError: it ended before the answer did.
         """
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self.host, self.port)
+        key = "".join(f"{name}: {value}\r\n" for name, value in key_header(self.key).items())
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nContent-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nContent-Type: application/json\r\n{key}"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         try:
@@ -126,14 +134,14 @@ def find_knee(passed: dict[float, bool]) -> float | None:
 
 
 async def _measure(
-    url: str, evidence: Path, rates: list[float], seconds: float, seed: int, objective: Objective
+    url: str, key: str | None, evidence: Path, rates: list[float], seconds: float, seed: int, objective: Objective
 ) -> dict[float, bool]:
     parts = urlsplit(url)
     # Without feed pages: a call of several requests would make the meaning of a rate unclear.
     traffic = open_traffic(evidence, seed, Mix(batch=0))
     prohibited = TermList.read(prohibited_terms_file(evidence))
     passed: dict[float, bool] = {}
-    async with aclosing(Client(parts.hostname or "127.0.0.1", parts.port or 80)) as client:
+    async with aclosing(Client(parts.hostname or "127.0.0.1", parts.port or 80, key)) as client:
         for _ in range(WARM_UP_CALLS):
             warm = traffic.next_call()
             await client.post(warm.path, json.dumps(warm.body).encode())
@@ -169,14 +177,15 @@ def _row(cells: list[str]) -> None:
 @click.option("--seconds", type=click.FloatRange(min=1), default=15.0, help="Time at each rate.")
 @click.option("--p99-ms", type=float, default=DEFAULTS.p99_ms, help="The most that p99 may be.")
 @click.option("--url", help="A running service, instead of starting one.")
+@click.option("--key", envvar="ONEBAR_KEY", help="The API key; better given in the environment, as ONEBAR_KEY.")
 @click.option("--bundle", type=click.Path(path_type=Path), default=Path("demo/bundle"))
 @click.option("--evidence", type=click.Path(path_type=Path), default=Path("demo/evidence"))
 @click.option("--redis/--embedded", "use_redis", default=True, help="The store; Redis only where it is installed.")
 @click.option("--seed", type=int, default=0, help="Of the traffic and the arrivals.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("var/open_loop"), help="Folder of logs.")
 def main(
-    rates: str, seconds: float, p99_ms: float, url: str | None, bundle: Path, evidence: Path, use_redis: bool,
-    seed: int, output: Path,
+    rates: str, seconds: float, p99_ms: float, url: str | None, key: str | None, bundle: Path, evidence: Path,
+    use_redis: bool, seed: int, output: Path,
 ) -> None:  # fmt: skip
     """Measure one rate after another and print the knee; the help text is the module's docstring."""
     steps = [float(rate) for rate in rates.split(",")]
@@ -186,7 +195,7 @@ def main(
         with ExitStack() as parts:
             if url is None:
                 url = parts.enter_context(running_stack(bundle, evidence, output, use_redis)).url
-            passed = asyncio.run(_measure(url, evidence, steps, seconds, seed, Objective(p99_ms=p99_ms)))
+            passed = asyncio.run(_measure(url, key, evidence, steps, seconds, seed, Objective(p99_ms=p99_ms)))
     except (StackError, OSError) as error:
         click.echo(f"the check could not run: {error}", err=True)
         sys.exit(2)

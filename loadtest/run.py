@@ -3,7 +3,9 @@ r"""Start the service, put a feed's traffic on it for a minute, print the percen
 \b
     python -m loadtest.run                                   # 20 calls a second for 60 s on the shipped demo
     python -m loadtest.run --rate 40 --seconds 30            # harder and shorter
-    python -m loadtest.run --url http://127.0.0.1:8000       # a service that runs already, its evidence loaded
+    python -m loadtest.run --url http://127.0.0.1:8000 --admin-url http://127.0.0.1:8001 --key KEY
+
+The last one tests a running service that has the evidence loaded; without --url, the command starts one.
 
 The load is open: calls are sent on a schedule that does not wait for answers (see ``locustfile`` on coordinated
 omission). The first seconds are a warm-up and are not in the figures. An answer with a prohibited term of the folder of
@@ -48,6 +50,8 @@ DEFAULTS = Objective()
     help="The greatest share of calls that may be degraded, cut by their deadline, or refused with 429.",
 )  # fmt: skip
 @click.option("--url", help="A running service to test, instead of starting one.")
+@click.option("--admin-url", help="Its admin port, for /metrics and /version; needed with --url.")
+@click.option("--key", envvar="ONEBAR_KEY", help="The API key; better given in the environment, as ONEBAR_KEY.")
 @click.option("--bundle", type=click.Path(path_type=Path), default=Path("demo/bundle"))
 @click.option("--evidence", type=click.Path(path_type=Path), default=Path("demo/evidence"))
 @click.option("--redis/--embedded", "use_redis", default=True, help="The store; Redis only where it is installed.")
@@ -55,27 +59,30 @@ DEFAULTS = Objective()
 @click.option("--seed", type=int, default=0, help="Of the traffic.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("var/loadtest"), help="Folder of results.")
 def main(
-    rate: float, seconds: float, warm_up: float, p99_ms: float, max_degraded: float, url: str | None, bundle: Path,
-    evidence: Path, use_redis: bool, use_cache: bool, seed: int, output: Path,
+    rate: float, seconds: float, warm_up: float, p99_ms: float, max_degraded: float, url: str | None,
+    admin_url: str | None, key: str | None, bundle: Path, evidence: Path, use_redis: bool, use_cache: bool, seed: int,
+    output: Path,
 ) -> None:  # fmt: skip
     """Run the load test and judge it; the help text is the module's docstring."""
+    if (url is None) != (admin_url is None):
+        raise click.UsageError("Give --url and --admin-url together: /metrics and /version are on the admin port.")
     output.mkdir(parents=True, exist_ok=True)
     for stale in ("samples.jsonl", "before.prom", "after.prom"):
         (output / stale).unlink(missing_ok=True)
     result = begin_result("loadtest", "locust", "onnxruntime")
     try:
         with ExitStack() as parts:
-            if url:
-                stack = Stack(url.rstrip("/"), "external")
+            if url and admin_url:
+                stack = Stack(url.rstrip("/"), admin_url.rstrip("/"), "external")
             else:
                 click.echo(f"starting the service on {bundle} with the evidence of {evidence}", err=True)
                 stack = parts.enter_context(running_stack(bundle, evidence, output, use_redis, use_cache))
-            version = json.loads(fetch(f"{stack.url}/version")[1])
+            version = json.loads(fetch(f"{stack.admin_url}/version")[1])
             _locust(stack, rate, warm_up + seconds, {
                 "ONEBAR_LOADTEST_EVIDENCE": str(evidence), "ONEBAR_LOADTEST_USER_RATE": str(USER_RATE),
                 "ONEBAR_LOADTEST_SEED": str(seed), "ONEBAR_LOADTEST_WARM_UP": str(warm_up),
-                "ONEBAR_LOADTEST_RESULTS": str(output.resolve()),
-            }, output / "locust.log")  # fmt: skip
+                "ONEBAR_LOADTEST_RESULTS": str(output.resolve()), "ONEBAR_LOADTEST_ADMIN_URL": stack.admin_url,
+            } | ({"ONEBAR_KEY": key} if key else {}), output / "locust.log")  # fmt: skip
         measured = [s for s in read_samples(output / "samples.jsonl") if warm_up <= s.due_seconds < warm_up + seconds]
         delta = _metrics_delta(output)
     except (StackError, OSError) as error:

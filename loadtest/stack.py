@@ -1,6 +1,6 @@
 """The service under test, as its users start it: Redis, the evidence, `onebar serve`.
 
-Nothing is imported from the service: its command is run, its environment configures it, and HTTP reaches it.
+No code of the service is imported. It is started by its command, configured by its environment, and reached by HTTP.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ class Stack:
 
     Attributes:
         url: where it answers, without a trailing slash.
+        admin_url: where /metrics and /version are.
         store: what kind of feature store it reads.
         log: the file that its standard error goes to; None for a service that was started elsewhere.
     """
 
     url: str
+    admin_url: str
     store: str
     log: Path | None = None
 
@@ -46,6 +48,11 @@ def fetch(url: str, timeout_seconds: float = 5.0) -> tuple[int, str]:
         return response.status, response.read().decode("utf-8", "replace")
     finally:
         connection.close()
+
+
+def key_header(key: str | None) -> dict[str, str]:
+    """Return the header that sends an API key; none without a key."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 @contextmanager
@@ -76,10 +83,12 @@ def running_stack(
         for path in evidence_files(evidence):
             load = [console_command(), "evidence", "load", str(path), "--store", store_url, "--user-key", str(key)]
             _run(load, work / "load.log")
-        port = free_port()
+        port, admin_port = free_port(), free_port()
         environment = os.environ | {
             "ONEBAR_BUNDLE": str(bundle),
             "ONEBAR_PORT": str(port),
+            "ONEBAR_ADMIN_PORT": str(admin_port),
+            "ONEBAR_DRAIN_SECONDS": "0",  # no load balancer has to notice the end
             "ONEBAR_STORE__URL": store_url,
             "ONEBAR_EVENTS__PATH": str(work / "events.jsonl"),
             "ONEBAR_PRIVACY__KEY_FILE": str(key),
@@ -88,10 +97,10 @@ def running_stack(
             environment["ONEBAR_RESULT_CACHE__MAX_BYTES"] = "0"
         if terms := prohibited_terms_file(evidence):
             environment["ONEBAR_PROHIBITED_TERMS"] = str(terms)
-        url = f"http://127.0.0.1:{port}"
+        admin_url = f"http://127.0.0.1:{admin_port}"
         log = work / "serve.log"
-        parts.enter_context(_serve(environment, url, log))
-        yield Stack(url, "redis" if redis else "embedded", log)
+        parts.enter_context(_serve(environment, admin_url, log))
+        yield Stack(f"http://127.0.0.1:{port}", admin_url, "redis" if redis else "embedded", log)
 
 
 def console_command() -> str:
@@ -108,9 +117,9 @@ def console_command() -> str:
 
 
 @contextmanager
-def _serve(environment: dict[str, str], url: str, log: Path) -> Iterator[None]:
+def _serve(environment: dict[str, str], admin_url: str, log: Path) -> Iterator[None]:
     with running_process([console_command(), "serve"], log, environment) as process:
-        wait_until_up(lambda: _is_ready(url), process, log, "onebar serve")
+        wait_until_up(lambda: _is_ready(admin_url), process, log, "onebar serve")
         yield
         process.terminate()
         status = process.wait(STOP_SECONDS)
@@ -125,8 +134,8 @@ def _run(command: Sequence[str], log: Path) -> None:
         raise StackError(f"{' '.join(command)} ended with status {done.returncode}\n{log_tail(log)}")
 
 
-def _is_ready(url: str) -> bool:
+def _is_ready(admin_url: str) -> bool:
     try:
-        return fetch(f"{url}/readyz")[0] == 200
+        return fetch(f"{admin_url}/readyz")[0] == 200
     except OSError:
         return False

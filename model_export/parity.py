@@ -70,6 +70,25 @@ def engine_answers(engine: Engine, sources: Sequence[Sequence[int]], options: Ge
     return [engine.generate(GenerationRequest(source, options)).hypotheses for source in tqdm(sources, desc=name)]
 
 
+def generation_config(options: GenerationOptions, specials: SpecialTokens, **more: Any) -> GenerationConfig:
+    """Return the options of the engine as those of transformers' `generate`.
+
+    Args:
+        options: as the engine takes them.
+        specials: of the tokenizer.
+        more: further fields of the result.
+    """
+    return GenerationConfig(  # type: ignore[no-untyped-call]
+        **{key: value for key, value in options.to_dict().items() if key != "min_new_tokens"},
+        min_new_tokens=options.min_new_tokens or None,
+        bos_token_id=specials.bos,
+        pad_token_id=specials.pad,
+        eos_token_id=specials.eos,
+        decoder_start_token_id=specials.decoder_start,
+        **more,
+    )
+
+
 def reference_answers(
     model: Any,
     sources: Sequence[Sequence[int]],
@@ -89,16 +108,7 @@ def reference_answers(
         name: of the progress bar.
         quiet: show no progress bar.
     """
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
-        **{key: value for key, value in options.to_dict().items() if key != "min_new_tokens"},
-        min_new_tokens=options.min_new_tokens or None,
-        bos_token_id=specials.bos,
-        pad_token_id=specials.pad,
-        eos_token_id=specials.eos,
-        decoder_start_token_id=specials.decoder_start,
-        return_dict_in_generate=True,
-        output_scores=True,
-    )
+    config = generation_config(options, specials, return_dict_in_generate=True, output_scores=True)
     # transformers reads from here what is unset above, forced tokens for example.
     model.generation_config = config
     answers: Answers = []

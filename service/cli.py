@@ -15,15 +15,15 @@ from service.settings import load_settings
 @click.option("--bundle", type=click.Path(path_type=Path), help="The folder that `onebar export` wrote.")
 @click.option("--store", help="redis://…, rediss://…, redis+cluster://…, sqlite:///FILE or memory://.")
 @click.option("--evidence", type=click.Path(path_type=Path), multiple=True, help="Evidence to load into memory://.")
-@click.option("--host", help="Address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=int)
+@click.option("--host", help="Address to listen on; 0.0.0.0 for all interfaces.")
+@click.option("--port", type=int, help="Port of POST /recommend.")
 @click.option("--rules", type=click.Path(path_type=Path), help="YAML file of business rules.")
 @click.option("--prohibited-terms", type=click.Path(path_type=Path), help="File of category<TAB>term lines.")
 @click.option("--keys", type=click.Path(path_type=Path), help="File of API keys that `onebar keys` wrote.")
-@click.option("--insecure", is_flag=True, default=None, help="Let other machines call without a key.")
+@click.option("--insecure", is_flag=True, default=None, help="Accept requests from other machines without a key.")
 @click.option("--admin-port", type=int, help="Port of health, metrics, version and docs.")
-@click.option("--user-key", type=click.Path(path_type=Path), help="Keys of user pseudonyms.")
-@click.option("--query-set", type=click.Path(path_type=Path), help="File of queries; nothing else is written.")
+@click.option("--user-key", type=click.Path(path_type=Path), help="File with the keys of user pseudonyms.")
+@click.option("--query-set", type=click.Path(path_type=Path), help="File of queries; no others are generated.")
 def serve(
     bundle: Path | None,
     store: str | None,
@@ -41,7 +41,7 @@ def serve(
     """Serve POST /recommend.
 
     Every setting can be given in the environment (ONEBAR_BUNDLE, ONEBAR_STORE__URL, ONEBAR_DEFAULT_DEADLINE_MS, …);
-    an option wins over it.
+    an option takes precedence.
 
     \b
     Example:
@@ -71,7 +71,7 @@ def rules() -> None:
 @rules.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_rules(file: Path) -> None:
-    """Say whether FILE would be accepted by `onebar serve --rules FILE`, and every fault with its line.
+    """Check whether `onebar serve --rules FILE` accepts FILE, and print every fault with its line.
 
     \b
     Example:
@@ -86,7 +86,7 @@ def check_rules(file: Path) -> None:
             click.echo(f"{file}{problem}", err=True)
         sys.exit(1)
     click.echo(
-        f"{file} is good: version {loaded.version}, {len(loaded.blocked_categories)} blocked categories, "
+        f"{file} is valid: version {loaded.version}, {len(loaded.blocked_categories)} blocked categories, "
         f"{len(loaded.blocked_queries)} blocked queries, {len(loaded.pinned_queries)} pinned queries, "
         f"length bounds {'on' if loaded.length else 'off'}, recently shown {'on' if loaded.recently_shown else 'off'}."
     )

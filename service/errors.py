@@ -1,9 +1,9 @@
-"""The root of the exceptions of this package, and what keeps the service from starting.
+"""The root of the exceptions of this package, and the errors that prevent a start.
 
 ServiceError
 ├── ConfigurationError      settings, lists or files that the service cannot start with (exit code 2)
 │   └── RulesError          a rules file, with every fault and its line
-└── RequestRefused          a request that gets no answer (service/answering/errors.py, service/http/errors.py)
+└── RequestRefused          a request that is refused (service/answering/errors.py, service/http/errors.py)
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 
 class ServiceError(Exception):
-    """The root of what this package raises."""
+    """The root of all exceptions that this package raises."""
 
 
 class ConfigurationError(ServiceError):
-    """The service cannot start as configured. The message is one sentence for the person who started it."""
+    """The service cannot start as configured. The message is one sentence for the operator."""
 
 
 class RulesError(ConfigurationError):

@@ -23,10 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 class Instance:
-    """The state of one instance. ``serving`` is what answers now: None, the rehearsal, or the real one."""
+    """The state of one instance.
+
+    ``serving`` answers the requests: None before the start, a rehearsal during the warm-up, then the real one.
+    """
 
     def __init__(self, settings: Settings, scheduler: GenerationScheduler | None = None) -> None:
-        """Load and check what the settings name, and start the engine.
+        """Load and check the files that the settings name, and start the engine.
 
         Args:
             settings: the whole tree.
@@ -49,18 +52,18 @@ class Instance:
         self._stopping = False
         self._lag = LoopLag(self._metrics.loop_lag)
         self.start_error: ServiceError | None = None
-        """What kept the instance from starting, for the code that runs the server."""
+        """The error that prevented the start; read by the code that runs the server."""
 
     @property
     def not_ready_because(self) -> str | None:
-        """Why this instance takes no requests, or None where it does."""
+        """The reason why this instance takes no requests; None if it takes them."""
         if self.draining:
             return "This instance is draining; send the request to another one."
         return self._unable_because
 
     @property
     def engine_lost_because(self) -> str | None:
-        """Why the process must be started again, or None: the engine has ended, or has made no step for too long."""
+        """The reason why the process must be restarted, or None. The engine has ended, or made no step for too long."""
         if not self.runner.alive and not self._stopping:
             return "the loop of the engine has ended"
         stalled = self.runner.stalled_seconds
@@ -68,7 +71,7 @@ class Instance:
 
     @property
     def _unable_because(self) -> str | None:
-        """Why no request can be answered, or None. A draining instance still answers."""
+        """The reason why no request can be answered, or None. A draining instance still answers."""
         if self.serving is None:
             return "This instance is starting; try again in a second."
         if not self.runner.alive:
@@ -78,7 +81,11 @@ class Instance:
         return None
 
     def ready(self) -> Serving:
-        """Return what answers requests; while it drains, too. Raises NotReady where no request can be answered."""
+        """Return the Serving that answers requests, also while the instance drains.
+
+        Raises:
+            NotReady: no request can be answered now.
+        """
         reason = self._unable_because
         if reason or self.serving is None:
             self.metrics.refused("not_ready")
@@ -87,7 +94,7 @@ class Instance:
 
     @property
     def metrics(self) -> Metrics:
-        """The metrics of what answers now. Those of a rehearsal are not the real ones."""
+        """The metrics of the current Serving. A rehearsal has its own, which are discarded."""
         return self.serving.metrics if self.serving else self._metrics
 
     def count_response(self, path: str, status: int) -> None:
@@ -98,8 +105,8 @@ class Instance:
         """Open the store, rehearse, and begin to serve.
 
         Args:
-            rehearse: sends requests to the application. They reach a Serving of their own, so that the real metrics,
-                cache, events and shown lists never see them.
+            rehearse: sends requests to the application. A separate Serving answers them, so that they do not change
+                the real metrics, cache, events and shown lists.
 
         Raises:
             ServiceError: the instance cannot start; ``start_error`` keeps it.
@@ -121,7 +128,7 @@ class Instance:
         logger.info("ready", extra={"model_version": self.parts.bundle.model_version, "store": self._store.url})
 
     async def stop(self) -> None:
-        """Refuse new requests, end the background work, write what is queued."""
+        """Refuse new requests, end the background tasks, and write the queued events and shown queries."""
         self.draining = self._stopping = True
         await self._lag.close()
         await self.runner.close()
@@ -142,24 +149,26 @@ class Instance:
             rules_version=parts.rules.version or "",
         )
         metrics.watch("queue_depth", "Requests that wait for the engine.", lambda: runner.waiting)
-        metrics.watch("requests_in_flight", "Requests inside.", lambda: serving.admission.inside)
+        metrics.watch("requests_in_flight", "Requests admitted and not yet answered.", lambda: serving.admission.inside)
         metrics.watch("ready", "1 while this instance takes requests.", lambda: not self.not_ready_because)
         metrics.watch(
-            "generation_estimate_seconds", "What admission expects of a request that comes now, its wait included.",
+            "generation_estimate_seconds", "Expected time until a request that arrives now would be generated.",
             serving.admission.expected_seconds,
         )  # fmt: skip
         metrics.watch("engine_active_requests", "Requests that are being stepped.", lambda: runner.active)
-        metrics.watch("engine_stalled_seconds", "Since the last step of a busy engine.", lambda: runner.stalled_seconds)
-        metrics.watch("event_loop_lag_max_seconds", "Largest delay of the event loop of late.", self._lag.largest)
+        metrics.watch("engine_stalled_seconds", "Time since a busy engine made a step.", lambda: runner.stalled_seconds)
+        metrics.watch("event_loop_lag_max_seconds", "Largest recent delay of the event loop.", self._lag.largest)
         store = serving.store
         metrics.watch(
             "feature_store_circuit", "Circuit breaker of the store: 0 closed, 1 half open, 2 open.",
             lambda: CIRCUIT_STATES.index(store.circuit_state),
         )  # fmt: skip
-        metrics.watch("result_cache_entries", "Generations that are kept.", lambda: len(serving.cache or ()))
-        metrics.watch("result_cache_bytes", "Memory of them.", lambda: serving.cache.size if serving.cache else 0)
+        metrics.watch("result_cache_entries", "Generations in the result cache.", lambda: len(serving.cache or ()))
+        metrics.watch(
+            "result_cache_bytes", "Memory of the result cache.", lambda: serving.cache.size if serving.cache else 0
+        )
         queries = parts.renderer
-        metrics.watch("query_cache_entries", "Queries whose ids are kept.", lambda: queries.cached_queries[0])
-        metrics.watch("query_cache_bytes", "Memory of them.", lambda: queries.cached_queries[1])
-        metrics.watch("vector_cache_entries", "Texts whose vectors are kept.", lambda: len(vectors_of))
-        metrics.watch("vector_cache_bytes", "Memory of them.", lambda: vectors_of.size)
+        metrics.watch("query_cache_entries", "Queries with cached token ids.", lambda: queries.cached_queries[0])
+        metrics.watch("query_cache_bytes", "Memory of the cached token ids.", lambda: queries.cached_queries[1])
+        metrics.watch("vector_cache_entries", "Texts with cached vectors.", lambda: len(vectors_of))
+        metrics.watch("vector_cache_bytes", "Memory of the cached vectors.", lambda: vectors_of.size)

@@ -1,4 +1,4 @@
-"""The names of what can happen to a request. They appear on the wire, in events, and as metric labels."""
+"""The names of the possible outcomes of a request. They appear on the wire, in events, and as metric labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Degradation = Literal[
     "embedding_version",
     "deadline",
 ]
-"""What was missing or cut when an answer was made."""
+"""The causes for which an answer is degraded: something was missing, or the deadline ended the generation."""
 
 CacheLookup = Literal["hit", "joined", "miss"]
 
@@ -47,6 +47,7 @@ POLICY_RULES = (
 
 CONNECTION_CLOSES = (
     "too_many_connections",
+    "idle_over_limit",
     "headers_too_large",
     "headers_timeout",
     "body_timeout",

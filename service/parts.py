@@ -1,6 +1,6 @@
 """The parts of an instance that exist before it starts: loaded from files, checked, and shared by all requests.
 
-Nothing here runs or holds a connection. ``service/serving.py`` has what runs.
+Nothing here runs or holds a connection; ``service/serving.py`` starts what does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evidence.safety import ProhibitedTerms
 from evidence.term_list import Term, load_terms
 from feature_store.errors import PrivacyError
 from feature_store.pseudonym import KeyRing, open_key_ring, random_key_ring
-from feature_store.store import LASTING_SCHEMES
+from feature_store.schemes import LASTING_SCHEMES
 from generation.backend import Backend, choose_backend
 from generation.bundle import Bundle, load_bundle
 from generation.cores import available_cores
@@ -32,19 +32,19 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the settings name, loaded and checked.
+    """The files that the settings name, loaded and checked.
 
     Attributes:
         settings: the whole tree.
         bundle: the model, its tokenizer and its defaults.
         backend: ``native`` or ``onnxruntime``.
-        threads: of ONNX Runtime, at least 1.
-        renderer: evidence to source, with the tokenizer and the budgets of the bundle.
-        rules: the business rules, empty where there is no file.
-        terms: the prohibited terms, empty where there is no file.
+        threads: number of threads of ONNX Runtime, at least 1.
+        renderer: renders evidence as source, with the tokenizer and the budgets of the bundle.
+        rules: the business rules, empty without a file.
+        terms: the prohibited terms, empty without a file.
         constraints: options and processors of every generation.
         policy: decides which hypotheses are shown.
-        key_ring: makes pseudonyms of user ids; None uses them as they are.
+        key_ring: makes pseudonyms of user ids; None uses the ids themselves.
     """
 
     settings: Settings
@@ -60,11 +60,11 @@ class Parts:
 
     @property
     def shown_window_seconds(self) -> int | None:
-        """How long a shown query is not shown again to the same user; None where no rule says so."""
+        """Seconds for which a shown query is not shown again to the same user; None without such a rule."""
         return self.rules.recently_shown.window_seconds if self.rules.recently_shown else None
 
     def versions(self) -> dict[str, str | None]:
-        """The versions that every event carries."""
+        """Return the versions that every event has."""
         return {
             "model_version": self.bundle.model_version,
             "rules_version": self.rules.version,
@@ -73,7 +73,7 @@ class Parts:
         }
 
     def describe(self) -> dict[str, Any]:
-        """The body of ``/version`` (``wire.VersionResponse``)."""
+        """Return the body of ``/version`` (``wire.VersionResponse``)."""
         return self.versions() | {
             "service_version": metadata.version("onebar"),
             "precision": self.bundle.precision,

@@ -1,4 +1,4 @@
-"""What answers requests: the pipeline, and what is remembered of each answer."""
+"""The started pipeline of an instance, with its metrics, its cache, and the recorders of answers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from service.parts import Parts
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A started pipeline, and the recorders that belong to it. All fields are those of one metrics registry.
+    """A started pipeline and its recorders. All of them report to the same ``metrics``.
 
-    ``rehearsal`` builds one that leaves no trace: its metrics are thrown away, and it keeps and tells nothing.
+    ``rehearsal`` builds one without side effects: its metrics are discarded, and it has no cache and no recorders.
     """
 
     parts: Parts
@@ -43,14 +43,14 @@ class Serving:
 
     @classmethod
     def rehearsal(cls, parts: Parts, runner: GenerationRunner, store: Store) -> Serving:
-        """Build one for the requests of the warm-up."""
+        """Build a Serving for the requests of the warm-up."""
         return cls._build(parts, runner, store, Metrics(), None, None, None)
 
     @classmethod
     def start(
         cls, parts: Parts, runner: GenerationRunner, store: Store, metrics: Metrics, events: EventLog | None
     ) -> Serving:
-        """Build one for real requests, and start its recorders on the running event loop."""
+        """Build a Serving for real requests, and start its recorders on the running event loop."""
         kept = parts.settings.result_cache
         cache = ResultCache(kept.max_bytes, kept.ttl_seconds, metrics.cache_lookup) if kept.max_bytes else None
         shown = ShownRecorder(store, metrics.shown_lost)
@@ -94,7 +94,7 @@ class Serving:
         return cls(parts, runner, store, metrics, admission, cache, pipeline, shown, events)
 
     def refuse_if_overloaded(self, arrived_at: float, deadline_ms: float | None) -> None:
-        """Raise Overloaded where a request of this deadline would be refused now; takes no place."""
+        """Raise Overloaded if a request with this deadline would be refused now; take no permit."""
         self.admission.check(Deadline.after(arrived_at, deadline_ms or self.parts.settings.default_deadline_ms))
 
     async def recommend(
@@ -103,16 +103,16 @@ class Serving:
         """Answer one request.
 
         Args:
-            request: validated.
-            caller: whether the answer may explain, and whether it is remembered as shown.
-            arrived_at: ``time.perf_counter()`` seconds.
-            traceparent: of the request, for the event.
+            request: the validated body.
+            caller: decides whether ``explain`` is returned and whether the shown queries are recorded.
+            arrived_at: arrival of the request, in ``time.perf_counter()`` seconds.
+            traceparent: the header of the request, for the event; None without one.
 
         Returns:
-            The body, and the milliseconds of each request stage.
+            The body of the answer, and the milliseconds of each request stage.
 
         Raises:
-            RequestRefused: no answer can be given.
+            RequestRefused: the service is overloaded, or the engine failed.
         """
         bind_request(traceparent=traceparent)
         settings = self.parts.settings
@@ -132,7 +132,7 @@ class Serving:
         timings_ms: Mapping[str, float],
         traceparent: str | None,
     ) -> None:
-        # Without a key, anybody could fill the list of any viewer.
+        # Without this condition, any client without a key could fill the shown list of any user.
         keyed = caller.key_id is not None
         if keyed and answer.shown and answer.user_id and self.parts.rules.recently_shown and self.shown:
             self.shown.record(answer.user_id, [item.query for item in answer.shown])
@@ -147,7 +147,7 @@ class Serving:
             self.events.emit(answer.to_event(self.parts.versions(), timings_ms, asked))
 
     async def close(self) -> None:
-        """Write what the recorders still hold, and end them. Store and engine stay open."""
+        """Write the queued entries of the recorders, and stop them. The store and the engine stay open."""
         if self.shown:
             await self.shown.close()
         if self.events:

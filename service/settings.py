@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
 from feature_store import StoreSettings
@@ -29,66 +29,73 @@ class FeatureStoreSettings(_Branch):
     """The feature store and how long a request waits for it."""
 
     url: str = Field(default="memory://", description="redis://, rediss://, redis+cluster://, sqlite:/// or memory://.")
-    evidence: tuple[Path, ...] = Field(default=(), description="Files that are loaded at start; for memory:// alone.")
+    evidence: tuple[Path, ...] = Field(default=(), description="Files that are loaded at start; only for memory://.")
     timeout_ms: float = Field(
-        default=1000 * StoreSettings().timeout_seconds, gt=0, description="The most that a request waits for the store."
+        default=1000 * StoreSettings().timeout_seconds, gt=0, description="Longest wait of a request for the store."
     )
-    share: float = Field(default=0.3, gt=0, le=1, description="The most of its remaining time that a request waits.")
+    share: float = Field(default=0.3, gt=0, le=1, description="Longest wait as a share of its remaining time.")
 
 
 class PersonalSettings(_Branch):
     """The personal part of the evidence."""
 
     threshold: float = Field(
-        default=PERSONAL_THRESHOLD, ge=-1, le=1, description="Cosine with the trigger over which a query counts."
+        default=PERSONAL_THRESHOLD,
+        ge=-1,
+        le=1,
+        description="Cosine similarity with the video above which a query is used.",
     )
-    limit: int = Field(default=PERSONAL_LIMIT, ge=0, le=64, description="The most queries in the personal part.")
+    limit: int = Field(
+        default=PERSONAL_LIMIT, ge=0, le=64, description="Largest number of queries in the personal part."
+    )
 
 
 class ResultCacheSettings(_Branch):
-    """Generations that are kept for equal inputs; requests for one that is in progress wait for it."""
+    """The cache of generations by input. A request with the input of a generation in progress waits for it."""
 
     max_bytes: int = Field(
-        default=32 * MIB, ge=0, description="Memory of those that are kept, about 7 KB each; 0 turns both off."
+        default=32 * MIB,
+        ge=0,
+        description="Memory of the cache, about 7 KB a generation; 0 turns it and the sharing off.",
     )
-    ttl_seconds: float = Field(default=300.0, gt=0, description="How long one is kept.")
+    ttl_seconds: float = Field(default=300.0, gt=0, description="Lifetime of a cached generation.")
 
 
 class ConnectionSettings(_Branch):
-    """What one peer may send, and how long it may take."""
+    """Limits on connections, and on the size and the time of what a peer sends."""
 
     max_connections: int = Field(
-        default=1024, ge=1, description="Open connections; also at most the descriptor limit less a reserve."
+        default=1024, ge=1, description="Open connections; the descriptor limit minus a reserve if that is less."
     )
     max_header_bytes: int = Field(default=16 * 1024, ge=1024, description="Request line and headers of a request.")
     max_headers: int = Field(default=100, ge=8, description="Header lines of a request.")
     headers_seconds: float = Field(default=5.0, gt=0, description="From connection or first byte to the last header.")
     body_seconds: float = Field(default=5.0, gt=0, description="From the last header to the last byte of the body.")
-    reading_seconds: float = Field(default=10.0, gt=0, description="How long a peer may leave its answer unread.")
+    reading_seconds: float = Field(default=10.0, gt=0, description="Longest time that a peer leaves its answer unread.")
     keep_alive_seconds: int = Field(
-        default=75, gt=0, description="Idle time of a connection; longer than that of common load balancers."
+        default=75, gt=0, description="Idle time before a close; longer than that of common load balancers."
     )
 
 
 class DecodingSettings(_Branch):
-    """What the decoder may write; what is not given is as the bundle says."""
+    """Constraints and options of decoding; an option that is None is taken from the bundle."""
 
-    prohibited_terms: bool = Field(default=True, description="Keep the prohibited terms from being written at all.")
+    prohibited_terms: bool = Field(default=True, description="Whether decoding excludes the prohibited terms.")
     min_new_tokens: int | None = Field(default=None, ge=0)
     no_repeat_ngram_size: int | None = Field(default=None, ge=0, description="0 allows repetitions.")
 
 
 class PrivacySettings(_Branch):
-    """What stands for a user in the store, in events and in logs."""
+    """Pseudonyms of users in the store, in events and in logs."""
 
     key_file: Path | None = Field(
-        default=None, description="Keys of user pseudonyms; memory:// without a file gets a key of its own."
+        default=None, description="File with the keys of pseudonyms; without one, memory:// gets a random key."
     )
-    raw_user_ids: bool = Field(default=False, description="Whether user ids are used as they are.")
+    raw_user_ids: bool = Field(default=False, description="Whether user ids are used instead of pseudonyms.")
 
 
 class EventSettings(_Branch):
-    """Where the event of each answer goes, and what is kept while it cannot go there."""
+    """The sink of events, and the limits of the queue and the spool in front of it."""
 
     sink: Literal["jsonl", "redis_stream", "none"] = "jsonl"
     path: str = Field(default="-", description="File of the jsonl sink, appended to; - is standard output.")
@@ -133,35 +140,37 @@ class Settings(BaseSettings):
     docs_public: bool = Field(default=False, description="Whether /docs is on the public port as well.")
     rules: Path | None = Field(default=None, description="YAML file of business rules.")
     prohibited_terms: Path | None = Field(default=None, description="File of category<TAB>term lines.")
-    query_set: Path | None = Field(default=None, description="File of queries, one a line; nothing else is written.")
+    query_set: Path | None = Field(default=None, description="File of queries, one a line; no others are generated.")
 
     default_deadline_ms: float = Field(default=25.0, ge=MIN_DEADLINE_MS, le=MAX_DEADLINE_MS)
     response_reserve_ms: float = Field(
-        default=1.0, ge=0, description="Kept back from generation, for policy and sending."
+        default=1.0, ge=0, description="Part of the deadline reserved for policy and sending."
     )
-    max_queue: int = Field(default=64, ge=1, description="Requests inside at once; a further one gets 429.")
+    max_queue: int = Field(default=64, ge=1, description="Requests admitted at once; a further one gets 429.")
     max_body_bytes: int = Field(default=64 * 1024, ge=1024)
     max_batch_body_bytes: int = Field(default=256 * 1024, ge=1024)
     intra_op_threads: int = Field(
-        default=1, ge=0, le=64, description="Threads of ONNX Runtime; 0 takes the cgroup's cores."
+        default=1, ge=0, le=64, description="Threads of ONNX Runtime; 0 means the cores of the control group."
     )
     backend: Literal["auto", "native", "onnxruntime"] = Field(
-        default="auto", description="What runs the model: the project's own kernels where they can, or ONNX Runtime."
+        default="auto", description="The backend of the engine; auto prefers the native kernels to ONNX Runtime."
     )
     keys: Path | None = Field(default=None, description="File of API keys that `onebar keys` wrote.")
     insecure: bool = Field(default=False, description="Whether other machines may call without a key.")
     explain_without_key: bool = Field(
-        default=False, description="Whether `explain` needs no key; for a demo on one's own machine."
+        default=False, description="Whether `explain` needs no key on a loopback address; for a demo."
     )
     drain_seconds: float = Field(
-        default=5.0, ge=0, description="How long requests are still answered after SIGTERM, while /readyz says 503."
+        default=5.0, ge=0, description="Time after SIGTERM in which /readyz returns 503 and requests are answered."
     )
-    shutdown_seconds: int = Field(default=15, ge=1, description="How long requests in flight may take after that.")
+    shutdown_seconds: int = Field(default=15, ge=1, description="Longest time for requests in flight after that.")
     engine_stall_seconds: float = Field(
-        default=2.0, gt=0, description="Without a step of a busy engine for this long, /readyz says 503."
+        default=2.0, gt=0, description="Time without a step of a busy engine after which /readyz returns 503."
     )
     engine_exit_seconds: float = Field(
-        default=10.0, gt=0, description="Without a step for this long, or without an engine, the process ends with 1."
+        default=10.0,
+        gt=0,
+        description="Time without a step after which the process exits with 1, as it does when the engine ends.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -175,14 +184,16 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Build the tree from the environment; ``overrides`` that are not None win over it.
+    """Build the tree from the environment. ``overrides`` that are not None take precedence.
 
     Raises:
-        ConfigurationError: names every wrong variable and what is wrong with it.
+        ConfigurationError: a variable is invalid; the message names every such variable and its fault.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise ConfigurationError(f"The settings are wrong. An environment variable is not JSON: {error}.") from error
     except ValidationError as error:
         faults = [
             f"ONEBAR_{'__'.join(str(part) for part in detail['loc']).upper()}: {detail['msg']}"

@@ -1,11 +1,13 @@
-"""Run by `make closure` in an environment that has the serving closure and nothing else."""
+"""Imports the service; `make closure` runs it in an environment with only the serving closure."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-HEAVY = {"torch", "transformers", "faiss", "pandas", "duckdb", "pyarrow", "sklearn", "onnx", "optimum"}
+HEAVY = set(
+    "av duckdb faiss ibis onnx optimum pandas pyarrow pyspark sentence_transformers sklearn torch transformers".split()
+)
 
 for module in (
     "service.http.app",

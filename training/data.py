@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
@@ -246,7 +247,10 @@ def load_examples(
 
 
 def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_tokens: int) -> PackedExamples:
-    available = pq.read_schema(path).names
+    try:
+        available = pq.read_schema(path).names
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
     missing = [column for column in _COLUMNS if column not in available]
     if missing:
         raise DataError(

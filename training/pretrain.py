@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
@@ -125,7 +126,10 @@ def make_corpus(examples: PackedExamples, tokenizer: Tokenizer, logs: Path | Non
         path = logs / "searches.parquet"
         if not path.is_file():
             raise DataError(f"{path} is missing; leave --logs out to learn from the examples alone")
-        table = pq.read_table(path, columns=["day", "query"])
+        try:
+            table = pq.read_table(path, columns=["day", "query"])
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path} cannot be read as Parquet: {error}") from error
         searched = {row["query"] for row in table.to_pylist() if row["day"] <= last_day}
         rows = [tokenizer.encode(clean_query(q), add_special_tokens=False).ids for q in sorted(searched)]
     rows = [row for row in rows if row and len(row) <= 16]

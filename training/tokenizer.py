@@ -111,4 +111,7 @@ def _read(logs: Path | str, name: str, columns: list[str]) -> Any:
         raise DataError(
             f"{path} is missing; write it as docs/data_formats.md says, or simulate logs: onebar world {logs}"
         )
-    return pq.read_table(path, columns=columns)
+    try:
+        return pq.read_table(path, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from error

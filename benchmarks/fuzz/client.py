@@ -159,7 +159,8 @@ async def _finish(session: Session, transport: asyncio.Transport, connection: _C
             await asyncio.wait_for(_until_answered(connection, session.answers), ANSWER_SECONDS)
     verdict = _verdict(connection)
     answers = len(connection.responses)
-    announced = any(response.closes for response in connection.responses)
+    # A refused body is discarded for one megabyte; after that the server closes.
+    announced = any(response.closes or response.status == 413 for response in connection.responses)
     if connection.rest and connection.end:
         verdict.faults.append(f"closed in the middle of a response ({connection.end})")
     if answers == 0:

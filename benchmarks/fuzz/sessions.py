@@ -44,22 +44,22 @@ class Sessions:
         self._keys = keys
         self._seed = seed
         kinds: dict[Callable[[random.Random], Session], float] = {
-            self._ordinary: 8,
-            self._structure: 30,
-            self._broken: 14,
-            self._foreign: 5,
-            self._expensive: 2,
-            self._batch: 5,
-            self._headers: 14,
-            self._targets: 8,
-            self._chunked: 8,
-            self._framing: 6,
-            self._pipelined: 4,
-            self._kept_alive: 4,
-            self._slow: 1.2,
-            self._leaving: 4,
-            self._slow_reader: 0.15,
-            self._garbage: 1,
+            self.ordinary: 8,
+            self.structure: 30,
+            self.broken: 14,
+            self.foreign: 5,
+            self.expensive: 2,
+            self.batch: 5,
+            self.headers: 14,
+            self.targets: 8,
+            self.chunked: 8,
+            self.framing: 6,
+            self.pipelined: 4,
+            self.kept_alive: 4,
+            self.slow: 1.2,
+            self.leaving: 4,
+            self.slow_reader: 0.15,
+            self.garbage: 1,
         }
         self._kinds, self._weights = tuple(kinds), tuple(kinds.values())
 
@@ -68,32 +68,40 @@ class Sessions:
         draw = random.Random(f"{self._seed}-{number}")
         return draw.choices(self._kinds, self._weights)[0](draw)
 
-    def _ordinary(self, draw: random.Random) -> Session:
+    def ordinary(self, draw: random.Random) -> Session:
+        """Return a valid request."""
         return self._one(draw, "ordinary", self._bodies.valid(draw))
 
-    def _structure(self, draw: random.Random) -> Session:
+    def structure(self, draw: random.Random) -> Session:
+        """Return JSON of a wrong structure."""
         return self._one(draw, "structure", self._bodies.mutated(draw))
 
-    def _broken(self, draw: random.Random) -> Session:
+    def broken(self, draw: random.Random) -> Session:
+        """Return a body of broken bytes."""
         return self._one(draw, "bytes", self._bodies.broken(draw))
 
-    def _foreign(self, draw: random.Random) -> Session:
+    def foreign(self, draw: random.Random) -> Session:
+        """Return a body that is not JSON."""
         body, lines = self._bodies.foreign(draw)
         return self._one(draw, "not JSON", body, lines)
 
-    def _expensive(self, draw: random.Random) -> Session:
+    def expensive(self, draw: random.Random) -> Session:
+        """Return a body that costs as much as it can."""
         return self._one(draw, "expensive", expensive_body(draw.choice(FAMILIES)))
 
-    def _batch(self, draw: random.Random) -> Session:
+    def batch(self, draw: random.Random) -> Session:
+        """Return a batch of valid and faulty items."""
         return self._one(draw, "batch", self._bodies.batch(draw), target=b"/recommend/batch")
 
-    def _headers(self, draw: random.Random) -> Session:
+    def headers(self, draw: random.Random) -> Session:
+        """Return a valid body under odd headers."""
         lines = b"".join(draw.choice(ODD_HEADERS) for _ in range(draw.choice((1, 1, 2, 3))))
         return self._loose(
             draw, "headers", self._request(draw, self._bodies.valid(draw), lines, first=draw.random() < 0.5)
         )
 
-    def _targets(self, draw: random.Random) -> Session:
+    def targets(self, draw: random.Random) -> Session:
+        """Return an odd method, target or version."""
         method = draw.choice(METHODS)
         start = b"%s %s %s" % (method, draw.choice(TARGETS), draw.choice(VERSIONS))
         body = self._bodies.valid(draw) if draw.random() < 0.5 else b""
@@ -103,7 +111,8 @@ class Sessions:
         )
         return Session("targets", ((sent, 0.0),), no_body=method == b"HEAD")
 
-    def _chunked(self, draw: random.Random) -> Session:
+    def chunked(self, draw: random.Random) -> Session:
+        """Return a chunked body, whole or faulty."""
         body = self._bodies.valid(draw) if draw.random() < 0.7 else self._bodies.mutated(draw)
         pieces = [self._start(draw) + b"transfer-encoding: chunked\r\n\r\n"]
         size = draw.choice((1, 2, 7, 100, 1000, 70_000))
@@ -130,7 +139,8 @@ class Sessions:
             return Session("chunked", ((sent[:cut], draw.uniform(0, 0.05)), (sent[cut:], 0.0)))
         return Session("chunked", ((sent, 0.0),))
 
-    def _framing(self, draw: random.Random) -> Session:
+    def framing(self, draw: random.Random) -> Session:
+        """Return a body whose length and content disagree."""
         body = self._bodies.valid(draw)
         wrong = draw.choice((0, 1, len(body) - 1, len(body) + 1, len(body) + 500, 65_536, 65_537, 10**7, 10**18))
         lines = b"content-length: %d\r\n" % wrong
@@ -152,7 +162,8 @@ class Sessions:
                 pass
         return Session("framing", ((self._start(draw) + lines + b"\r\n" + body, 0.0),))
 
-    def _pipelined(self, draw: random.Random) -> Session:
+    def pipelined(self, draw: random.Random) -> Session:
+        """Return several requests that are sent at once."""
         count = draw.choice((2, 3, 5, 10, 15, 20, 60))
         makers = (self._bodies.valid, self._bodies.mutated)
         sent = b"".join(self._request(draw, draw.choice(makers)(draw)) for _ in range(count))
@@ -161,7 +172,8 @@ class Sessions:
             return Session("pipelined", ((sent[:cut], 0.02), (sent[cut:], 0.0)), count, min(count, 1))
         return Session("pipelined", ((sent, 0.0),), count, count if count <= 10 else 1)
 
-    def _kept_alive(self, draw: random.Random) -> Session:
+    def kept_alive(self, draw: random.Random) -> Session:
+        """Return several requests on one connection, one after another."""
         count = draw.randint(2, 6)
         makers = (self._bodies.valid, self._bodies.mutated, self._bodies.broken)
         pieces = tuple(
@@ -169,7 +181,8 @@ class Sessions:
         )
         return Session("kept alive", pieces, count, count)
 
-    def _slow(self, draw: random.Random) -> Session:
+    def slow(self, draw: random.Random) -> Session:
+        """Return a request that is sent slowly, in part, or not at all."""
         sent = self._request(draw, self._bodies.valid(draw))
         kind = draw.randrange(4)
         if kind == 0:  # byte by byte, until a limit
@@ -181,20 +194,23 @@ class Sessions:
         step = max(1, len(sent) // draw.randint(2, 8))
         return Session("slow sender", tuple((sent[i : i + step], 0.1) for i in range(0, len(sent), step)))
 
-    def _leaving(self, draw: random.Random) -> Session:
+    def leaving(self, draw: random.Random) -> Session:
+        """Return a request whose client closes or resets the connection."""
         sent = self._request(draw, self._bodies.valid(draw)) * draw.choice((1, 1, 3))
         cut = draw.choice((0, 1, len(sent) // 2, len(sent) - 1, len(sent), len(sent)))
         ending: Ending = draw.choice(("half_close", "reset"))
         return Session("leaving", ((sent[:cut], draw.choice((0.0, 0.0, 0.002, 0.01))),), ending=ending)
 
-    def _slow_reader(self, draw: random.Random) -> Session:
+    def slow_reader(self, draw: random.Random) -> Session:
+        """Return large batches whose answers are read slowly."""
         items = [{**self._bodies.document(draw), "explain": True, "deadline_ms": 1000} for _ in range(16)]
         body = b'{"requests":[' + b",".join(encoded(item) for item in items) + b"]}"
         request = self._request(draw, body, target=b"/recommend/batch", key=self._keys[0] if self._keys else None)
         count = draw.choice((1, 10))
         return Session("slow reader", ((request * count, 0.0),), count, ending="read_slowly")
 
-    def _garbage(self, draw: random.Random) -> Session:
+    def garbage(self, draw: random.Random) -> Session:
+        """Return bytes that are not HTTP."""
         data = draw.choice((*NOT_HTTP, draw.randbytes(2000)))
         return Session("not HTTP", ((data, 0.0),))
 

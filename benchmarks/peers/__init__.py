@@ -1,4 +1,4 @@
-"""How fast is the engine beside what else can serve an encoder-decoder with beam search on a CPU?
+"""How fast is the engine compared with what else can serve an encoder-decoder with beam search on a CPU?
 
     python -m benchmarks.peers --output benchmarks/results/peers.json
     python -m benchmarks.peers.report benchmarks/results/peers.json --into docs/benchmarks.md
@@ -13,6 +13,6 @@ soon as they are answered. The contenders take turns in rounds, so that whatever
     clients     clients that ask again as soon as they are answered
     tuning      CTranslate2's best settings on this machine, the best batch of each
     measure     the rounds of one size
-    figures     percentiles, ratios, and the bars they are held against
+    figures     percentiles, ratios, and the targets they are compared with
     report      a result as Markdown and as a plot
 """

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import torch
-from transformers import GenerationConfig
 
 from generation.beam import Hypothesis
 from generation.bundle import SpecialTokens
@@ -23,7 +22,7 @@ from generation.engine import Engine
 from generation.options import GenerationOptions
 from generation.request import GenerationRequest
 from generation.scheduler import Scheduler
-from model_export.parity import Answers, reference_answers
+from model_export.parity import Answers, generation_config, reference_answers
 
 Source = list[int]
 
@@ -86,16 +85,8 @@ def in_flight_contender(name: str, scheduler: Scheduler, options: GenerationOpti
 
 def generate_contender(name: str, model: Any, options: GenerationOptions, specials: SpecialTokens) -> Contender:
     """`model.generate` of transformers, or of optimum, in padded batches."""
-    given = {key: value for key, value in options.to_dict().items() if key != "min_new_tokens"}
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
-        **given,
-        min_new_tokens=options.min_new_tokens or None,
-        bos_token_id=specials.bos,
-        pad_token_id=specials.pad,
-        eos_token_id=specials.eos,
-        decoder_start_token_id=specials.decoder_start,
-    )
-    # What is left unset above would be taken from the model's own, forced tokens among it.
+    config = generation_config(options, specials)
+    # What is unset there would be taken from the model's own configuration, forced tokens for example.
     model.generation_config = config
 
     def answer(batch: Sequence[torch.Tensor]) -> object:
@@ -118,12 +109,12 @@ def generate_contender(name: str, model: Any, options: GenerationOptions, specia
 
 
 def transformers_contender(checkpoint: Any, options: GenerationOptions) -> Contender:
-    """transformers on torch, fp32."""
+    """Return the contender of transformers on torch, fp32."""
     return generate_contender("transformers fp32", checkpoint.model, options, checkpoint.special_tokens)
 
 
 def optimum_contender(folder: Path, options: GenerationOptions, specials: SpecialTokens) -> Contender:
-    """optimum's ORTModelForSeq2SeqLM, fp32, one intra-op thread."""
+    """Return the contender of optimum's ORTModelForSeq2SeqLM, fp32, one intra-op thread."""
     from optimum.onnxruntime import ORTModelForSeq2SeqLM  # seconds to import
 
     session_options = ort.SessionOptions()

@@ -1,4 +1,4 @@
-"""Percentiles, ratios, and the bars that they are held against."""
+"""Percentiles, ratios, and the targets that they are compared with."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def measure_size(
     """Measure one size. To be called in a process of its own, in which CTranslate2's environment is set.
 
     Args:
-        size: name of the size, whose bars the figures are held against.
+        size: name of the size, whose targets the figures are compared with.
         models: of this size.
         sources: what is asked, over and over.
         calibration: what the engine's int8 ranges are measured on; random sources if empty.

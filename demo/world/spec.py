@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from demo.errors import WorldError
+
 DAY_MS = 86_400_000
 EPOCH_MS = 1_767_225_600_000
 """Midnight (UTC) of the first log day, unix milliseconds."""
@@ -68,10 +70,10 @@ class WorldSpec:
     rates: Rates = field(default_factory=Rates)
 
     def __post_init__(self) -> None:
-        """Refuse sizes that are too small to simulate, with ValueError."""
+        """Refuse sizes that are too small to simulate, with WorldError."""
         for name, lowest in (("videos", 200), ("users", 50), ("days", 3), ("impressions_per_day", 100)):
             if getattr(self, name) < lowest:
-                raise ValueError(f"a world needs at least {lowest} {name.replace('_', ' ')}, got {getattr(self, name)}")
+                raise WorldError(f"a world needs at least {lowest} {name.replace('_', ' ')}, got {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for `truth/world.json`."""

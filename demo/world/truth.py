@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from demo.errors import WorldError
 from demo.world.catalogue import Catalogue
 from demo.world.fields import FIELDS, Fields
 from demo.world.safety import TERMS
@@ -89,13 +90,19 @@ def read_truth(world_dir: Path | str) -> Truth:
     """Read the latent variables of a world.
 
     Raises:
-        FileNotFoundError: the folder holds no `truth/`.
-        ValueError: the world was made by another version of the simulator.
+        WorldError: the folder holds no world, or one that was made by another version of the simulator.
     """
     folder = Path(world_dir) / "truth"
-    about = json.loads((folder / "world.json").read_text())
-    if about["format"] != FORMAT or about["forms"] != [form.pattern for form in FORMS]:
-        raise ValueError(f"{folder} was made by another version of the world; make it anew with onebar world")
+    try:
+        about = json.loads((folder / "world.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorldError(f"{world_dir} is not a world; make one: onebar world {world_dir}") from error
+    if (
+        not isinstance(about, dict)
+        or about.get("format") != FORMAT
+        or about["forms"] != [form.pattern for form in FORMS]
+    ):
+        raise WorldError(f"{folder} was made by another version of the world; make it anew with onebar world")
     catalogue = _catalogue(json.loads(pq.read_table(folder / "catalogue.parquet")["catalogue"][0].as_py()))
     people = pq.read_table(folder / "users.parquet")
     users = Users(**{f.name: _array(people[f.name]) for f in fields(Users)})

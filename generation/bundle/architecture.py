@@ -17,7 +17,7 @@ INT8_GROUP = 4  # VNNI multiplies four bytes at once, so that int8 widths are mu
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """Ids of the tokens that the search and the policy treat apart. `decoder_start` is a decoder's first input."""
+    """Ids of the tokens that the search and the policy treat specially. `decoder_start` is a decoder's first input."""
 
     bos: int
     pad: int

@@ -14,7 +14,6 @@ from generation.options import GenerationOptions
 
 PRECISIONS = ("fp32", "int8")
 MOST_NUMBER = (1 << 31) - 1  # of any whole number in a manifest
-MOST_LENGTH_PENALTY = 100.0
 MOST_LOG_SCORE_DIVISOR = 700.0  # exp of this is a float
 
 

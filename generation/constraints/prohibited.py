@@ -63,7 +63,7 @@ class ProhibitedPhrases:
     def follow(
         self, states: Sequence[TextState | None], beam_indices: Sequence[int], tokens: Sequence[int]
     ) -> list[TextState | None]:
-        """See `LogitsProcessor`. None is the state of what is prohibited however it goes on."""
+        """See `LogitsProcessor`. None is the state of a text whose every continuation is prohibited."""
         following = []
         for beam, token in zip(beam_indices, tokens, strict=True):
             state = states[beam]

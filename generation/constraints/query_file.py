@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from evidence import cleaning
+from evidence.cleaning import clean_query, cleaning_version
 from generation.bundle import Bundle
 from generation.constraints.query_set import QuerySet, QuerySetReport
 from generation.constraints.trie import Trie, build_trie
@@ -29,7 +29,7 @@ IntArray = NDArray[np.int64]
 _FORMAT = "onebar-trie-1"
 _ARRAYS = ("tokens", "first_child")
 _COUNTS = ("queries", "duplicates", "too_long", "blank")
-# What `clean_query` leaves as it is, told without the work of it: words of plain letters and digits, one space apart.
+# What `clean_query` does not change, found without calling it: words of plain letters and digits, one space apart.
 _CLEAN = re.compile(r"[0-9A-Za-z\u4e00-\u9fa5]+(?: [0-9A-Za-z\u4e00-\u9fa5]+)*")
 
 
@@ -62,7 +62,7 @@ def load_query_set(path: str | Path, bundle: Bundle, max_new_tokens: int | None 
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConstraintError(f"{path}, line {line}: it is not UTF-8; save the file as UTF-8") from error
-    queries = [line if _CLEAN.fullmatch(line) else cleaning.clean_query(line) for line in lines]
+    queries = [line if _CLEAN.fullmatch(line) else clean_query(line) for line in lines]
     blank = queries.count("") - (lines[-1] == "")  # the last line's end begins no line
     queries = [query for query in queries if query]
     if not queries:
@@ -145,7 +145,7 @@ def _words_are_apart(tokenizer: Tokenizer) -> bool:
 def _key(content: bytes, tokenizer: Tokenizer, *numbers: int) -> str:
     digest = hashlib.sha256(content)
     digest.update(tokenizer.to_str().encode())
-    digest.update(Path(cleaning.__file__).read_bytes())
+    digest.update(cleaning_version().encode())
     digest.update(repr((_FORMAT, numbers)).encode())
     return digest.hexdigest()
 

@@ -35,14 +35,14 @@ class Added:
 
 
 def _byte_of_character() -> dict[str, int]:
-    """The alphabet of byte-level tokenizers: printable Latin-1 stands for itself, the other bytes from U+0100 on."""
+    """The alphabet of byte-level tokenizers: printable Latin-1 is itself, other bytes are characters from U+0100 on."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
 
 
 def token_bytes(tokenizer: Tokenizer, vocab_size: int) -> list[bytes]:
-    """Return the bytes of every token id; none for special tokens and for ids that stand for nothing.
+    """Return the bytes of every token id; none for special tokens and for ids without a meaning.
 
     Raises:
         ConstraintError: the tokenizer is not byte-level, so that its tokens are not bytes of the text.
@@ -61,7 +61,7 @@ def token_bytes(tokenizer: Tokenizer, vocab_size: int) -> list[bytes]:
             continue
         if all(character in alphabet for character in token):
             made[token_id] = bytes(alphabet[character] for character in token)
-        else:  # an added token that is no special one is text as it stands
+        else:  # an added token that is not special is plain text
             made[token_id] = token.encode()
     return made
 

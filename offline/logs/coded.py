@@ -19,7 +19,7 @@ from offline.errors import SettingsError
 from offline.logs.schema import SEARCH_SOURCES
 from offline.logs.tables import read_table
 
-BAR, POST_VIDEO, SEARCH_BOX, REFORMULATION = (SEARCH_SOURCES.index(name) for name in SEARCH_SOURCES)
+BAR, POST_VIDEO = (SEARCH_SOURCES.index(name) for name in ("bar", "post_video"))
 
 
 @dataclass(frozen=True, slots=True)

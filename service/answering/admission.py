@@ -1,6 +1,7 @@
-"""Who may come in: a bounded number of requests, and only those that the queue ahead leaves time for.
+"""Admission control: a bounded number of requests, and only those that can be answered before their deadline.
 
-Permits are taken on arrival, before any work, so that an overloaded service says 429 at once instead of late answers.
+Permits are taken on arrival, before any work, so that an overloaded service refuses with 429 at once instead of
+answering late.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ _SMOOTHING = 0.1
 
 
 class Admission:
-    """Counts the requests inside, and asks the engine when a further one would be done. For one event loop."""
+    """Counts the admitted requests, and asks the engine when a further one would be done. For one event loop.
+
+    Attributes:
+        inside: admitted requests that are not yet answered.
+        approaching: those of them that the engine has not received yet.
+    """
 
     def __init__(
         self,
@@ -27,11 +33,11 @@ class Admission:
         """Admit at most ``capacity`` requests at a time.
 
         Args:
-            capacity: permits.
-            expected_seconds: (source tokens, requests ahead that the engine does not know of yet) -> seconds,
-                seldom exceeded, until a request of that size would be generated.
-            source_tokens: the size that is assumed of a request before any has been seen.
-            reserve_seconds: kept back of each deadline for what follows the generation.
+            capacity: number of permits.
+            expected_seconds: (source tokens, requests ahead that the engine has not received yet) -> seconds, rarely
+                exceeded, until a request of that size would be generated.
+            source_tokens: the size that is assumed of a request before the first ``observe``.
+            reserve_seconds: part of each deadline that is reserved for what follows the generation.
         """
         self._capacity = capacity
         self._expected_seconds = expected_seconds
@@ -41,23 +47,26 @@ class Admission:
         self.approaching = 0
 
     def expected_seconds(self) -> float:
-        """Seconds until a request coming now would be generated, behind all that are inside; seldom exceeded."""
+        """Return the seconds, rarely exceeded, until a request that arrives now would be generated."""
         return self._expected_seconds(self._source_tokens, self.approaching)
 
     def enter(self, deadline: Deadline) -> Permit:
-        """Take a permit, a context manager that gives itself back.
+        """Take a permit.
 
-        A request that finds nobody inside is let in whatever its deadline: it is not the load that it would be refused
-        for, and what can be found in its time is its answer.
+        A request is always admitted while no other is in progress, whatever its deadline. Refusing it would not reduce
+        any load, and the search ends with what it has at the deadline.
+
+        Returns:
+            A context manager that releases the permit.
 
         Raises:
-            Overloaded: there is no room, or it would be done after its deadline.
+            Overloaded: all permits are taken, or the answer would come after the deadline.
         """
         self.check(deadline)
         return Permit(self)
 
     def check(self, deadline: Deadline) -> None:
-        """Raise Overloaded where ``enter`` would, and take no permit."""
+        """Raise Overloaded if ``enter`` would, and take no permit."""
         expected = self.expected_seconds()
         if self.inside >= self._capacity:
             raise Overloaded(
@@ -71,16 +80,17 @@ class Admission:
                 f"The answer would take about {expected * 1000:.0f} ms and the deadline leaves {remaining * 1000:.0f}"
                 " ms; send fewer at once, raise deadline_ms, or add instances.",
                 "expected_wait",
-                expected,  # until those inside are done: with the least wait, all refused clients would return at once
+                # The time until all requests ahead are done. With less, all refused clients would return at once.
+                expected,
             )
 
     def observe(self, source_tokens: int) -> None:
-        """Tell the estimate how long the sources are."""
+        """Update the moving average of the source length, in tokens, that the estimate uses."""
         self._source_tokens += _SMOOTHING * (source_tokens - self._source_tokens)
 
 
 class Permit:
-    """One request inside. On its way it is the admission's to count, then the engine's: see ``handed_over``."""
+    """One admitted request. Admission counts it as a request ahead until ``handed_over``, then the engine does."""
 
     __slots__ = ("_admission", "_approaching")
 
@@ -91,7 +101,7 @@ class Permit:
         admission.approaching += 1
 
     def handed_over(self) -> None:
-        """The engine knows of this request from now on."""
+        """Note that the engine counts this request from now on."""
         if self._approaching:
             self._approaching = False
             self._admission.approaching -= 1

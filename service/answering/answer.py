@@ -1,4 +1,4 @@
-"""An answer, before it is a body, a header, metrics and an event."""
+"""The answer to a request, and its forms: the body, the Server-Timing header, and the event."""
 
 from __future__ import annotations
 
@@ -15,11 +15,22 @@ _NO_EVIDENCE = Evidence()
 
 @dataclass(slots=True)
 class Answer:
-    """What the pipeline found out about one request.
+    """The answer to one request. The pipeline fills it in.
 
-    user_id: the viewer's pseudonym, or the id where ``ONEBAR_PRIVACY__RAW_USER_IDS`` is set.
-    seconds: of the stages that were reached.
-    cache: what became of it in the result cache; None where it was not asked.
+    Attributes:
+        request_id: of the caller, or made by the service.
+        photo_id: the video.
+        user_id: the viewer's pseudonym, or the id if ``ONEBAR_PRIVACY__RAW_USER_IDS`` is set; None if not known.
+        reason: why nothing is shown.
+        shown: the queries to show, best first.
+        judged: every hypothesis with its verdict.
+        evidence: the evidence after cleaning.
+        evidence_version: 12 hex digits of the evidence.
+        source_text: the rendered source.
+        blocked_by: the rule that blocked the video before generation.
+        cache: the result of the lookup in the result cache; None without a lookup.
+        degraded: what was missing or cut short.
+        seconds: time of each request stage that was reached.
     """
 
     request_id: str
@@ -42,19 +53,25 @@ class Answer:
         return "recommend" if self.shown else "abstain"
 
     def degrade(self, cause: Degradation) -> None:
-        """Note once that something was missing."""
+        """Add a cause of degradation, once."""
         if cause not in self.degraded:
             self.degraded.append(cause)
 
     def timings_ms(self) -> dict[str, float]:
-        """Milliseconds of every stage, 0 for those that were not reached."""
+        """Return the milliseconds of every stage, 0 for those that were not reached."""
         seconds = self.seconds
         return {stage: round(seconds.get(stage, 0.0) * 1000, 3) for stage in STAGES}
 
     def to_wire(
         self, model_version: str, timings_ms: Mapping[str, float], constraints: Mapping[str, int] | None
     ) -> dict[str, Any]:
-        """The body (``wire.RecommendResponse``); ``constraints`` are those in force, None leaves ``explain`` out."""
+        """Return the body (``wire.RecommendResponse``).
+
+        Args:
+            model_version: of the bundle.
+            timings_ms: the milliseconds of each stage.
+            constraints: those in force, for ``explain``; None leaves ``explain`` out.
+        """
         body: dict[str, Any] = {
             "request_id": self.request_id,
             "photo_id": self.photo_id,
@@ -87,7 +104,7 @@ class Answer:
         return body
 
     def hypotheses(self) -> list[dict[str, Any]]:
-        """Every candidate with its verdict, for explain and for the event."""
+        """Return every hypothesis with its verdict, for ``explain`` and for the event."""
         return [
             {
                 "query": item.query,
@@ -102,7 +119,13 @@ class Answer:
     def to_event(
         self, fixed: Mapping[str, Any], timings_ms: Mapping[str, float], request: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The event: ``fixed`` is what is the same for all answers of this process."""
+        """Return the event.
+
+        Args:
+            fixed: fields that are the same for all answers of this process.
+            timings_ms: the milliseconds of each stage.
+            request: fields of the request.
+        """
         return {
             **fixed,
             **request,
@@ -121,5 +144,5 @@ class Answer:
 
 
 def server_timing(timings_ms: Mapping[str, float]) -> str:
-    """The Server-Timing header of an answer."""
+    """Return the value of the Server-Timing header."""
     return ", ".join(f"{stage};dur={duration}" for stage, duration in timings_ms.items())

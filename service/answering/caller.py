@@ -1,4 +1,4 @@
-"""Who sends a request, as far as the answer depends on it."""
+"""The caller of a request, as far as the answer depends on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Caller:
     """The caller of one request.
 
     Attributes:
-        key_id: of the API key; None where the service needs none.
+        key_id: of the API key; None if the service needs none.
         may_explain: whether answers may show the evidence and every hypothesis.
     """
 

@@ -1,4 +1,4 @@
-"""What the decoder may write: options and logits processors, from the settings, the bundle and the lists given."""
+"""Constraints on decoding: options and logits processors, from the settings, the bundle and two lists."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class DecodingConstraints:
-    """Compiled once, shared by all requests.
+    """Options and constraints, built once and shared by all requests.
 
-    options: of every generation.
-    processors: of every generation, used in the engine's thread alone.
-    prohibited_phrases: terms that decoding cannot write; 0 where that is off.
-    query_set: queries that decoding is confined to; 0 where it is free.
-    version: 12 hex digits of both lists; None where there is none. Options are told apart by themselves.
+    Attributes:
+        options: of every generation.
+        processors: of every generation, used only in the engine's thread.
+        prohibited_phrases: number of terms that decoding cannot generate; 0 if it is off.
+        query_set: number of queries to which decoding is restricted; 0 if it is not restricted.
+        version: 12 hex digits of a hash of both lists, not of the options; None without a list.
     """
 
     options: GenerationOptions
@@ -36,7 +37,7 @@ class DecodingConstraints:
     version: str | None = None
 
     def to_wire(self) -> dict[str, int]:
-        """What is in force (``wire.ConstraintsInForce``)."""
+        """Return the constraints in force (``wire.ConstraintsInForce``)."""
         return {
             "prohibited_phrases": self.prohibited_phrases,
             "query_set": self.query_set,
@@ -48,15 +49,15 @@ class DecodingConstraints:
 def load_decoding_constraints(
     settings: Settings, bundle: Bundle, terms: Sequence[tuple[str, str] | Term]
 ) -> DecodingConstraints:
-    """Compile what the settings ask for.
+    """Build the constraints that the settings ask for.
 
     Args:
         settings: the whole tree.
-        bundle: whose tokenizer and defaults are taken.
+        bundle: provides the tokenizer and the default options.
         terms: the prohibited terms; the policy filters by the same ones.
 
     Raises:
-        ConfigurationError: a list cannot be compiled, or the options contradict each other.
+        ConfigurationError: a list cannot be used, or the options contradict each other.
     """
     decoding = settings.decoding
     processors: list[LogitsProcessor] = []

@@ -1,8 +1,8 @@
-"""Why a request gets no answer. The HTTP status of each kind is in ``service/http/errors.py``.
+"""Exceptions for requests that are refused. The HTTP status of each is in ``service/http/errors.py``.
 
 RequestRefused
-├── Overloaded             no room, or no time before the deadline
-├── NotReady               the instance is starting or draining
+├── Overloaded             too many requests, or not enough time before the deadline
+├── NotReady               the instance is starting, or its engine makes no progress
 └── GenerationFailed       the engine failed on this request
     └── EngineStopped      the engine's loop has ended
 """
@@ -13,7 +13,7 @@ from service.errors import ServiceError
 
 
 class RequestRefused(ServiceError):
-    """A request that gets an error instead of an answer."""
+    """A request that gets an error response instead of an answer."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -21,11 +21,11 @@ class RequestRefused(ServiceError):
 
 
 class Overloaded(RequestRefused):
-    """There is no room for this request within its deadline.
+    """The service has no capacity to answer this request within its deadline.
 
     Attributes:
         cause: ``queue_full`` or ``expected_wait``, a metric label.
-        retry_after_seconds: when a new attempt has a chance.
+        retry_after_seconds: time after which a new attempt may succeed.
     """
 
     def __init__(self, message: str, cause: str, retry_after_seconds: float) -> None:
@@ -35,12 +35,12 @@ class Overloaded(RequestRefused):
 
 
 class NotReady(RequestRefused):
-    """The instance takes no requests now."""
+    """The instance cannot answer requests now."""
 
 
 class GenerationFailed(RequestRefused):
-    """The engine failed on this request, and on no other."""
+    """The engine failed on this request; other requests are not affected."""
 
 
 class EngineStopped(GenerationFailed):
-    """The engine's loop has ended. The instance is not ready until the process is started again."""
+    """The engine's loop has ended. The instance is not ready until the process is restarted."""

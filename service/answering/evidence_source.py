@@ -1,4 +1,4 @@
-"""The evidence of one request: what is stored, what the caller gave, and the viewer's own past queries."""
+"""The evidence of one request: stored fields, fields of the request, and the viewer's past queries."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ from service.answering.request import InlineEvidence, RecommendRequest
 from service.settings import PersonalSettings
 
 VECTOR_CACHE_BYTES = 16 * 1024 * 1024
-"""Texts and vectors that are kept, 1.6 KB a query: a viewer's past queries come again with every video of a session."""
+"""Limit of the cached texts and vectors, 1.6 KB a query.
+
+A viewer's past queries are needed again for every video of a session.
+"""
 
 _NO_PHOTO = PhotoRecord()
 _NO_INLINE = InlineEvidence()
 
 
 def gather(request: RecommendRequest, fetched: Fetched, settings: PersonalSettings) -> tuple[Evidence, bool]:
-    """Return the evidence that the model reads, and whether the personal part lacks something because of its version.
+    """Build the evidence that the model reads.
 
-    A field of the request wins over the stored one; null counts as not given, an empty one as given.
+    A field of the request replaces the stored one; null counts as not given, an empty one as given.
+
+    Returns:
+        The evidence, and whether vectors of another embedding version were left out of the personal part.
     """
     photo = fetched.photo or _NO_PHOTO
     inline = request.evidence or _NO_INLINE
@@ -63,7 +69,7 @@ def _personal(
     recent: Sequence[str],
     settings: PersonalSettings,
 ) -> tuple[tuple[str, ...], bool]:
-    """The past queries that resemble the trigger, and whether vectors of another version were left out."""
+    """Return the past queries that are similar to the video, and whether vectors of another version were left out."""
     overridden = any(
         field is not None
         for field in (inline.caption, inline.photo_title, inline.title, inline.item_title, inline.summary)
@@ -85,10 +91,10 @@ def _personal(
 
 
 def _past(user: UserRecord | None) -> tuple[list[str], Matrix, bool]:
-    """A user's stored queries with their vectors, and whether they were left out because of their version.
+    """Return a user's newest stored queries with their vectors, and whether they were left out for their version.
 
-    Only the newest are taken. Those without vectors have to be embedded, so they are cleaned first, like queries of the
-    request, which bounds their length.
+    Queries without vectors have to be embedded, so they are cleaned first, like queries of the request, which bounds
+    their length.
     """
     if user is None:
         return [], vectors_of([]), False
@@ -102,10 +108,10 @@ def _past(user: UserRecord | None) -> tuple[list[str], Matrix, bool]:
 
 
 class VectorMemory:
-    """The vectors of the texts that were embedded last, the least recently used out first. For one thread."""
+    """A cache of the vectors of texts; the least recently used are evicted first. For one thread."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Keep at most `max_bytes` of texts and vectors."""
+        """Build an empty cache for at most `max_bytes` of texts and vectors."""
         self._kept: LRUCache[str, tuple[Matrix, int]] = LRUCache(max_bytes, bytes_of)
 
     def __len__(self) -> int:
@@ -113,24 +119,24 @@ class VectorMemory:
 
     @property
     def size(self) -> int:
-        """Bytes of what is kept."""
+        """Bytes of the cached texts and vectors."""
         return int(self._kept.currsize)
 
     def __call__(self, texts: Sequence[str]) -> Matrix:
-        """Return what `embed` gives, float32 [n, DIMENSION]. Texts that are not remembered are embedded together."""
+        """Return the vectors of `embed`, float32 [n, DIMENSION]. Texts that are not cached are embedded together."""
         found = {text: self._kept[text][0] for text in texts if text in self._kept}
         missing = list(dict.fromkeys(text for text in texts if text not in found))
         for text, vector in zip(missing, embed(missing), strict=True):
-            kept = found[text] = vector.copy()  # a row of the whole would keep all of it in memory
+            kept = found[text] = vector.copy()  # a view would keep the whole array in memory
             entry = sized(kept, (text, kept))
             if bytes_of(entry) <= self._kept.maxsize:
                 self._kept[text] = entry
         return np.stack([found[text] for text in texts]) if texts else np.zeros((0, DIMENSION), np.float32)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all vectors."""
         self._kept.clear()
 
 
 vectors_of = VectorMemory(VECTOR_CACHE_BYTES)
-"""The memory of this process. Everything that uses it runs on the event loop."""
+"""The cache of this process, used on the event loop only."""

@@ -1,4 +1,4 @@
-"""One key for queries that a person would call the same."""
+"""The key by which queries are compared; it ignores case, width, spaces and punctuation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _IGNORED = re.compile(r"[\s_!-#%-*,-/:;?@\[-\]{}¡-¿‐-⁞　-〿]+")
 
 
 def query_key(query: str) -> str:
-    """Return the query folded in width and case, without spaces and punctuation; empty where nothing else is in it.
+    """Return the query folded in width and case, without spaces and punctuation; empty if no character remains.
 
     >>> query_key("ＣＦＭＯＴＯ 675-NK!") == query_key("cfmoto 675nk")
     True

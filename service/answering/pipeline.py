@@ -1,7 +1,7 @@
 """From a validated request to an answer: fetch, gather evidence, render, generate, apply the policy.
 
-Each stage is timed, each has only what is left of the one deadline, and each that fails leaves the answer poorer
-instead of failing it.
+Each stage is timed and may use only the remaining time of the deadline. A slow or failing store degrades the answer; it
+does not fail the request.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _STORE_CAUSES: dict[str, Degradation] = {
     "user_unreadable": "user_unreadable",
     "shown_unreadable": "shown_unreadable",
 }
-"""What of a fetch degrades an answer; other embedding versions only do where they were needed."""
+"""Causes of a fetch that degrade the answer. Another embedding version does so only if the vectors were needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The parts of the service that a request goes through; it owns none of them. Without a cache all is generated."""
+    """Answers requests with components that it does not own. Without a cache, every request is generated."""
 
     settings: Settings
     bundle: Bundle
@@ -65,8 +65,8 @@ class Pipeline:
         """Answer one request within its deadline.
 
         Raises:
-            Overloaded: before any work.
-            GenerationFailed: the engine raised, or is gone.
+            Overloaded: the service has no capacity; no work was done.
+            GenerationFailed: the engine raised, or has ended.
         """
         with self.admission.enter(deadline) as permit:
             viewer = self._viewer(request.user_id)
@@ -77,7 +77,7 @@ class Pipeline:
         return answer
 
     def _viewer(self, user_id: str | None) -> str | None:
-        """The viewer as the store, events and logs know them; nothing after this sees the id of the request."""
+        """Return the name of the viewer in the store, in events and in logs; later stages never use the id itself."""
         return user_id if user_id is None or self.key_ring is None else self.key_ring.pseudonym(user_id)
 
     async def _run(self, request: RecommendRequest, deadline: Deadline, answer: Answer, permit: Permit) -> None:
@@ -121,7 +121,7 @@ class Pipeline:
         return fetched
 
     def _render(self, request: RecommendRequest, fetched: Fetched, answer: Answer) -> Sequence[int] | None:
-        """The source ids, or None where nothing is known of the video."""
+        """Return the source token ids, or None if the video has no evidence."""
         started = time.perf_counter()
         evidence, version_mismatch = gather(request, fetched, self.settings.personal)
         if version_mismatch:
@@ -138,7 +138,7 @@ class Pipeline:
     async def _generate(
         self, source_ids: Sequence[int], deadline: Deadline, answer: Answer, permit: Permit
     ) -> Generation | None:
-        """The generation, or None where the deadline came first."""
+        """Return the generation, or None if the deadline came first."""
         started = time.perf_counter()
         reserve = self.settings.response_reserve_ms / 1000
         cut_at = deadline.expires_at - reserve
@@ -146,7 +146,7 @@ class Pipeline:
         permit.handed_over()
         start = partial(self.runner.start, source_ids, cut_at)
         try:
-            # The engine cuts the search by itself; this is for one that is held up in a step beyond that.
+            # The engine ends the search at `cut_at`. This timeout is for a step that takes longer than that.
             async with asyncio.timeout(deadline.remaining() - reserve / 2):
                 if self.cache is None:
                     generation = await start()
@@ -161,7 +161,7 @@ class Pipeline:
         if answer.cache == "hit":
             return generation
         waited = time.perf_counter() - started
-        if answer.cache == "joined":  # the work was another's
+        if answer.cache == "joined":  # generated for another request, so its stages are not those of this one
             answer.seconds["queue"] = waited
             return generation
         answer.seconds["queue"] = max(0.0, waited - generation.encode_seconds - generation.decode_seconds)
@@ -194,7 +194,7 @@ class Pipeline:
                 self.metrics.dropped(item.rule)
 
     def _recent_keys(self, fetched: Fetched) -> frozenset[str]:
-        """Keys of what the user was shown within the rule's window."""
+        """Return the keys of the queries that the user was shown within the window of the rule."""
         if self.recently_shown_seconds is None or not fetched.shown:
             return frozenset()
         since_ms = (time.time() - self.recently_shown_seconds) * 1000

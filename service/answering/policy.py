@@ -1,6 +1,6 @@
-"""What may be shown of what was generated: rejection, de-duplication, safety and business rules.
+"""The policy, which decides which hypotheses are shown: rejection, de-duplication, safety and business rules.
 
-Pure functions of their input: no clock, no store, no HTTP.
+Decisions depend on the input only: no clock, no store, no HTTP.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from service.outcomes import Reason
 
 PINNED_SCORE = 0.0
 _BROKEN_BYTES = "\N{REPLACEMENT CHARACTER}"
-"""What decoding leaves of tokens that are no whole UTF-8 character."""
+"""The tokenizer decodes bytes that are not valid UTF-8 to this character."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hypothesis as text, in the order of its score; a forced one was given its end by the deadline."""
+    """A hypothesis as text. ``forced``: the deadline ended it, not the model."""
 
     query: str
     score: float
@@ -35,7 +35,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A candidate, what became of it, and the rule that decided (None where no rule spoke)."""
+    """A candidate with its verdict and the rule that decided; None if no rule applied."""
 
     query: str
     score: float
@@ -46,7 +46,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The policy's answer: the queries to show, best first, or the reason for showing none."""
+    """The decision of the policy: the queries to show, best first, or the reason for showing none."""
 
     shown: tuple[Judged, ...]
     judged: tuple[Judged, ...]
@@ -55,7 +55,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What the rules may ask about a request; ``recent_keys`` are ``query_key`` of what this user was just shown."""
+    """What rules can depend on; ``recent_keys`` are the ``query_key`` of the queries recently shown to this user."""
 
     photo_id: str
     category: str | None = None
@@ -80,7 +80,7 @@ class Policy:
                 self._pinned_by_category[category].append(pinned.query)
 
     def blocks_category(self, category: str | None) -> bool:
-        """Whether videos of this category show nothing at all."""
+        """Return whether nothing is shown for videos of this category."""
         return category in self._blocked_categories
 
     def decide(
@@ -96,9 +96,9 @@ class Policy:
         Args:
             candidates: best first.
             reject_probability: P([REJECT]) at the first step.
-            trigger: the request.
-            num_queries: the most queries to show.
-            deadline_reached: whether generation was cut, which is then the reason when nothing is left.
+            trigger: the video, its category, and the keys of recently shown queries.
+            num_queries: the largest number of queries to show.
+            deadline_reached: whether the deadline ended the generation; it is the reason if no query is left.
         """
         rejected = bool(candidates) and candidates[0].is_reject
         if model_abstains(reject_probability, self._reject_threshold, reject_is_best=rejected):
@@ -124,12 +124,12 @@ class Policy:
         return self._pinned_by_photo.get(trigger.photo_id, []) + by_category
 
     def _rule(self, candidate: Candidate, trigger: Trigger, seen: set[str]) -> str | None:
-        """The first rule that drops a candidate; notes its key in ``seen`` where it is a query at all."""
+        """Return the first rule that drops a candidate, or None. Adds the key of a readable query to ``seen``."""
         if candidate.is_reject:
             return "reject_token"
         if not candidate.finished:
             return "unfinished"
-        # A byte-level model can write any bytes, also those that are no characters, or none that can be seen.
+        # A byte-level model can generate any bytes, also invalid UTF-8 and invisible characters.
         if _BROKEN_BYTES in candidate.query or not candidate.query.isprintable():
             return "unreadable"
         key = query_key(candidate.query)

@@ -1,4 +1,4 @@
-"""The bodies of requests, as strict pydantic models: what a caller may ask, and the limits of each field."""
+"""The bodies of requests as strict pydantic models, with the limits of each field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_QUERY_CHARACTERS = 256
 MAX_LIST_ITEMS = 64
 
 ID_PATTERN = r"^[A-Za-z0-9_.:@/=+-]+$"
-# Tabs and line breaks are part of how people type captions; other control characters are not text.
+# Captions contain tabs and line breaks; other control characters are not text.
 TEXT_PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
@@ -31,7 +31,7 @@ QueryList = Annotated[list[QueryText], Field(max_length=MAX_LIST_ITEMS)]
 
 
 def _whole(value: Any) -> Any:
-    """JSON has one kind of number: 3.0 is as whole as 3."""
+    """Convert 3.0 to 3, because JSON does not distinguish integers from floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -39,13 +39,13 @@ NumQueries = Annotated[int, Field(ge=1, le=MAX_QUERIES), BeforeValidator(_whole)
 
 
 class RequestBody(BaseModel):
-    """The strictness of every request: no conversion of types, no unknown field."""
+    """The base of every request body: no conversion of types, no unknown fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class InlineEvidence(RequestBody):
-    """Evidence that the caller has at hand. A field given here wins over the stored one; null is not given."""
+    """Evidence from the caller. A field given here replaces the stored one; null counts as not given."""
 
     caption: Caption | None = None
     photo_title: Title | None = None
@@ -64,9 +64,9 @@ class RecommendRequest(RequestBody):
     photo_id: Identifier = Field(description="The video.")
     user_id: Identifier | None = Field(default=None, description="The viewer, where known.")
     request_id: Identifier | None = Field(
-        default=None, description="Comes back in the answer; made here where missing."
+        default=None, description="Returned in the answer; the service makes one if it is missing."
     )
-    num_queries: NumQueries = Field(default=DEFAULT_QUERIES, description="The most queries to return.")
+    num_queries: NumQueries = Field(default=DEFAULT_QUERIES, description="The largest number of queries to return.")
     deadline_ms: float | None = Field(
         None,
         ge=MIN_DEADLINE_MS,
@@ -75,9 +75,7 @@ class RecommendRequest(RequestBody):
         description="Milliseconds from arrival to answer; the service has a default.",
     )
     evidence: InlineEvidence | None = None
-    recent_queries: QueryList | None = Field(
-        default=None, description="What the viewer searched for lately, newest first."
-    )
+    recent_queries: QueryList | None = Field(default=None, description="Recent queries of the viewer, newest first.")
     explain: bool = Field(
         default=False, description="Whether to return the source text and every hypothesis with its verdict."
     )

@@ -1,7 +1,7 @@
-"""Business rules: the YAML file that trust and safety and the shop's editors write, validated at start.
+"""Business rules: a YAML file written by trust and safety and by editors, validated at start.
 
-``rules.example.yaml`` beside this file shows every rule. Faults are told with their line, the field and the mend, all
-of them at once.
+``rules.example.yaml`` in this folder shows every rule. All faults of a file are reported together, each with its line,
+its field and the correction.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Rule(BaseModel):
 
 
 class LengthRule(_Rule):
-    """Bounds of a query; words are what spaces part."""
+    """Bounds on the length of a query; words are separated by spaces."""
 
     min_characters: int = Field(default=1, ge=1, le=256)
     max_characters: int = Field(default=256, ge=1, le=256)
@@ -45,7 +45,7 @@ class LengthRule(_Rule):
 
 
 class PinnedQuery(_Rule):
-    """A query that stands on top for some videos; it still has to pass the safety rules."""
+    """A query that is shown first for some videos, if it passes the safety rules."""
 
     query: str = Field(min_length=1, max_length=256)
     photo_ids: list[str] = []
@@ -86,7 +86,7 @@ def load_rules(path: Path) -> Rules:
     """Read and validate a rules file.
 
     Raises:
-        RulesError: with one line for each fault.
+        RulesError: the file cannot be read or is invalid; one line for each fault.
     """
     try:
         content = path.read_bytes()
@@ -99,7 +99,7 @@ def load_rules(path: Path) -> Rules:
     rules = Rules()
     if document is not None:
         if isinstance(document, dict) and "version" in document:
-            problems.append(f":{lines.get(('version',), 1)}: version: it is made by the service; leave it out")
+            problems.append(f":{lines.get(('version',), 1)}: version: the service sets it; remove it")
         try:
             rules = Rules.model_validate(document)
         except ValidationError as error:
@@ -111,16 +111,15 @@ def load_rules(path: Path) -> Rules:
 
 def _parse(path: Path, content: bytes) -> tuple[Any, dict[Location, int], list[str]]:
     try:
+        _check_structure(path, content)
         node = yaml.compose(content, Loader=yaml.CSafeLoader)
         document = yaml.load(content, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise RulesError(str(path), [f":{line}: it is not YAML ({error.problem}); mend this line"]) from error
-    except RecursionError as error:
-        raise RulesError(str(path), [": it is nested without end; see rules.example.yaml for its form"]) from error
+        raise RulesError(str(path), [f":{line}: it is not valid YAML ({error.problem}); correct this line"]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RulesError(str(path), [f": it is not YAML in UTF-8 ({str(error).splitlines()[0]})"]) from error
+        raise RulesError(str(path), [f": it is not valid YAML in UTF-8 ({str(error).splitlines()[0]})"]) from error
     lines: dict[Location, int] = {}
     duplicates: list[str] = []
     if node is not None:
@@ -128,16 +127,31 @@ def _parse(path: Path, content: bytes) -> tuple[Any, dict[Location, int], list[s
     return document, lines, duplicates
 
 
+def _check_structure(path: Path, content: bytes) -> None:
+    """Refuse what would overflow the stack of the composer, or grow without bound when aliases are replaced."""
+    anchored: list[bool] = []
+    for event in yaml.parse(content, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            anchored.append(event.anchor is not None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchored.pop()
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if len(anchored) > _MAX_DEPTH:
+            raise RulesError(str(path), [f":{line}: it is nested too deeply; see rules.example.yaml for its form"])
+        if isinstance(event, yaml.AliasEvent) and any(anchored):
+            raise RulesError(str(path), [f":{line}: an alias inside an anchored value; write the value out"])
+
+
 def _walk(node: yaml.Node, location: Location, lines: dict[Location, int], duplicates: list[str]) -> None:
-    """Note the line of every node, and keys that stand twice (YAML would silently take the last)."""
+    """Collect the line of every node, and report duplicate keys (YAML would silently use the last)."""
     lines.setdefault(location, node.start_mark.line + 1)
-    if len(location) > _MAX_DEPTH:  # an alias may stand inside of itself
+    if len(location) > _MAX_DEPTH:  # an alias may contain itself
         return
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*location, str(key.value))
             if inner in lines:
-                duplicates.append(f":{key.start_mark.line + 1}: {_dotted(inner)}: it stands twice; merge the two")
+                duplicates.append(f":{key.start_mark.line + 1}: {_dotted(inner)}: it is given twice; merge the two")
                 continue
             lines[inner] = key.start_mark.line + 1
             _walk(value, inner, lines, duplicates)
@@ -151,14 +165,14 @@ def _problem(detail: ErrorDetails, lines: dict[Location, int]) -> str:
     known = location
     while known and known not in lines:
         known = known[:-1]
-    return f":{lines.get(known, 1)}: {_dotted(location)}: {_mend(detail)}"
+    return f":{lines.get(known, 1)}: {_dotted(location)}: {_correction(detail)}"
 
 
-def _mend(detail: ErrorDetails) -> str:
+def _correction(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
-            return "there is no such rule; see rules.example.yaml for the ones there are"
+            return "there is no such rule; rules.example.yaml shows all rules"
         case "string_type":
             return f'it must be text; put it in quotes: "{detail["input"]}"'
         case "missing":

@@ -1,4 +1,4 @@
-"""The way to the generation engine: options and constraints that all requests share, errors in the service's words."""
+"""Submits sources to the generation engine with the options and constraints that all requests share."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ logger = logging.getLogger(__name__)
 
 
 class GenerationForecaster(Protocol):
-    """What the service needs of ``generation.forecaster.Forecaster``."""
+    """The part of ``generation.forecaster.Forecaster`` that the service uses."""
 
     def expected_seconds(self, source_tokens: float, ahead: int, options: GenerationOptions) -> float:
-        """Seconds, seldom exceeded, until a request that is submitted after ``ahead`` others would be answered."""
+        """Return the seconds, rarely exceeded, until a request submitted after ``ahead`` others would be answered."""
 
 
 class GenerationScheduler(Protocol):
-    """What the service needs of ``generation.scheduler.Scheduler``."""
+    """The part of ``generation.scheduler.Scheduler`` that the service uses."""
 
     @property
     def alive(self) -> bool:
@@ -58,17 +58,17 @@ class GenerationScheduler(Protocol):
         """Report to this observer from now on."""
 
     def close(self, drain_seconds: float | None = None) -> None:
-        """Stop, after at most this time for what is in."""
+        """Stop, after at most this time for the requests in progress."""
 
 
 class GenerationRunner:
-    """Hands sources to a scheduler under one set of options and constraints. Owns the scheduler.
+    """Submits sources to a scheduler with one set of options and constraints. Owns the scheduler.
 
     Attributes:
-        expected_seconds: (source tokens, requests ahead that are not submitted yet) -> seconds, seldom exceeded, until
-            a request that comes now would be answered. The method of the scheduler's forecaster, with the options that
-            all requests share.
-        observe: the scheduler's method that attaches an observer; until then nothing is reported.
+        expected_seconds: (source tokens, requests ahead that are not submitted yet) -> seconds, rarely exceeded, until
+            a request that arrives now would be answered. The method of the scheduler's forecaster, with the options
+            that all requests share.
+        observe: the scheduler's method that attaches an observer; nothing is reported before.
     """
 
     def __init__(self, scheduler: GenerationScheduler, model_version: str, constraints: DecodingConstraints) -> None:
@@ -83,7 +83,7 @@ class GenerationRunner:
 
     @property
     def alive(self) -> bool:
-        """Whether requests are being worked on."""
+        """Whether the loop of the scheduler runs."""
         return self._scheduler.alive
 
     @property
@@ -117,16 +117,16 @@ class GenerationRunner:
         return asyncio.wrap_future(self._scheduler.submit_future(request))
 
     async def close(self) -> None:
-        """Stop; what is still in it fails. Who drains has waited before."""
+        """Stop the scheduler without a wait. Requests in progress fail."""
         await asyncio.to_thread(self._scheduler.close, 0.0)
 
 
 def refusal(error: GenerationError) -> GenerationFailed:
-    """What a caller is told of an error that the engine raised."""
+    """Log an error that the engine raised, and return the refusal for the caller."""
     if isinstance(error, SchedulerStopped):
         return EngineStopped("The engine of this instance has stopped; send the request to another one.")
     if isinstance(error, RequestFailed):
         logger.error("the engine failed on this request: %s", error)  # the engine has logged the traceback
     else:
         logger.error("the engine refused this request", exc_info=error)
-    return GenerationFailed("The engine failed on this request; the service's log says how.")
+    return GenerationFailed("The engine failed on this request; the service's log has the cause.")

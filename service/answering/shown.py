@@ -1,4 +1,4 @@
-"""Remembers what users were shown, after the answer has left."""
+"""Records shown queries in the store, after the answer was sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CAPACITY = 1024
 
 
 class ShownRecorder:
-    """A bounded queue and the one task that writes it to the store; what does not fit or fails is counted."""
+    """A bounded queue and one task that writes it to the store. Lost entries are counted."""
 
     def __init__(self, store: Store, on_lost: Callable[[], None]) -> None:
         self._store = store
@@ -28,18 +28,18 @@ class ShownRecorder:
         self._task = asyncio.create_task(self._run(), name="onebar-shown")
 
     def record(self, user_id: str, queries: Sequence[str]) -> None:
-        """Hand over what a user was shown; returns at once."""
+        """Queue the queries that a user was shown. Never waits; an entry that does not fit is lost."""
         try:
             self._queue.put_nowait((user_id, queries))
         except asyncio.QueueFull:
             self._on_lost()
 
     async def flush(self) -> None:
-        """Wait until everything handed over so far is written or lost."""
+        """Wait until every entry queued so far is written or lost."""
         await self._queue.join()
 
     async def close(self, timeout_seconds: float = 2.0) -> None:
-        """Write what is queued, as far as it can be done in time, and end."""
+        """Write the queued entries, for at most `timeout_seconds`, and stop the task."""
         if self._task is None:
             return
         with contextlib.suppress(TimeoutError):
@@ -56,7 +56,7 @@ class ShownRecorder:
                 if not await self._store.record_shown(user_id, queries):
                     self._on_lost()
             except Exception:
-                logger.exception("what a user was shown could not be recorded")
+                logger.exception("shown queries could not be recorded")
                 self._on_lost()
             finally:
                 self._queue.task_done()

@@ -1,4 +1,4 @@
-"""The feature store as the service opens it."""
+"""Opens the feature store with the settings of the service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 async def open_store(settings: Settings, shown_window_seconds: int | None, key_ring: KeyRing | None) -> Store:
-    """Open the store of the settings and load the evidence that it is given at start. The caller closes it.
+    """Open the store of the settings and load the evidence files of the settings. The caller closes it.
+
+    Args:
+        settings: the whole tree.
+        shown_window_seconds: how long shown queries are kept; None uses the default of the store.
+        key_ring: makes pseudonyms of the user ids in evidence files; None uses them as they are.
 
     Raises:
         ConfigurationError: the URL or a file cannot be used. An outage does not raise.
@@ -38,7 +43,7 @@ async def open_store(settings: Settings, shown_window_seconds: int | None, key_r
             writer = getattr(opened, "writer", None)
             if writer is None:
                 raise ConfigurationError(
-                    "Evidence files are loaded into memory:// alone; use `onebar evidence load` for other stores."
+                    "Evidence files are loaded only into memory://; use `onebar evidence load` for other stores."
                 )
             report = load_path(path, writer(), key_ring=key_ring)
             logger.info("evidence loaded", extra={"file": path.name, "rows": report.written, "bad": report.bad})

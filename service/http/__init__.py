@@ -1,1 +1,1 @@
-"""The HTTP side: routes, bodies, errors, and the server. Nothing else in the project knows HTTP."""
+"""The HTTP interface: routes, bodies, errors, and the server. The other packages do not depend on HTTP."""

@@ -1,4 +1,4 @@
-"""Who may call: API keys, and the rule that a service without keys listens on the loopback alone."""
+"""Authentication by API keys. A service without keys listens only on a loopback address."""
 
 from __future__ import annotations
 
@@ -16,30 +16,35 @@ from service.settings import Settings
 logger = logging.getLogger(__name__)
 
 CALLER = "onebar.caller"
-"""Key of the scope: the Caller of a request that comes from this process, as the rehearsal's do."""
+"""Key in the ASGI scope: the Caller of a request that this process itself makes, such as those of the rehearsal."""
 
 _SCHEME = "bearer "
 
 
 class Access:
-    """Tells the caller of a request from its `Authorization` header."""
+    """Determines the caller of a request from its `Authorization` header."""
 
     def __init__(self, settings: Settings) -> None:
         """Read the keys.
 
         Raises:
-            ConfigurationError: the key file cannot be used, or there is none and other machines reach the port.
+            ConfigurationError: the key file cannot be used, or there is none and other machines can reach the port.
         """
         self._ring = _read(settings)
-        self._without_key = Caller(None, settings.explain_without_key)
+        self._without_key = Caller(None, settings.explain_without_key and is_loopback(settings.host))
         if self._ring is None and not (settings.insecure or is_loopback(settings.host)):
             raise ConfigurationError(
-                f"Other machines reach {settings.host}, and there are no API keys. Make one with"
-                " `onebar keys create keys.json NAME` and add --keys keys.json, or let any machine call: --insecure."
+                f"Other machines can reach {settings.host}, and there are no API keys. Make one with"
+                " `onebar keys create keys.json NAME` and add --keys keys.json, or allow requests without a key with"
+                " --insecure."
             )
 
     def caller_of(self, request: Request) -> Caller:
-        """Return the caller of a request. Raises Unauthorized where a key is needed and a valid one is missing."""
+        """Return the caller of a request.
+
+        Raises:
+            Unauthorized: the service has keys, and the request has no valid one.
+        """
         if self._ring is None:
             return self._without_key
         if CALLER in request.scope:
@@ -52,7 +57,7 @@ class Access:
         return Caller(key.id, "explain" in key.permissions)
 
     def reload(self) -> None:
-        """Follow changes of the key file. A file that cannot be used is logged; the keys of before stay."""
+        """Read the key file again if it has changed. If it cannot be used, the previous keys stay in force."""
         if self._ring is None:
             return
         try:
@@ -63,7 +68,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address that a server listens on."""
+    """Return whether only this machine can reach a server that listens on an address."""
     if host == "localhost":
         return True
     try:

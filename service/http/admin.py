@@ -1,7 +1,7 @@
-"""What operators ask: health, readiness, metrics, version and the documentation.
+"""Endpoints for operators: health, readiness, metrics, version and the documentation.
 
-Health and readiness are on the public port as well. The rest is on the admin port alone, which stays inside the
-cluster: a client of the feed has no use for it, and a port that is full of clients must not stop a health check.
+Health and readiness are on both ports. The rest is only on the admin port, which is not exposed outside of the cluster.
+Health checks on the admin port still work when the public port has reached its connection limit.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def build_admin_router(instance: Instance) -> APIRouter:
     """Return /version and /metrics."""
     router = APIRouter()
 
-    @router.get("/version", response_model=wire.VersionResponse, summary="What is running here.")
+    @router.get("/version", response_model=wire.VersionResponse, summary="Versions of the service.")
     async def version() -> Response:
         return json_response(instance.parts.describe())
 

@@ -29,10 +29,10 @@ from service.instance import Instance
 from service.settings import Settings
 
 _DESCRIPTION = """
-Search queries for the bar below a short video, written by a generator from the evidence of that video.
+Search queries for the bar below a short video, generated from the evidence of that video.
 
-Ask `POST /recommend` when the next video is known. The answer comes within `deadline_ms`, with up to `num_queries`
-queries or with the reason for showing none; `degraded` says what was missing when it was made.
+Call `POST /recommend` when the next video is known. The answer comes within `deadline_ms`. It has up to `num_queries`
+queries, or the reason for showing none; `degraded` names what was missing.
 """.strip()
 
 
@@ -52,8 +52,8 @@ _QUIET: dict[str, Any] = {
 def create_app(settings: Settings, scheduler: GenerationScheduler | None = None) -> FastAPI:
     """Build the application of the public port.
 
-    ``app.state.instance`` is its Instance, ``app.state.access`` knows its callers, and ``app.state.admin`` is the
-    application of the admin port.
+    ``app.state.instance`` is its Instance, ``app.state.access`` authenticates its callers, and ``app.state.admin`` is
+    the application of the admin port.
 
     Args:
         settings: the whole tree.
@@ -91,7 +91,7 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
 
 
 def _build_admin_app(instance: Instance, public: FastAPI) -> FastAPI:
-    """Build the application of the admin port. Its /docs describe the public port."""
+    """Build the application of the admin port. Its /docs describes the public port."""
     app = FastAPI(title="OneBar admin", **_QUIET)
     app.include_router(build_health_router(instance))
     app.include_router(build_admin_router(instance))
@@ -101,7 +101,7 @@ def _build_admin_app(instance: Instance, public: FastAPI) -> FastAPI:
 
 
 def _finish(app: FastAPI, instance: Instance) -> None:
-    """Add what both applications have: the envelope, and JSON for every error."""
+    """Add the middleware and the error handlers that both applications have."""
     app.add_middleware(Envelope, count=instance.count_response, draining=lambda: instance.draining)
 
     @app.exception_handler(RequestRefused)
@@ -111,7 +111,7 @@ def _finish(app: FastAPI, instance: Instance) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
         code = "not_found" if error.status_code == 404 else "method_not_allowed"
-        message = f"{request.method} {request.url.path} is not part of this service; /docs lists what is."
+        message = f"{request.method} {request.url.path} is not on this port; docs/http_api.md lists the endpoints."
         return json_response(error_body(code, message), error.status_code, error.headers)
 
 

@@ -1,4 +1,4 @@
-"""The body of a request as bytes, read no further than its limit; and the work that ends when the client leaves."""
+"""Reads the body of a request up to a limit, and cancels work whose client has disconnected."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ async def read_body(request: Request, limit: int) -> bytes:
     """Read the body of a request.
 
     Args:
-        request: not read before.
-        limit: bytes; of a longer body no more than this is read.
+        request: a request whose body was not read yet.
+        limit: bytes; a longer body is not read to its end.
 
     Raises:
         UnsupportedMediaType: the content type is not JSON in UTF-8.
         BodyTooLarge: the body is over the limit.
-        InvalidRequest: the client left before the body was complete.
+        InvalidRequest: the client disconnected before the body was complete.
     """
     content_type = request.headers.get("content-type", "application/json")
     media_type, _, parameters = content_type.partition(";")
@@ -53,10 +53,17 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 async def unless_client_leaves(work: Awaitable[Result], receive: Receive) -> Result:
-    """Await the work, and cancel it when the client leaves.
+    """Await the work, and cancel it if the client disconnects.
+
+    Args:
+        work: the awaitable that makes the answer.
+        receive: of the ASGI application; the body must have been read.
+
+    Returns:
+        The result of the work.
 
     Raises:
-        ClientLeft: the client left first.
+        ClientLeft: the client disconnected first.
     """
     working = asyncio.current_task()
     assert working is not None
@@ -77,5 +84,5 @@ async def unless_client_leaves(work: Awaitable[Result], receive: Receive) -> Res
             raise ClientLeft from None
         raise
     finally:
-        # Not awaited: every other request would go first, and the answer of this one is ready.
+        # Not awaited: other tasks would run first, and the answer of this request is ready.
         watching.cancel()

@@ -1,4 +1,4 @@
-"""/docs: Swagger UI from an installed package, so that it works without a way to the internet."""
+"""/docs: Swagger UI from an installed package, so that it works without internet access."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def build_docs_router(described: FastAPI) -> APIRouter:
     All addresses in the page are relative, so that it works behind any prefix.
     """
     router = APIRouter(include_in_schema=False)
-    # Only the files of this package are used. It follows each release of Swagger UI and needs FastAPI alone.
+    # Only the files of this package are used. It follows the releases of Swagger UI and depends only on FastAPI.
     static = Path(str(files("fastapi_offline") / "static"))
     page = get_swagger_ui_html(
         openapi_url="openapi.json",
@@ -28,7 +28,7 @@ def build_docs_router(described: FastAPI) -> APIRouter:
         swagger_js_url=f"docs/{_SCRIPT}",
         swagger_css_url=f"docs/{_STYLE}",
         swagger_favicon_url="data:,",
-        swagger_ui_parameters={"validatorUrl": None},  # it would send the document's address to a public service
+        swagger_ui_parameters={"validatorUrl": None},  # a validator would get the document's address
     )
 
     @router.get("/docs")

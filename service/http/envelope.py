@@ -1,4 +1,4 @@
-"""ASGI middleware of every request: arrival time, trace, response counts, and the handler of last resort.
+"""ASGI middleware of every request: arrival time, trace, response counts, and the handler of unexpected errors.
 
 Plain ASGI, because a middleware around request objects costs more than the rest of the request path.
 """
@@ -15,34 +15,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.errors import error_body
 from service.http.protocol import ARRIVED_AT
+from service.observing.logs import bound_request_id
 
 logger = logging.getLogger(__name__)
 
 TRACEPARENT = "onebar.traceparent"
 
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_INTERNAL_ERROR = json.dumps(
-    error_body("internal_error", "The service failed on this request; its log has the cause.")
-).encode()
+_INTERNAL_ERROR = "The service failed on this request; its log has the cause."
 
 
 class Envelope:
-    """Puts arrival and trace into the scope, echoes ``traceparent``, counts responses, turns a crash into JSON."""
+    """Adds arrival and trace to the scope, returns ``traceparent``, counts responses, answers a crash with JSON."""
 
     def __init__(self, app: ASGIApp, count: Callable[[str, int], None], draining: Callable[[], bool]) -> None:
         """Wrap an application.
 
         Args:
             app: the application.
-            count: told the path and the status of each response.
-            draining: whether answers ask the client to connect to another instance.
+            count: called with the path and the status of each response.
+            draining: returns whether responses close the connection, so that the client opens one to another instance.
         """
         self._app = app
         self._count = count
         self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection; all but HTTP goes through untouched."""
+        """Handle one request. Scopes other than HTTP are passed on unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -69,9 +68,10 @@ class Envelope:
             logger.exception("a request failed", extra={"path": scope["path"], "traceparent": scope[TRACEPARENT]})
             if status:  # a response has begun; only the server can still close the connection
                 raise
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_INTERNAL_ERROR)).encode())]
+            body = json.dumps(error_body("internal_error", _INTERNAL_ERROR, request_id=bound_request_id())).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await send_with_trace({"type": "http.response.start", "status": 500, "headers": headers})
-            await send_with_trace({"type": "http.response.body", "body": _INTERNAL_ERROR})
+            await send_with_trace({"type": "http.response.body", "body": body})
         finally:
             if status:
                 self._count(scope["path"], status)

@@ -1,4 +1,4 @@
-"""The one place that turns a refusal into an HTTP answer: status, headers and body.
+"""The one place that turns a refusal into an HTTP response: status, headers and body.
 
 RequestRefused
 ├── InvalidRequest         422, every fault named
@@ -61,12 +61,12 @@ class Unauthorized(RequestRefused):
     """The request has no valid API key."""
 
     def __init__(self, has_header: bool) -> None:
-        fault = "The API key is not valid, or no longer" if has_header else "The request has no API key"
+        fault = "The API key is not valid or has expired" if has_header else "The request has no API key"
         super().__init__(f"{fault}; send the header `authorization: Bearer KEY` with a key of this service.")
 
 
 class Forbidden(RequestRefused):
-    """The caller may not ask this."""
+    """The API key does not allow this request."""
 
 
 _ANSWERS: dict[type[RequestRefused], tuple[int, str]] = {
@@ -94,7 +94,7 @@ def headers_of(refusal: RequestRefused) -> dict[str, str]:
     if isinstance(refusal, Unauthorized):
         return {"www-authenticate": "Bearer"}
     if isinstance(refusal, NotReady):
-        # The next request on this connection would come here again; a new connection goes to another instance.
+        # The next request on this connection would reach this instance again; a new connection reaches another one.
         return {"retry-after": "1", "connection": "close"}
     return {}
 

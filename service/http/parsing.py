@@ -1,4 +1,4 @@
-"""From the bytes of a body to a validated request, with every fault named in words that mend it."""
+"""Parses and validates the body of a request. Every fault is named with its correction."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _KNOWN_FIELDS = {(): tuple(RecommendRequest.model_fields), ("evidence",): tuple(
 def load_json(body: bytes) -> Any:
     """Read a JSON body.
 
-    Text that is not valid Unicode comes back with lone surrogates in it, so that validation can name its field.
+    Text that is not valid Unicode is returned with lone surrogates in it, so that validation can name its field.
 
     Raises:
-        InvalidRequest: it is not JSON; the fault says at which line and column.
+        InvalidRequest: it is not JSON; the fault names the line and the column.
     """
     if not body.strip():
         raise InvalidRequest([Fault("body", "The body is empty; send a JSON object.")])
@@ -42,10 +42,10 @@ def load_json(body: bytes) -> Any:
 
 
 def validate(model: type[Model], document: Any) -> Model:
-    """Hold a document against a wire model.
+    """Validate a document against a model of a request body.
 
     Raises:
-        InvalidRequest: with every fault.
+        InvalidRequest: the document is invalid; every fault is named.
     """
     document, left_out = _bounded(document, model.model_fields)
     if isinstance(document, dict) and "evidence" in document:
@@ -59,9 +59,9 @@ def validate(model: type[Model], document: Any) -> Model:
 
 
 def _bounded(document: Any, known: Collection[str]) -> tuple[Any, int]:
-    """Return an object with its known fields and at most `MAX_FAULTS` others, and how many it lost.
+    """Return an object with its known fields and at most `MAX_FAULTS` others, and the number of fields left out.
 
-    A body has room for thousands of unknown fields, and validation would describe each.
+    A body can have thousands of unknown fields, and validation would describe each of them.
     """
     if not isinstance(document, dict) or len(document) <= MAX_FAULTS:
         return document, 0
@@ -87,7 +87,7 @@ def _field(location: tuple[int | str, ...]) -> str:
 
 
 def _shown(text: str) -> str:
-    """A name from the outside, short, printable and encodable."""
+    """Return a name from the request, shortened, with unprintable characters replaced."""
     safe = "".join(c if c.isprintable() else "�" for c in text[:64])
     return safe or '""'
 

@@ -1,7 +1,7 @@
-"""HTTP/1.1 on one connection, with a bound on everything that the peer can send or leave unsent.
+"""HTTP/1.1 on one connection, with limits on what the peer sends and on the time that it takes.
 
 uvicorn's own protocol has no limit on headers, on their number, on the time of a half-sent request, or on connections.
-This class adds them around its parser callbacks, and stamps the arrival of each request.
+This class adds them around its parser callbacks, and records the arrival time of each request.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from service.settings import ConnectionSettings
 logger = logging.getLogger(__name__)
 
 ARRIVED_AT = "onebar.arrived_at"
-"""Key of the scope: ``time.perf_counter()`` seconds at which the first byte of the request reached this machine."""
+"""Key in the ASGI scope: ``time.perf_counter()`` seconds when the first byte of the request reached this machine."""
 
 _MAX_PIPELINED = 16
 _DISCARD_SECONDS = 1.0
 _MAX_DISCARDED_BYTES = 1024 * 1024
 _MAX_DISCARDING = 32
-"""Refused connections over the limit that may still discard; descriptors are reserved for them."""
+"""How many refused connections over the limit may still discard input; descriptors are reserved for them."""
 _TCP_INFO_BYTES = 104
 _LAST_DATA_RECEIVED = struct.Struct("@I")
 _LAST_DATA_RECEIVED_OFFSET = 52  # tcpi_last_data_recv, milliseconds, of struct tcp_info in linux/tcp.h
 _CLOCK_TICK_MS = 8
-"""The kernel counts in ticks of up to 4 ms; what is below two of them is not told apart from no wait."""
+"""The kernel counts in ticks of up to 4 ms; less than two ticks counts as no wait."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits. An exceeded limit is answered with its status and a sentence, and closed."""
+    """uvicorn's protocol with limits. A connection that exceeds one gets an error response and is closed."""
 
     def __init__(
         self,
@@ -62,39 +62,42 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             config: of uvicorn.
             server_state: the connections of this listener.
             app_state: the state of the lifespan.
-            _loop: the event loop, as uvicorn names it.
-            limits: bounds of this connection.
-            on_closed: told the cause of each close by a limit, one of ``outcomes.CONNECTION_CLOSES``.
+            _loop: the event loop; the name is uvicorn's.
+            limits: of this connection.
+            on_closed: called with the cause of each close by a limit, one of ``outcomes.CONNECTION_CLOSES``.
         """
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
         self._on_closed = on_closed
         self._header_bytes = 0
         self._header_count = 0
+        self._framing_bytes = 0
         self._in_headers = True
         self._refused = False
+        self._idle_since: float | None = None
         self._running: RequestResponseCycle | None = None
         self._discarded_bytes = 0
         self._timer: TimerHandle | None = None
         self._writing_timer: TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, or refuse it where there are too many."""
+        """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self._limits.max_connections:
+        if len(self.connections) > self._limits.max_connections and not self._close_longest_idle():
             self._refuse("too_many_connections", 503, "This instance has too many connections; use another one.")
             return
+        self._idle_since = self.loop.time()
         self._start_timer(self._limits.headers_seconds, self._headers_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection and its timers."""
+        """Stop the timers, and abandon the requests of the connection."""
         self._stop_timer()
         self._abandon_requests()
         self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, unless a limit is exceeded."""
+        """Parse the received bytes, or refuse them if a limit is exceeded."""
         if self._refused:
             self._discarded_bytes += len(data)
             if self._discarded_bytes > _MAX_DISCARDED_BYTES:
@@ -103,6 +106,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
+        self._idle_since = None
         if self._in_headers:
             if self._timer is None:  # the first byte of a further request on this connection
                 self._start_timer(self._limits.headers_seconds, self._headers_late)
@@ -110,76 +114,109 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._headers_too_large()
                 return
             self._header_bytes += len(data)
+        else:
+            self._framing_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
             self._refuse("malformed", 400, "The request is not valid HTTP/1.1; the connection is closed.")
-        if self._in_headers and self._header_bytes > self._limits.max_header_bytes:
+        unread = self._header_bytes if self._in_headers else self._framing_bytes
+        if unread > self._limits.max_header_bytes:
             self._headers_too_large()
 
     def on_message_begin(self) -> None:
-        """Start to count a request, and stamp its arrival."""
+        """Begin a request: reset its header count, and record its arrival time."""
         super().on_message_begin()
-        if self._timer is None:  # it came in one piece with the end of the request before
+        if self._timer is None:  # it arrived in one segment with the end of the previous request
             self._start_timer(self._limits.headers_seconds, self._headers_late)
         self._header_count = 0
         self.scope[ARRIVED_AT] = time.perf_counter() - self._waited_seconds()  # type: ignore[literal-required]
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep one header, unless there are too many. Trailers of a chunked body are headers to the parser, too."""
+        """Add one header, unless there are too many. Trailers of a chunked body are counted and dropped."""
         self._header_count += 1
         if self._header_count > self._limits.max_headers:
             self._stop_parsing(self._headers_too_large)
-        super().on_header(name, value)
+        if self._in_headers:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin with the body, unless the headers are too long in all."""
+        """Begin to read the body, unless the headers are too large in total."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self._limits.max_header_bytes:
             self._stop_parsing(self._headers_too_large)
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._stop_parsing(self._too_many_pipelined)
-        if self.parser.should_upgrade():  # the parser would take the body for the other protocol
+        if self.parser.should_upgrade():  # the parser would skip the body as data of the other protocol
             self._stop_parsing(self._other_protocol)
         self._in_headers = False
-        self._header_bytes = 0
+        self._header_bytes = self._framing_bytes = 0
         self._start_timer(self._limits.body_seconds, self._body_late)
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body. What follows an answered request is discarded, up to a megabyte."""
+        self._framing_bytes = 0  # the parser keeps trailers, which come after the last piece, until they are complete
+        if self.cycle.response_complete:
+            self._discarded_bytes += len(body)
+            if self._discarded_bytes > _MAX_DISCARDED_BYTES:
+                self._stop_parsing(self.transport.close)
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        """The request is whole: nothing more is waited for."""
+        """Stop the timer, because the request is complete."""
         self._in_headers = True
-        self._header_bytes = 0
+        self._header_bytes = self._discarded_bytes = 0
         self._stop_timer()
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Answer the next request, or wait for one."""
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None and self._in_headers and self._header_bytes == 0:
+            self._idle_since = self.loop.time()
+
     def pause_writing(self) -> None:
-        """The peer does not read its answer: give it some time."""
+        """Start a timer, because the peer does not read its answer."""
         super().pause_writing()
         if self._writing_timer is None:
             self._writing_timer = self.loop.call_later(self._limits.reading_seconds, self._reading_late)
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """Stop the timer, because the peer reads again."""
         super().resume_writing()
         if self._writing_timer is not None:
             self._writing_timer.cancel()
             self._writing_timer = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Remember the request that is being answered; ``cycle`` of uvicorn is the newest, which may wait behind it."""
+        """Keep the request that is being answered. uvicorn's ``cycle`` is the newest one, which may wait behind it."""
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
     def _abandon_requests(self) -> None:
-        """Tell the request that is being answered that its peer is gone, and drop those that wait behind it."""
+        """Mark the request that is being answered as disconnected, and drop those that wait behind it."""
         self.pipeline.clear()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
 
+    def _close_longest_idle(self) -> bool:
+        """Close the connection that has been idle longest, and return whether there was one.
+
+        Idle connections are cheap for a peer to keep. They must not keep a new connection out.
+        """
+        idle = [one for one in self.connections if isinstance(one, BoundedHttpProtocol) and one._idle_since is not None]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda one: one._idle_since or 0.0)
+        longest._idle_since = None
+        self._on_closed("idle_over_limit")
+        longest.transport.close()
+        return True
+
     def _waited_seconds(self) -> float:
-        """How long the newest bytes lay in the kernel before the event loop took them; 0 where that is not known."""
+        """Return the seconds that the newest bytes waited in the kernel for the event loop; 0 if unknown."""
         connection: socket.socket | None = self.transport.get_extra_info("socket")
         if connection is None or not hasattr(socket, "TCP_INFO"):
             return 0.0
@@ -204,12 +241,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse("headers_timeout", 408, f"The headers did not arrive within {seconds:g} seconds; send them again.")
 
     def _body_late(self) -> None:
+        if self.cycle.response_complete:  # already refused: a second answer would belong to no request
+            self._on_closed("body_timeout")
+            self.transport.close()
+            return
         seconds = self._limits.body_seconds
         self._refuse("body_timeout", 408, f"The body did not arrive within {seconds:g} seconds; send it again.")
 
     def _reading_late(self) -> None:
         self._on_closed("reading_timeout")
-        self.transport.abort()  # what is to be written stays unread: closing gently would wait for it
+        self.transport.abort()  # close() would wait until the peer has read the rest of the answer
 
     def _headers_too_large(self) -> None:
         limits = self._limits
@@ -217,21 +258,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse("headers_too_large", 431, sentence)
 
     def _other_protocol(self) -> None:
-        self._refuse("malformed", 400, "This port speaks HTTP/1.1 alone; send the request without `upgrade`.")
+        self._refuse("malformed", 400, "This port supports only HTTP/1.1; send the request without `upgrade`.")
 
     def _too_many_pipelined(self) -> None:
         self._refuse("pipelined", 400, f"More than {_MAX_PIPELINED} requests wait on this connection; send fewer.")
 
     def _stop_parsing(self, refuse: Callable[[], None]) -> NoReturn:
-        """Refuse, and leave the parser: an exception is its only way to stop in the middle of what it was given."""
+        """Refuse, and raise an exception, which is the only way to stop the parser in the middle of its input."""
         refuse()
         raise ConnectionAbortedError
 
     def _refuse(self, cause: str, status: int, sentence: str) -> None:
-        """Answer with a status, discard what still comes (a second, a megabyte), and close.
+        """Send an error response, discard further input (for at most a second and a megabyte), and close.
 
-        Closing at once would make the kernel throw away the answer with the bytes that were not read. A request that
-        is being answered on this connection ends without an answer.
+        If the connection were closed with unread bytes, the kernel would reset it and the peer could lose the response.
+        A request that is being answered on this connection ends without an answer.
         """
         if self._refused or self.transport.is_closing():
             return

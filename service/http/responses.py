@@ -1,4 +1,4 @@
-"""JSON responses, and the one way in which a refusal becomes a response."""
+"""Builds JSON responses, and the response of every refusal."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 from fastapi import Request, Response
 
 from service.answering.answer import server_timing
-from service.answering.errors import Overloaded, RequestRefused
+from service.answering.errors import GenerationFailed, Overloaded, RequestRefused
 from service.answering.request import MAX_ID_CHARACTERS
 from service.http.errors import body_of, headers_of, status_of
 from service.http.protocol import ARRIVED_AT
 from service.instance import Instance
+from service.observing.logs import bound_request_id
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response in UTF-8, not escaped."""
+    """Return a JSON response in UTF-8, without ASCII escapes."""
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     return Response(content, status, headers, "application/json")
 
 
 def refused(instance: Instance, refusal: RequestRefused, request: Request, request_id: str | None = None) -> Response:
-    """Count a refusal and return its response, whose Server-Timing says how long it took."""
+    """Count a refusal and return its response, with its total time in Server-Timing."""
     count_refusal(instance, refusal)
     elapsed_ms = (time.perf_counter() - request.scope[ARRIVED_AT]) * 1000
     headers = headers_of(refusal) | {"server-timing": server_timing({"total": round(elapsed_ms, 3)})}
@@ -37,7 +38,9 @@ def count_refusal(instance: Instance, refusal: RequestRefused) -> None:
         instance.metrics.refused(refusal.cause)
 
 
-def request_id_of(document: Any) -> str | None:
-    """Return the request_id of a body that was refused, where the body has a usable one."""
+def request_id_of(document: Any, refusal: RequestRefused) -> str | None:
+    """Return the request_id of a body that was refused: its own, or the one that its log lines carry; else None."""
     value = document.get("request_id") if isinstance(document, dict) else None
-    return value[:MAX_ID_CHARACTERS] if isinstance(value, str) and value.isprintable() else None
+    if isinstance(value, str) and value.isprintable():
+        return value[:MAX_ID_CHARACTERS]
+    return bound_request_id() if isinstance(refusal, GenerationFailed) else None

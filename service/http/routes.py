@@ -1,4 +1,4 @@
-"""POST /recommend and POST /recommend/batch: bytes in, bytes out. ``wire`` has the bodies."""
+"""POST /recommend and POST /recommend/batch. The bodies are in ``answering/request.py`` and ``wire.py``."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def build_router(instance: Instance, access: Access) -> APIRouter:
         response_model=wire.RecommendResponse,
         responses=ERRORS,
         openapi_extra=_body_schema("RecommendRequest", _EXAMPLE),
-        summary="Write search queries for one video, or say that none should be shown.",
+        summary="Generate search queries for one video, or answer that none should be shown.",
     )
     async def recommend(request: Request) -> Response:
         caller = access.caller_of(request)
@@ -73,7 +73,7 @@ def build_router(instance: Instance, access: Access) -> APIRouter:
             instance.metrics.cancelled()
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         except RequestRefused as refusal:
-            return refused(instance, refusal, request, request_id_of(document))
+            return refused(instance, refusal, request, request_id_of(document, refusal))
         return json_response(body, headers={"server-timing": server_timing(timings_ms)})
 
     @router.post(
@@ -104,7 +104,7 @@ def build_router(instance: Instance, access: Access) -> APIRouter:
         return [task.result() for task in tasks]
 
     async def _outcome(item: Any, request: Request, serving: Serving, caller: Caller) -> dict[str, Any]:
-        """One item of a batch. Its failure, expected or not, is its own."""
+        """Answer one item of a batch. Its failure, expected or not, does not affect the other items."""
         refusal: RequestRefused
         try:
             body, _ = await _answer(item, request, serving, caller)
@@ -119,13 +119,13 @@ def build_router(instance: Instance, access: Access) -> APIRouter:
             return {"status": 200, "response": body, "error": None}
         status = status_of(refusal)
         instance.metrics.batch_item(status)
-        return {"status": status, "response": None, "error": body_of(refusal, request_id_of(item))}
+        return {"status": status, "response": None, "error": body_of(refusal, request_id_of(item, refusal))}
 
     return router
 
 
 async def _answer(document: Any, request: Request, serving: Serving, caller: Caller) -> tuple[dict[str, Any], Any]:
-    """Refuse for load before the document is validated, since validation of a large one costs milliseconds."""
+    """Answer one document. Overload is checked before validation, which takes milliseconds for a large document."""
     arrived_at = request.scope[ARRIVED_AT]
     serving.refuse_if_overloaded(arrived_at, _deadline_ms(document))
     asked = validate(RecommendRequest, document)
@@ -138,7 +138,7 @@ async def _answer(document: Any, request: Request, serving: Serving, caller: Cal
 
 
 def _deadline_ms(document: Any) -> float | None:
-    """The deadline that a document asks for, before its validation; None where it names none that could be valid."""
+    """Return ``deadline_ms`` of a document that is not validated yet; None if it is not a number."""
     value = document.get("deadline_ms") if isinstance(document, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

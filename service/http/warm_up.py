@@ -1,7 +1,7 @@
-"""Makes the first request of a process as fast as the others: whole requests are run before the port is open.
+"""Runs complete requests before the port is open, so that the first request of a process is as fast as the others.
 
-They go through the application as a server's do, because FastAPI puts off much of its own work to the first request of
-a route, and the engine, the tokenizer and the allocator are cold, too.
+They go through the whole application, because FastAPI defers much of its own work to the first request of a route, and
+the engine, the tokenizer and the allocator are cold, too.
 """
 
 from __future__ import annotations
@@ -68,4 +68,4 @@ async def _post(app: ASGIApp, path: str, document: Any) -> None:
     }  # fmt: skip
     await app(scope, receive, send)
     if statuses != [200]:
-        raise GenerationFailed("The engine cannot answer even the request that it is warmed up with; the log says why.")
+        raise GenerationFailed("The engine failed on the request of the warm-up; the log has the cause.")

@@ -1,7 +1,7 @@
 """The bodies of the HTTP contract: the batch of requests, and the response models.
 
-The request of one video is ``service/answering/request.py``. The response models document: an answer is written as a
-plain dict, which is faster, and the contract tests compare it with these models.
+The request of one video is in ``service/answering/request.py``. The response models only document: an answer is built
+as a plain dict, which is faster, and the contract tests compare it with these models.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ MAX_BATCH = 16
 class BatchRequest(RequestBody):
     """Up to 16 requests of one feed page."""
 
-    # Each is validated by itself, so that one bad request of a page does not cost the others their answers.
+    # Each item is validated separately, so that an invalid one does not fail the others.
     requests: list[Any] = Field(
         min_length=1,
         max_length=MAX_BATCH,
-        description="Bodies of /recommend. One that is not valid gets the status 422 as its own outcome.",
+        description="Bodies of /recommend. The outcome of an invalid one is 422; the others are answered.",
         json_schema_extra={"items": {"anyOf": [{"$ref": "#/components/schemas/RecommendRequest"}, {}]}},
     )
 
@@ -33,7 +33,7 @@ class QueryAnswer(BaseModel):
 
     rank: int = Field(ge=1, description="1 is the best.")
     query: str
-    score: float = Field(description="Log-probability, normalised as the bundle has it; 0 for a pinned query.")
+    score: float = Field(description="Log-probability, normalised as the bundle specifies; 0 for a pinned query.")
 
 
 class Timings(BaseModel):
@@ -59,35 +59,35 @@ class ExplainedEvidence(BaseModel):
 
 
 class ExplainedHypothesis(BaseModel):
-    """One candidate and what the policy did with it."""
+    """One hypothesis and the verdict of the policy."""
 
     query: str
     score: float
     verdict: Literal["shown", "dropped"]
     rule: str | None = Field(description="The rule that dropped or pinned it.")
-    forced: bool = Field(description="Whether the deadline ended it where its end was likely, instead of the model.")
+    forced: bool = Field(description="Whether the deadline ended it, at a token after which an end was likely.")
 
 
 class ConstraintsInForce(BaseModel):
-    """What held for the decoder."""
+    """The constraints on decoding."""
 
-    prohibited_phrases: int = Field(description="Prohibited terms that cannot be written; 0 is off.")
-    query_set: int = Field(description="Queries that are all that can be written; 0 is off.")
+    prohibited_phrases: int = Field(description="Number of prohibited terms that cannot be generated; 0 is off.")
+    query_set: int = Field(description="Number of queries in the set to which decoding is restricted; 0 is off.")
     min_new_tokens: int
     no_repeat_ngram_size: int = Field(description="0 is off.")
 
 
 class Explanation(BaseModel):
-    """Why the answer is what it is."""
+    """How the answer was made."""
 
     source_text: str
     evidence: ExplainedEvidence
     hypotheses: list[ExplainedHypothesis]
-    blocked_by: str | None = Field(description="The rule that stopped this video before anything was generated.")
+    blocked_by: str | None = Field(description="The rule that blocked this video before generation.")
     constraints: ConstraintsInForce
     cache: CacheLookup | None = Field(
-        description="Whether the hypotheses are those of an equal request before (hit), of one in progress (joined), "
-        "or were generated (miss); null where the cache was not asked."
+        description="hit: the hypotheses of an equal earlier request; joined: those of an equal request in progress; "
+        "miss: generated for this request; null: the cache was not used."
     )
 
 
@@ -100,8 +100,8 @@ class RecommendResponse(BaseModel):
     reason: Reason | None = Field(description="Why nothing is shown; null with a recommendation.")
     queries: list[QueryAnswer]
     model_version: str
-    evidence_version: str | None = Field(description="12 hex digits of the evidence used; null where there was none.")
-    degraded: list[Degradation] = Field(description="What was missing or cut when this answer was made.")
+    evidence_version: str | None = Field(description="12 hex digits of the evidence used; null without evidence.")
+    degraded: list[Degradation] = Field(description="What was missing, or whether the deadline cut the search.")
     timings_ms: Timings
     explain: Explanation | None = None
 
@@ -124,7 +124,7 @@ class ErrorResponse(BaseModel):
 
 
 class BatchOutcome(BaseModel):
-    """What became of one request of a batch: a response with status 200, or an error with another status."""
+    """The outcome of one request of a batch: a response with status 200, or an error with another status."""
 
     status: int
     response: RecommendResponse | None = None
@@ -132,7 +132,7 @@ class BatchOutcome(BaseModel):
 
 
 class BatchResponse(BaseModel):
-    """One outcome for each request, in their order."""
+    """One outcome for each request, in the order of the requests."""
 
     results: list[BatchOutcome]
 
@@ -150,7 +150,7 @@ class ReadyResponse(BaseModel):
 
 
 class VersionResponse(BaseModel):
-    """What is running here."""
+    """The versions and constraints of the running service."""
 
     service_version: str
     model_version: str

@@ -26,23 +26,23 @@ class EngineMetrics:
         self._step = histogram("step_seconds", "Time of a decoder step.", _STEP_SECONDS)
         self._rows = histogram("step_rows", "Rows (beams of all requests) of a decoder step.", _ROWS)
         ended = Counter(
-            "onebar_engine_requests", "Requests that left the engine, by how.", ("outcome",), registry=registry
+            "onebar_engine_requests", "Requests that left the engine, by outcome.", ("outcome",), registry=registry
         )
         self._ended = {outcome: ended.labels(outcome) for outcome in OUTCOMES}
 
     def started(self, queue_seconds: float) -> None:
-        """A request leaves the queue."""
+        """Record that a request left the queue."""
         self._queue.observe(queue_seconds)
 
     def encoded(self, source_tokens: int, seconds: float) -> None:
-        """An encoder pass was run."""
+        """Record an encoder pass."""
         self._encode.observe(seconds)
 
     def stepped(self, requests: int, rows: int, seconds: float) -> None:
-        """A decoder step was run."""
+        """Record a decoder step."""
         self._step.observe(seconds)
         self._rows.observe(rows)
 
     def ended(self, outcome: str) -> None:
-        """A request is no longer in the engine."""
+        """Record that a request left the engine."""
         self._ended[outcome].inc()

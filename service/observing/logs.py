@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 
 MAX_VALUE_CHARACTERS = 2_000
-"""Of the message, and of each value that is given as ``extra``."""
+"""Limit of the message, and of each value that is given as ``extra``."""
 
 MAX_TRACEBACK_CHARACTERS = 8_000
 MAX_EXTRAS = 32
@@ -25,10 +25,15 @@ _request_id: ContextVar[str | None] = ContextVar("onebar_request_id", default=No
 _traceparent: ContextVar[str | None] = ContextVar("onebar_traceparent", default=None)
 
 
+def bound_request_id() -> str | None:
+    """Return the id of the request that this task answers, which its log lines carry; None before it has one."""
+    return _request_id.get()
+
+
 def bind_request(*, request_id: str | None = None, traceparent: str | None = None) -> None:
     """Add ids to every log line of the current task from now on. An id that is None stays as it is.
 
-    A task inherits the ids of the task that started it; what it binds itself, no other task sees.
+    A task inherits the ids of the task that started it. Ids that it binds are not visible to other tasks.
     """
     if request_id is not None:
         _request_id.set(request_id)
@@ -37,9 +42,9 @@ def bind_request(*, request_id: str | None = None, traceparent: str | None = Non
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes time, level, logger, message, the ids of the request, what was given as ``extra``, and the traceback.
+    """Writes time, level, logger, message, the ids of the request, the fields of ``extra``, and the traceback.
 
-    Values are cut to a length, and characters that could forge a line or hide text are escaped.
+    Long values are cut, and characters that could forge a line or hide text are escaped.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -73,7 +78,7 @@ def _cut(text: str) -> str:
 
 
 def _bounded(value: Any) -> Any:
-    """A value that takes at most ``MAX_VALUE_CHARACTERS`` as JSON, or the beginning of its JSON as text."""
+    """Return a value whose JSON is short enough unchanged, of others the beginning of their JSON as text."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

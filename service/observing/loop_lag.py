@@ -1,4 +1,4 @@
-"""How late the event loop runs what is due: the delay that every request meets and that no stage measures."""
+"""Measures event-loop lag, a delay that affects every request and that no request stage measures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _WINDOW_SECONDS = 15.0
 
 
 class LoopLag:
-    """A timer on the event loop that compares when it should run with when it does."""
+    """A timer on the event loop that measures how late it runs."""
 
     def __init__(self, observe: Callable[[float], None]) -> None:
-        """``observe`` is told each delay in seconds."""
+        """Build the timer. It calls ``observe`` with each delay in seconds."""
         self._observe = observe
         self._task: asyncio.Task[None] | None = None
         self._window_ends = 0.0

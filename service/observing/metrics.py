@@ -22,7 +22,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_MS = (
     1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25, 28, 30, 35, 40, 50, 75, 100, 250, 1000,
 )  # fmt: skip
-"""Fine between 5 and 35 ms, where the objective lies; the default buckets cannot see it."""
+"""Narrow between 5 and 35 ms, around the objective of 30 ms; the default buckets are too wide there."""
 BUCKETS_SECONDS = tuple(ms / 1000 for ms in BUCKETS_MS)
 
 _LAG_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -55,15 +55,13 @@ class Metrics:
         self._answers = self._counter(
             "answers", "Answers by decision and by the reason for showing nothing.", ("decision", "reason")
         )
-        self._degraded = self._counter("degraded_answers", "Answers made without something, by what.", ("cause",))
+        self._degraded = self._counter("degraded_answers", "Degraded answers by cause.", ("cause",))
         self._store_errors = self._counter(
-            "feature_store_errors", "Fetches in which something could not be had, by what.", ("cause",)
+            "feature_store_errors", "Fetches that were incomplete, by cause.", ("cause",)
         )
         self._refused = self._counter("refused_requests", "Requests refused before any work.", ("cause",))
         self._dropped = self._counter("hypotheses_dropped", "Hypotheses that were not shown, by rule.", ("rule",))
-        lookups = self._counter(
-            "result_cache_lookups", "Generations asked of the result cache, by what became of it.", ("result",)
-        )
+        lookups = self._counter("result_cache_lookups", "Lookups in the result cache by result.", ("result",))
         self._lookups = {lookup: lookups.labels(lookup) for lookup in CACHE_LOOKUPS}
         self._generation_errors = self._counter("generation_errors", "Requests in which the engine raised.", ())
         self._cancelled = self._counter("cancelled_requests", "Requests whose client left before the answer.", ())
@@ -104,7 +102,7 @@ class Metrics:
         Gauge(f"onebar_{name}", text, registry=self.registry).set_function(value)
 
     def describe_model(self, **labels: str) -> None:
-        """Set the info metric of what is served; its value is always 1."""
+        """Set the info metric of the served model; its value is always 1."""
         Gauge("onebar_model_info", "The model that is served.", tuple(labels), registry=self.registry).labels(
             **labels
         ).set(1)
@@ -134,7 +132,7 @@ class Metrics:
             self._stages[stage].observe(duration)
 
     def cache_lookup(self, lookup: CacheLookup) -> None:
-        """Count one generation that was asked of the result cache."""
+        """Count one lookup in the result cache."""
         self._lookups[lookup].inc()
 
     def dropped(self, rule: str) -> None:
@@ -142,12 +140,12 @@ class Metrics:
         self._rules[rule].inc()
 
     def store_errors(self, causes: Iterable[str]) -> None:
-        """Count what a fetch could not get."""
+        """Count the causes for which a fetch was incomplete."""
         for cause in causes:
             self._store_errors.labels(cause).inc()
 
     def refused(self, cause: str) -> None:
-        """Count one request that was turned away."""
+        """Count one refused request."""
         self._refused.labels(cause).inc()
 
     def generation_failed(self) -> None:
@@ -155,7 +153,7 @@ class Metrics:
         self._generation_errors.inc()
 
     def cancelled(self) -> None:
-        """Count one client that left."""
+        """Count one request whose client disconnected."""
         self._cancelled.inc()
 
     def shown_lost(self) -> None:
@@ -163,5 +161,5 @@ class Metrics:
         self._shown_lost.inc()
 
     def render(self) -> bytes:
-        """The text that Prometheus scrapes."""
+        """Return the text that Prometheus scrapes."""
         return generate_latest(self.registry)

@@ -50,7 +50,7 @@ class StoreServer:
     Attributes:
         url: as redis-py wants it.
         is_cluster: whether it names a Redis Cluster.
-        different: run ids of servers that were compared with every node of the store.
+        different: ids of servers that were compared with every node of the store.
     """
 
     url: str
@@ -75,21 +75,21 @@ class StoreServer:
         """Whether a URL leads to the same address and port, as far as their names can be resolved."""
         return bool(addresses(url) & addresses(self.url))
 
-    def is_server(self, client: redis.Redis, run_id: str) -> bool:
-        """Whether a server is one of the store's nodes, as far as they can be reached.
+    def is_server(self, info: dict[str, Any]) -> bool:
+        """Whether a server is one of the store's nodes, or replicates one, as far as they can be reached.
 
         Args:
-            client: of the server.
-            run_id: of the server, from INFO.
+            info: of the server, its sections `server` and `replication`.
         """
-        if run_id in self.different:
+        ids = _ids(info)
+        if ids <= self.different:
             return False
         complete = True
         try:
             for node in self._nodes():
                 with closing(node):
                     try:
-                        if _info(node, "server").get("run_id") == run_id:
+                        if ids & _ids(_info(node, "server") | _info(node, "replication")):
                             return True
                     except redis.RedisError as error:
                         logger.debug("a node of the store cannot be compared with the sink: %s", error)
@@ -98,7 +98,7 @@ class StoreServer:
             logger.debug("the store cannot be compared with the sink: %s", error)
             complete = False
         if complete:
-            self.different.add(run_id)
+            self.different |= ids
         return False
 
     def _nodes(self) -> Iterator[redis.Redis]:
@@ -133,10 +133,10 @@ def fault_of(client: redis.Redis, stream_max_bytes: int, store: StoreServer | No
         redis.RedisError: the server cannot be asked.
     """
     try:
-        info = _info(client, "server") | _info(client, "memory")
+        info = _info(client, "server") | _info(client, "replication") | _info(client, "memory")
     except redis.exceptions.NoPermissionError as error:
         return f"the user may not ask for its settings ({error}). Give the user +info."
-    if store and store.is_server(client, str(info.get("run_id"))):
+    if store and store.is_server(info):
         return store.refusal
     policy = info.get("maxmemory_policy")
     if policy != "noeviction":
@@ -169,6 +169,11 @@ def _plain(host: str) -> str:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return _LOOPBACK if address.is_loopback or address.is_unspecified else str(address)
+
+
+def _ids(info: dict[str, Any]) -> set[str]:
+    """The id of a process, and that of its data, which a master and its replicas have in common."""
+    return {str(info[name]) for name in ("run_id", "master_replid") if name in info}
 
 
 def _info(client: redis.Redis, section: str) -> dict[str, Any]:

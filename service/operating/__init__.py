@@ -1,1 +1,1 @@
-"""What operators control while the service runs: API keys."""
+"""Controls for the operators of a running service: API keys."""

@@ -32,11 +32,15 @@ def keys() -> None:
 @keys.command()
 @_FILE
 @click.argument("name")
-@click.option("--may", "permissions", multiple=True, type=click.Choice(PERMISSIONS), help="What the key may, too.")
+@click.option(
+    "--may", "permissions", multiple=True, type=click.Choice(PERMISSIONS), help="A further permission of the key."
+)
 @click.option("--days", type=click.IntRange(1, 3650), help="The key expires after this many days; by default never.")
-@click.option("--if-empty", is_flag=True, help="Do nothing where FILE already has a key.")
+@click.option("--if-empty", is_flag=True, help="Do nothing if FILE already has a key.")
 def create(file: Path, name: str, permissions: tuple[str, ...], days: int | None, if_empty: bool) -> None:
-    """Add a key for the caller NAME to FILE and print it. It is shown once: FILE has only its hash."""
+    """Add a key for the caller NAME to FILE and print it. It cannot be printed again: FILE has only its hash."""
+    if not name.strip():
+        raise click.BadParameter("it is empty; name the caller, such as feed", param_hint="NAME")
     if if_empty and file.exists() and read_keys(file):
         click.echo(f"{file} already has a key; nothing was changed.", err=True)
         return

@@ -1,11 +1,12 @@
 """API keys: a file with the hash of each, made and withdrawn by a command, read again by a running service.
 
-A key is ``ob_ID_SECRET``. The file holds the SHA-256 of the secret. A slow hash is not needed, because the secret is
-random and has 256 bits: nobody can guess it, with a fast hash or with a slow one.
+A key is ``ob_ID_SECRET``. The file holds the SHA-256 of the secret. A slow hash is not needed, because a random secret
+of 256 bits cannot be guessed even with a fast hash.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -14,13 +15,15 @@ import re
 import secrets
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from service.errors import ServiceError
 
 PERMISSIONS = ("explain",)
-"""What a key may be allowed beyond asking for recommendations."""
+"""The permissions that a key can have, beyond asking for recommendations."""
 
 MAX_FILE_BYTES = 1024 * 1024
 _FORM = re.compile(r"ob_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -37,9 +40,9 @@ class ApiKey:
 
     Attributes:
         id: 12 hex digits, the public part of the key.
-        name: of the caller, for people and logs.
-        secret_sha256: 64 hex digits.
-        permissions: of PERMISSIONS.
+        name: of the caller, for listings.
+        secret_sha256: hash of the secret, 64 hex digits.
+        permissions: a subset of PERMISSIONS.
         created_at: Unix seconds.
         expires_at: Unix seconds; None for a key that does not expire.
     """
@@ -69,7 +72,7 @@ class ApiKeys:
         return len(self._keys)
 
     def find(self, token: str) -> ApiKey | None:
-        """Return the key that a token stands for, or None. The secret is compared in constant time."""
+        """Return the valid key that a token belongs to, or None. The secret is compared in constant time."""
         form = _FORM.fullmatch(token)
         key_id, secret = form.groups() if form else ("", "")
         key = self._keys.get(key_id)
@@ -81,7 +84,7 @@ class ApiKeys:
         """Read the file again if it has changed, and return whether it had.
 
         Raises:
-            KeyFileError: the changed file cannot be used; the keys of before stay.
+            KeyFileError: the changed file cannot be used; the previous keys stay in force.
         """
         stamp = _stamp(self.path)
         if stamp == self._seen:
@@ -102,7 +105,7 @@ def read_keys(path: Path) -> list[ApiKey]:
         raise KeyFileError(
             f"The key file {path} cannot be read ({error.strerror}); make one with `onebar keys create {path} NAME`."
         ) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise KeyFileError(
             f"The key file {path} does not have the form that `onebar keys` writes ({error})."
         ) from error
@@ -114,7 +117,7 @@ def read_keys(path: Path) -> list[ApiKey]:
 def create_key(
     path: Path, name: str, permissions: tuple[str, ...] = (), valid_seconds: int | None = None
 ) -> tuple[ApiKey, str]:
-    """Add a key to a file, which is made where there is none.
+    """Add a key to a file; the file is created if it does not exist.
 
     Returns:
         The key, and the token that the caller sends. The token is not stored and cannot be shown again.
@@ -122,22 +125,27 @@ def create_key(
     Raises:
         KeyFileError: the file cannot be read or written.
     """
-    keys = read_keys(path) if path.exists() else []
     now = int(time.time())
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     expires_at = None if valid_seconds is None else now + valid_seconds
     key = ApiKey(key_id, name, _sha256(secret), permissions, now, expires_at)
-    _write(path, [*keys, key])
+    with _changing(path):
+        _write(path, [*(read_keys(path) if path.exists() else []), key])
     return key, f"ob_{key_id}_{secret}"
 
 
 def revoke_key(path: Path, key_id: str) -> ApiKey:
-    """Remove a key from a file and return it. Raises KeyFileError where the file has no such key."""
-    keys = read_keys(path)
-    revoked = next((key for key in keys if key.id == key_id), None)
-    if revoked is None:
-        raise KeyFileError(f"The key file {path} has no key {key_id}; `onebar keys list {path}` shows its keys.")
-    _write(path, [key for key in keys if key is not revoked])
+    """Remove a key from a file and return it.
+
+    Raises:
+        KeyFileError: the file has no such key, or cannot be read or written.
+    """
+    with _changing(path):
+        keys = read_keys(path)
+        revoked = next((key for key in keys if key.id == key_id), None)
+        if revoked is None:
+            raise KeyFileError(f"The key file {path} has no key {key_id}; `onebar keys list {path}` shows its keys.")
+        _write(path, [key for key in keys if key is not revoked])
     return revoked
 
 
@@ -153,16 +161,32 @@ def _check(key: ApiKey, path: Path) -> None:
         raise KeyFileError(f"The key {key.id} in {path} has the unknown permission {unknown[0]!r}; known are: {known}.")
 
 
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Let one process at a time change the files of a folder: a withdrawn key must not be written again."""
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise KeyFileError(f"The key file {path} cannot be written ({error.strerror}).") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _write(path: Path, keys: list[ApiKey]) -> None:
-    """Replace the file in one step, readable for its owner alone where it is new."""
+    """Replace the file in one step. Mode and group are kept; a new file is readable by its owner only."""
     content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False) + "\n"
     try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        before = path.stat() if path.exists() else None
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(file.name).chmod(mode)
+        Path(file.name).chmod(before.st_mode & 0o777 if before else 0o600)
+        if before and before.st_gid != Path(file.name).stat().st_gid:  # the service may read by its group
+            os.chown(file.name, -1, before.st_gid)
         Path(file.name).replace(path)
     except OSError as error:
         raise KeyFileError(f"The key file {path} cannot be written ({error.strerror}).") from error

@@ -1,4 +1,4 @@
-"""/docs in a real browser that can reach the service and nothing else."""
+"""/docs in a real browser that can reach only the service."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def address(bundle_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-async def test_the_page_is_drawn_without_a_network(address: str, tmp_path: Path) -> None:
+async def test_the_page_renders_without_a_network(address: str, tmp_path: Path) -> None:
     browser = await asyncio.create_subprocess_exec(
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=10000",
@@ -45,6 +45,6 @@ async def test_the_page_is_drawn_without_a_network(address: str, tmp_path: Path)
     )  # fmt: skip
     output, _ = await asyncio.wait_for(browser.communicate(), 60)
     page = output.decode()
-    for drawn in ('class="opblock-summary-path" data-path="/recommend"', "Write search queries for one video"):
+    for drawn in ('class="opblock-summary-path" data-path="/recommend"', "Generate search queries for one video"):
         assert drawn in page
     assert "Failed to load" not in page

@@ -1,4 +1,4 @@
-"""The whole service on a bundle with random weights and the embedded store, as the contract tests ask it."""
+"""The application for the contract tests: a bundle with random weights, and the embedded store."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def settings(bundle_path: Path, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def app(settings: Settings) -> FastAPI:
-    """The application, not started. An application starts only once, so each test has its own."""
+    """The application, not started. An application can start only once, so each test has its own."""
     return create_app(settings)

@@ -1,4 +1,4 @@
-"""promtool accepts the configuration of Prometheus, and each alert fires and stays silent as its tests say."""
+"""promtool accepts the configuration of Prometheus, and the alerts pass their tests."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_prometheus_accepts_its_configuration_and_the_rules(promtool: str) -> No
     assert "1 rule files found" in run(promtool, "check", "config", "prometheus.yml")
 
 
-def test_the_alerts_fire_as_their_tests_say(promtool: str) -> None:
+def test_every_case_of_the_alert_tests_passes(promtool: str) -> None:
     assert "SUCCESS" in run(promtool, "test", "rules", "alerts_test.yml")
 
 
-def test_a_wrong_expectation_fails(promtool: str, tmp_path: Path) -> None:
-    """Guards the test above: promtool must run the cases, and not skip them."""
+def test_promtool_fails_for_a_wrong_expectation(promtool: str, tmp_path: Path) -> None:
+    """This shows that promtool runs the cases and does not skip them."""
     shutil.copy(PROMETHEUS / "alerts.yml", tmp_path)
     cases = (PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8")
     (tmp_path / "alerts_test.yml").write_text(cases.replace("severity: page", "severity: none"), encoding="utf-8")

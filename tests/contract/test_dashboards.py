@@ -1,4 +1,4 @@
-"""Alerts and dashboards ask for metrics that the service has, by labels that those metrics have."""
+"""The metrics and labels in alerts and dashboards exist."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LABEL = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"([^\"]*)\"")
 
 @pytest.fixture(scope="module")
 def exposed() -> dict[str, list[dict[str, str]]]:
-    """Sample name to the label sets of its series, of a service that has answered each way."""
+    """Sample name to the label sets of its series, of a service that has had every kind of outcome."""
     metrics = Metrics()
     metrics.describe_model(model_version="0123456789ab", precision="int8")
     for gauge in GAUGES:
@@ -60,7 +60,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("where", "expression"), list(expressions()))
-def test_every_metric_exists_with_the_labels_that_are_asked_for(
+def test_every_metric_in_an_expression_exists_with_its_labels(
     where: str, expression: str, exposed: dict[str, list[dict[str, str]]]
 ) -> None:
     asked = SAMPLE.findall(expression)
@@ -79,7 +79,7 @@ def test_every_metric_exists_with_the_labels_that_are_asked_for(
 
 
 @pytest.mark.parametrize(("where", "expression"), list(expressions()))
-def test_every_recorded_series_is_recorded(where: str, expression: str) -> None:
+def test_every_recorded_series_in_an_expression_has_a_rule(where: str, expression: str) -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     assert set(RECORD.findall(expression)) <= recorded, where
 
@@ -100,7 +100,7 @@ def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not()
     assert {case["alertname"] for case in cases if not case["exp_alerts"]} == alerts
 
 
-def test_every_alert_says_how_bad_it_is_and_what_to_think() -> None:
+def test_every_alert_has_a_severity_a_summary_and_a_description() -> None:
     for rule in rules():
         if "alert" in rule:
             assert rule["labels"]["severity"] in ("page", "ticket"), rule["alert"]
@@ -112,12 +112,12 @@ def test_every_alert_is_in_the_operations_manual() -> None:
     assert [rule["alert"] for rule in rules() if "alert" in rule and rule["alert"] not in manual] == []
 
 
-def test_the_gauges_of_this_test_are_those_that_the_service_adds() -> None:
+def test_the_gauges_of_this_test_equal_those_of_the_service() -> None:
     source = (ROOT / "service" / "instance.py").read_text(encoding="utf-8")
     assert set(re.findall(r"watch\(\s*\"(\w+)\"", source)) == GAUGES
 
 
-def test_prometheus_and_grafana_are_wired_to_each_other() -> None:
+def test_prometheus_loads_the_rules_and_panels_have_a_data_source() -> None:
     prometheus = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
     assert prometheus["rule_files"] == ["alerts.yml"]
     provisioning = ROOT / "deploy" / "grafana" / "provisioning"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "deploy" / "locks"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-# What each lock is made of.
+# The requirements of each lock.
 ROOTS = {
     "serving": PROJECT["project"]["dependencies"],
     "loadtest": PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["loadtest"],
@@ -29,7 +29,7 @@ HEAVY = {"torch", "transformers", "faiss-cpu", "pandas", "pyarrow", "duckdb", "s
 
 
 def entries(name: str) -> dict[str, tuple[Requirement, list[str]]]:
-    """Each locked package with its requirement and its hashes."""
+    """Return each locked package with its requirement and its hashes."""
     text = (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
     found = {}
     for entry in re.split(r"\n(?=\S)", text.replace("\\\n", " ")):
@@ -55,7 +55,7 @@ def test_a_lock_has_one_version_and_hashes_of_every_package_and_no_host(name: st
 
 
 @pytest.mark.parametrize("name", list(ROOTS))
-def test_a_lock_has_what_the_project_asks_for(name: str) -> None:
+def test_a_lock_has_every_dependency_of_the_project(name: str) -> None:
     locked = entries(name)
     for asked in map(Requirement, ROOTS[name]):
         found = locked.get(canonicalize_name(asked.name))
@@ -64,7 +64,7 @@ def test_a_lock_has_what_the_project_asks_for(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(ROOTS))
-def test_a_lock_has_the_versions_that_the_tests_run_with(name: str) -> None:
+def test_a_lock_has_the_versions_of_constraints_txt(name: str) -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     tested = {canonicalize_name(r.name): r for r in map(Requirement, (line for line in lines if "==" in line))}
     for package, (requirement, _) in entries(name).items():
@@ -72,11 +72,11 @@ def test_a_lock_has_the_versions_that_the_tests_run_with(name: str) -> None:
             assert requirement.specifier == tested[package].specifier, "run: make lock"
 
 
-def test_the_serving_lock_is_light() -> None:
+def test_the_serving_lock_has_no_heavy_package() -> None:
     assert not HEAVY & entries("serving").keys()
 
 
-def test_every_installation_of_the_image_checks_hashes_or_installs_the_project_alone() -> None:
+def test_every_installation_in_the_image_checks_hashes_or_installs_only_the_project() -> None:
     commands = re.findall(r"pip [^&\n]*?(?:install|wheel) [^&\n]*", DOCKERFILE.replace("\\\n", " "))
     assert len(commands) >= 4
     for command in commands:
@@ -114,7 +114,7 @@ FLAWED = {"name": "c", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions":
         ("", 2, "did not reach its advisory service (the last line)"),
     ],
 )
-def test_an_audit_that_looked_nothing_up_does_not_pass(audit: ModuleType, output: str, status: int, text: str) -> None:
+def test_an_audit_without_advisories_does_not_pass(audit: ModuleType, output: str, status: int, text: str) -> None:
     found, said = audit.judge(output, "a traceback\nthe last line\n")
     assert found == status
     assert text in said

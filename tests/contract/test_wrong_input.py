@@ -1,4 +1,4 @@
-"""Every wrong body gets a 4xx that names the field; answers and errors hold to their models."""
+"""Every invalid body gets a 4xx that names the field; answers and errors conform to their models."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MALFORMED = {
     "byte order mark": (b'\xef\xbb\xbf{"photo_id": "p1"}', "body"),
     "UTF-16": ('{"photo_id": "p1"}'.encode("utf-16"), "body"),
     "a huge number": (b'{"photo_id": "p1", "num_queries": ' + b"9" * 5000 + b"}", "body"),
-    "nested without end": (b"[" * 60_000, "body"),
+    "nested too deeply": (b"[" * 60_000, "body"),
     "an array": (b"[]", "body"),
     "a string": (b'"p1"', "body"),
     "null": (b"null", "body"),
@@ -98,7 +98,7 @@ async def test_a_malformed_body_is_422_and_names_its_field(client, name):
     assert all(fault.message.endswith(".") or fault.message.endswith("?") for fault in error.errors)
 
 
-async def test_malformed_json_says_where(client):
+async def test_the_fault_of_malformed_json_names_line_and_column(client):
     response = await client.post("/recommend", content=b'{\n "photo_id": oops}', headers=JSON)
     assert "line 2 column 14" in response.json()["errors"][0]["message"]
 
@@ -111,12 +111,12 @@ async def test_every_fault_is_named_at_once(client):
     ]  # fmt: skip
 
 
-async def test_a_misspelt_field_is_told_its_name(client):
+async def test_a_misspelt_field_gets_a_suggestion(client):
     response = await client.post("/recommend", content=body(num_query=3), headers=JSON)
     assert "'num_queries'" in response.json()["errors"][0]["message"]
 
 
-async def test_thousands_of_faults_are_summed_up(client):
+async def test_faults_over_the_limit_are_counted(client):
     content = body(**{f"f{number}": 1 for number in range(3000)})
     errors = (await client.post("/recommend", content=content, headers=JSON)).json()["errors"]
     assert len(errors) == 101
@@ -125,7 +125,7 @@ async def test_thousands_of_faults_are_summed_up(client):
 
 @pytest.mark.parametrize("path", ["/recommend", "/recommend/batch"])
 @pytest.mark.parametrize("size", [300_000, 2_000_000])
-async def test_a_large_body_is_413_declared_or_not(client, path, size):
+async def test_a_large_body_is_413_with_or_without_a_content_length(client, path, size):
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(size // 10_000):
             yield b"x" * 10_000
@@ -136,7 +136,7 @@ async def test_a_large_body_is_413_declared_or_not(client, path, size):
         assert (response.status_code, error.errors[0].field) == (413, "body")
 
 
-async def test_the_limit_itself_is_allowed(client):
+async def test_a_body_of_exactly_the_limit_is_accepted(client):
     content = body(evidence={"caption": "shoes"})
     content += b" " * (64 * 1024 - len(content))
     assert (await client.post("/recommend", content=content, headers=JSON)).status_code == 200
@@ -155,7 +155,7 @@ async def test_the_limit_itself_is_allowed(client):
         ("", 415),
     ],
 )
-async def test_content_types(client, content_type, status):
+async def test_only_json_in_utf8_is_accepted(client, content_type, status):
     response = await client.post("/recommend", content=body(), headers={"content-type": content_type})
     assert response.status_code == status
     if status != 200:
@@ -173,7 +173,7 @@ async def test_content_types(client, content_type, status):
         (b'{"requests": [', "body"),
     ],
 )
-async def test_a_batch_that_is_none_is_422(client, content, field):
+async def test_an_invalid_batch_is_422_and_names_its_field(client, content, field):
     response = await client.post("/recommend/batch", content=content, headers=JSON)
     assert response.status_code == 422
     assert field in [fault["field"] for fault in response.json()["errors"]]
@@ -186,7 +186,7 @@ async def test_an_unknown_path_is_a_json_404(client, path):
     wire.ErrorResponse.model_validate_json(response.content)
 
 
-async def test_a_wrong_method_is_a_json_405_that_says_which_is_right(client):
+async def test_a_wrong_method_is_a_json_405_that_names_the_allowed_one(client):
     response = await client.put("/recommend", content=body(), headers=JSON)
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
     wire.ErrorResponse.model_validate_json(response.content)
@@ -204,7 +204,7 @@ async def test_a_wrong_method_is_a_json_405_that_says_which_is_right(client):
         body(deadline_ms=1),
     ],
 )
-async def test_answers_hold_to_their_model_and_have_nothing_else(client, content):
+async def test_answers_conform_to_their_model_without_further_fields(client, content):
     response = await client.post("/recommend", content=content, headers=JSON)
     answer = response.json()
     strict = {"strict": True, "extra": "forbid"}
@@ -215,7 +215,7 @@ async def test_answers_hold_to_their_model_and_have_nothing_else(client, content
 
 
 @pytest.mark.parametrize(("field", "may_be_left_out"), [("photo_id", False), ("user_id", True)])
-async def test_an_empty_field_is_to_be_left_out_only_where_it_may_be(client, field, may_be_left_out):
+async def test_the_fault_of_an_empty_field_suggests_omission_only_for_optional_fields(client, field, may_be_left_out):
     response = await client.post("/recommend", content=body(**{field: ""}), headers=JSON)
     (fault,) = response.json()["errors"]
     assert fault["field"] == field
@@ -232,14 +232,14 @@ async def test_health_and_readiness_are_on_both_ports(app, client):
 
 
 @pytest.mark.parametrize("path", ["/version", "/metrics", "/docs", "/openapi.json"])
-async def test_what_operators_ask_is_on_the_admin_port_alone(app, client, path):
+async def test_the_paths_for_operators_are_only_on_the_admin_port(app, client, path):
     async with admin_client(app) as admin:
         assert (await admin.get(path)).status_code == 200
         assert (await admin.post("/recommend", content=body(), headers=JSON)).status_code == 404
     assert (await client.get(path)).status_code == 404
 
 
-async def test_the_admin_port_answers_by_its_models(app, client):
+async def test_answers_of_the_admin_port_conform_to_their_models(app, client):
     async with admin_client(app) as admin:
         version = await admin.get("/version")
         page = await admin.get("/docs")

@@ -1,4 +1,4 @@
-"""Write rendering.json anew, only when the rendering is meant to change: `python -m tests.golden.make_rendering`."""
+"""Rewrites rendering.json, for an intended change of the rendering: `python -m tests.golden.make_rendering`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CASES: list[dict[str, object]] = [
 
 
 def main() -> None:
-    """Write the cases with the ids that they have now."""
+    """Write the cases with their current ids."""
     renderer = Renderer(Tokenizer.from_file(str(TOKENIZER)), RenderBudgets())
     rows = []
     for case in CASES:

@@ -1,4 +1,4 @@
-"""Training and serving read the same text: the same evidence gives exactly these token ids on both sides."""
+"""Training and serving render the same evidence as exactly these token ids."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=range(len(GOLDEN)))
-def test_serving_renders_what_is_stored(case: dict[str, Any]) -> None:
+def test_serving_renders_the_stored_ids(case: dict[str, Any]) -> None:
     stored = case["evidence"]
     photo = PhotoRecord(
         raw=RawText(**{name: stored.get(name) for name in TEXT}),
@@ -46,7 +46,7 @@ def test_serving_renders_what_is_stored(case: dict[str, Any]) -> None:
     assert Renderer(tokenizer(), RenderBudgets()).render(evidence).token_ids == case["token_ids"]
 
 
-def test_training_packs_the_same_ids(tmp_path: Path) -> None:
+def test_training_packs_the_stored_ids(tmp_path: Path) -> None:
     rows = [
         {
             **{name: case["evidence"].get(name) for name in (*TEXT, "summary")},
@@ -63,6 +63,6 @@ def test_training_packs_the_same_ids(tmp_path: Path) -> None:
     assert rendered == [case["token_ids"] for case in GOLDEN]
 
 
-def test_the_fixtures_are_not_all_alike() -> None:
+def test_the_fixtures_differ_from_each_other() -> None:
     assert len({tuple(case["token_ids"]) for case in GOLDEN}) == len(GOLDEN)
     assert all(case["token_ids"].count(5) == 4 for case in GOLDEN)

@@ -14,7 +14,7 @@ from tests.integration.redis_servers import RedisClusterOfThree, RedisServer, tl
 
 def _require(program: str) -> None:
     if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.fail(f"{program} is not installed; `make test` installs it")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def secure_redis_server(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[RedisServer]:
-    """A running Redis that speaks TLS only and wants a password."""
+    """A running Redis that supports only TLS and needs a password."""
     _require("redis-server")
     path, key = certificate
     server = RedisServer(
@@ -66,7 +66,7 @@ def secure_redis_server(tmp_path: Path, certificate: tuple[Path, Path]) -> Itera
 
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClusterOfThree]:
-    """A running Redis Cluster; it is shared by all tests, which leave it running and whole."""
+    """A running Redis Cluster, shared by all tests, which must leave it healthy."""
     _require("redis-server")
     _require("redis-cli")
     cluster = RedisClusterOfThree(tmp_path_factory.mktemp("cluster"))
@@ -96,7 +96,7 @@ def cluster_with_replicas(
 def secure_redis_cluster(
     tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]
 ) -> Iterator[RedisClusterOfThree]:
-    """A running Redis Cluster that speaks TLS only, within itself, too."""
+    """A running Redis Cluster that supports only TLS, also between its nodes."""
     _require("redis-server")
     _require("redis-cli")
     cluster = RedisClusterOfThree(tmp_path_factory.mktemp("secure-cluster"), certificate=certificate)

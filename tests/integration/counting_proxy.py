@@ -1,4 +1,4 @@
-"""A TCP proxy that counts round trips (how often the client spoke after the server had answered) and delays replies."""
+"""A TCP proxy that counts round trips and delays replies."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import Self
 
 
 class CountingProxy:
-    """Stands between a client and a server on 127.0.0.1.
+    """A proxy between a client and a server on 127.0.0.1.
 
     Attributes:
-        port: where it listens.
-        round_trips: turns from the server's speech back to the client's, over all connections; the first word of a
-            connection counts.
-        connections: made so far.
-        reply_delay_seconds: for which each reply is held back; may be changed at any time.
+        port: the port of the proxy.
+        round_trips: how often the client sent data first or after data of the server, over all connections.
+        connections: number of connections so far.
+        reply_delay_seconds: delay of each reply; may be changed at any time.
     """
 
     def __init__(self, server_port: int, reply_delay_seconds: float = 0.0) -> None:
-        """Take the server's port; replies are held back for the delay."""
+        """Build a proxy of the server on a port; each reply is delayed."""
         self._server_port = server_port
         self.reply_delay_seconds = reply_delay_seconds
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The tests check the alert rules with promtool. Where it is missing, take it out of Debian's package of Prometheus: this
-# needs no root, and installs and starts no server.
-#   ensure_promtool.sh FOLDER      the folder that gets it (the bin folder of the virtual environment)
+# The tests check the alert rules with promtool. If it is missing, extract it from Debian's package of Prometheus. This
+# needs no root, and neither installs nor starts a server.
+#   ensure_promtool.sh FOLDER      the folder for promtool (the bin folder of the virtual environment)
 set -euo pipefail
 folder=$1
 command -v promtool >/dev/null && exit 0

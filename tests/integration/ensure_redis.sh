@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The integration tests run a real redis-server. Install it where that can be done unasked, else say what to install.
+# The integration tests run a real redis-server. Install it if that needs no password, else print what to install.
 set -euo pipefail
 command -v redis-server >/dev/null && exit 0
 echo "redis-server is missing; installing it"

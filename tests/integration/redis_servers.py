@@ -1,4 +1,4 @@
-"""Real Redis servers: started on free ports, in folders of their own, frozen, killed and started again."""
+"""Real Redis servers on free ports, in folders of their own, which tests can freeze, kill and restart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from feature_store import CircuitSettings, StoreSettings
 # For a busy machine: nothing of it is a timeout.
 PATIENT = StoreSettings(timeout_seconds=5, socket_timeout_seconds=5, connect_timeout_seconds=5)
 
-# For outages: soon noticed, soon over.
+# For tests of outages: short timeouts, and a quick retry.
 IMPATIENT = StoreSettings(
     timeout_seconds=0.4,
     socket_timeout_seconds=0.4,
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 def wait_until(is_so: Callable[[], bool], what: str, seconds: float = _START_SECONDS) -> None:
-    """Ask again and again until something is so; fail the test when it never is."""
+    """Poll until a condition is true; fail the test if it does not become true in time."""
     give_up_at = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > give_up_at:
@@ -56,11 +56,11 @@ def wait_until(is_so: Callable[[], bool], what: str, seconds: float = _START_SEC
 
 
 class RedisServer:
-    """A redis-server process on a port of its own, which it keeps over restarts. Data is in memory only.
+    """A redis-server process on its own port, which stays the same over restarts. Data is in memory only.
 
     Attributes:
         url: for `open_store` and for redis-py.
-        wrong_urls: by name, ways to get the URL wrong that a server of this kind must refuse.
+        wrong_urls: name to invalid URL; a server of this kind must refuse each.
     """
 
     def __init__(self, folder: Path, *options: str, scheme: str = "redis", password: str = "", query: str = "") -> None:
@@ -78,7 +78,7 @@ class RedisServer:
         }
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the process and wait until it answers."""
         listen = ["--tls-port" if "--tls-cert-file" in self._options else "--port", str(self.port)]
         options = ["--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "", "--appendonly", "no"]
         if listen[0] == "--tls-port":
@@ -90,7 +90,7 @@ class RedisServer:
         wait_until(self.answers, f"an answer of the redis-server on port {self.port}")
 
     def answers(self) -> bool:
-        """Whether it answers a PING."""
+        """Return whether the server answers a PING."""
         try:
             with self.client() as client:
                 return bool(client.ping())
@@ -106,7 +106,7 @@ class RedisServer:
         os.kill(self._process.pid, number)
 
     def pause(self) -> None:
-        """Freeze it: it accepts connections, and answers nothing."""
+        """Freeze the process: it accepts connections but does not answer."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -114,20 +114,20 @@ class RedisServer:
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill it as a crash would; its data is lost."""
+        """Kill the process; its data is lost."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def restart(self) -> None:
-        """Kill it where it runs, and start it on the same port."""
+        """Kill the process if it runs, and start it on the same port."""
         self.kill()
         self.start()
 
 
 def tls_options(certificate: Path, key: Path) -> tuple[str, ...]:
-    """Options of a server that speaks TLS only, with a certificate that is its own authority."""
+    """Return options of a server that supports only TLS, with a self-signed certificate."""
     return ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate),
             "--tls-auth-clients", "no")  # fmt: skip
 
@@ -137,8 +137,8 @@ class RedisClusterOfThree:
 
     Attributes:
         url: of one of them, for `open_store`.
-        servers: the three that begin as masters.
-        replicas: of them; which one is whose, the cluster decides.
+        servers: the three masters at the start.
+        replicas: their replicas; the cluster assigns them.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class RedisClusterOfThree:
         self.url = f"{scheme}+cluster://127.0.0.1:{self.servers[0].port}{query}"
 
     def start(self) -> None:
-        """Start them, and wait until each of them calls the cluster whole and each replica has its master's data."""
+        """Start all nodes, and wait until each reports a healthy cluster and each replica has its master's data."""
         for server in self._all:
             server.start()
         addresses = [f"127.0.0.1:{server.port}" for server in self._all]
@@ -201,6 +201,6 @@ class RedisClusterOfThree:
         raise AssertionError(f"no master has slot {slot}")
 
     def stop(self) -> None:
-        """End all of them."""
+        """Stop all nodes."""
         for server in self._all:
             server.kill()

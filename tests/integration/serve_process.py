@@ -31,7 +31,7 @@ class Served:
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def get(self, path: str, admin: bool = False) -> tuple[int, str]:
-        """GET a path; the status and the text."""
+        """GET a path; return the status and the text."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port if admin else self.port, timeout=30)
         try:
             connection.request("GET", path)
@@ -43,7 +43,7 @@ class Served:
     def post(
         self, body: dict[str, Any], path: str = "/recommend", headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """POST a body on a connection of its own; the status and the document."""
+        """POST a body on a new connection; return the status and the document."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             sent = {"content-type": "application/json"} | (headers or {})
@@ -54,14 +54,14 @@ class Served:
             connection.close()
 
     def metric(self, sample: str) -> float:
-        """The value of one sample of /metrics."""
+        """Return the value of one sample of /metrics."""
         for line in self.get("/metrics", admin=True)[1].splitlines():
             if line.startswith(sample + " "):
                 return float(line.rsplit(" ", 1)[1])
         raise AssertionError(f"there is no sample {sample}")
 
     def resident_mb(self) -> float:
-        """Resident memory of the process in MiB."""
+        """Return the resident memory of the process in MiB."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024

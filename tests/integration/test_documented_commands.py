@@ -216,19 +216,19 @@ def run_blocks(document: str, workspace: Workspace) -> None:
 
 
 def knows_its_videos(workspace: Workspace, logs: Path) -> None:
-    """Whether the last server of a document serves the evidence that the document loaded."""
+    """Return whether the last server of a document serves the evidence that the document loaded."""
     photo_id = pq.read_table(logs / "videos.parquet", columns=["photo_id"])["photo_id"][0].as_py()
     wait_until(lambda: workspace.recommend(photo_id)["reason"] != "no_evidence", f"evidence of {photo_id}")
 
 
 @pytest.mark.slow
-def test_the_way_from_logs_to_a_service_runs(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_commands_of_own_logs_run(workspace: Workspace, tmp_path: Path) -> None:
     run_blocks(OWN_LOGS, workspace)
     knows_its_videos(workspace, tmp_path / "logs")
 
 
 @pytest.mark.slow
-def test_the_readme_runs(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_run(workspace: Workspace, tmp_path: Path) -> None:
     [simulate] = [step for block in blocks(OWN_LOGS) for step in steps(block) if step.startswith("onebar world ")]
     workspace.take(simulate)  # the README begins where there are logs
     run_blocks(README, workspace)

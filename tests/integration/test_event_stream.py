@@ -1,4 +1,4 @@
-"""The Redis Stream of events on real servers: which one it refuses, how much it holds, and what an outage costs."""
+"""The Redis Stream of events on real servers: refused servers, limits of the stream, and outages."""
 
 from __future__ import annotations
 
@@ -128,13 +128,24 @@ def test_the_server_of_the_store_is_refused_under_another_address(tmp_path, star
         open_redis_sink(settings(f"redis://127.0.0.1:{port}/0", tmp_path), server.url)
 
 
+@pytest.mark.parametrize("store_is", ["master", "replica"])
+def test_a_server_with_the_data_of_the_store_is_refused(tmp_path, start_redis, store_is):
+    master = start_redis()
+    replica = start_redis("--replicaof", "127.0.0.1", str(master.port))
+    with replica.client() as client:
+        wait_until(lambda: client.info("replication")["master_link_status"] == "up", "the replication")
+    store, events = (master, replica) if store_is == "master" else (replica, master)
+    with pytest.raises(ConfigurationError, match="server of the feature store"):
+        open_redis_sink(settings(events.url, tmp_path), store.url)
+
+
 def test_a_node_of_the_stores_cluster_is_refused(tmp_path, redis_cluster):
     for node in redis_cluster.servers[1:]:
         with pytest.raises(ConfigurationError, match="server of the feature store"):
             open_redis_sink(settings(node.url, tmp_path), redis_cluster.url)
 
 
-def test_it_may_be_allowed_and_must_still_evict_nothing(tmp_path, start_redis):
+def test_an_allowed_server_of_the_store_must_have_noeviction(tmp_path, start_redis):
     server = start_redis("--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lfu")
     allowed = settings(server.url, tmp_path, allow_store_server=True, stream_max_bytes=16 * MIB)
     with pytest.raises(ConfigurationError, match=r"maxmemory-policy is allkeys-lfu.*noeviction"):
@@ -157,9 +168,7 @@ def test_a_server_with_too_little_memory_is_refused(tmp_path, start_redis):
         open_redis_sink(settings(server.url, tmp_path, stream_max_bytes=65 * MIB), "memory://")
 
 
-def test_a_server_that_is_down_at_start_and_then_evicts_gets_nothing_until_it_is_set_right(
-    tmp_path, start_redis, caplog
-):
+def test_a_server_that_evicts_gets_no_events_until_its_policy_is_corrected(tmp_path, start_redis, caplog):
     server = start_redis("--maxmemory-policy", "allkeys-lru")
     server.kill()
     counted = Counted(settings(server.url, tmp_path), "redis://127.0.0.1:1/0")
@@ -245,7 +254,7 @@ def with_acl(tmp_path, start_redis) -> tuple[RedisServer, EventSettings]:
     return server, settings(f"redis://onebar-events:s3cret@127.0.0.1:{server.port}/0", tmp_path)
 
 
-def test_the_documented_user_may_write_the_stream_and_nothing_else(with_acl):
+def test_the_documented_acl_user_can_only_write_the_stream(with_acl):
     server, events = with_acl
     with closing(open_redis_sink(events, "memory://")) as sink:
         sink.write([b'{"n":1}', b'{"n":2}'])
@@ -266,7 +275,7 @@ def test_a_user_without_a_permission_is_refused_with_its_name(with_acl, missing)
         open_redis_sink(events, "memory://")
 
 
-def test_a_stream_key_of_another_type_is_no_crash(tmp_path, start_redis):
+def test_a_stream_key_of_another_type_does_not_crash_the_sink(tmp_path, start_redis):
     server = start_redis()
     with server.client() as client:
         client.set(STREAM, "text")

@@ -1,4 +1,4 @@
-"""`onebar evidence` as a person runs it, against a real Redis and against a file."""
+"""`onebar evidence` on a real Redis and on a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from feature_store.cli import evidence
+from cli.main import main
 from feature_store.keys import photo_key
 from tests.integration.redis_servers import RedisServer
 
@@ -17,7 +17,7 @@ BAD = [{"photo_id": ""}, {"photo_id": "x", "caption": 5}]
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(evidence, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main, ["evidence", *(str(argument) for argument in arguments)])
 
 
 @pytest.fixture(params=["redis", "sqlite"])
@@ -35,7 +35,7 @@ def mixed(tmp_path: Path) -> Path:
     return path
 
 
-def test_load_then_show(url: str, mixed: Path) -> None:
+def test_show_prints_loaded_evidence(url: str, mixed: Path) -> None:
     users = mixed.with_name("users.jsonl")
     users.write_text(json.dumps({"user_id": "u", "queries": ["new", "old"]}))
     loaded = run("load", mixed, "--store", url)
@@ -54,14 +54,14 @@ def test_load_then_show(url: str, mixed: Path) -> None:
     assert answer["shown"] == answer["degraded"] == []
 
 
-def test_show_of_what_is_not_stored_says_null_and_fails(url: str, mixed: Path) -> None:
+def test_show_prints_null_and_fails_for_a_missing_record(url: str, mixed: Path) -> None:
     run("load", mixed, "--store", url)
     shown = run("show", "other", "--store", url)
     assert shown.exit_code == 1
     assert json.loads(shown.stdout) == {"photo": None, "degraded": []}
 
 
-def test_the_life_of_what_is_loaded_can_be_chosen(redis_server: RedisServer, mixed: Path) -> None:
+def test_the_ttl_of_loaded_records_can_be_chosen(redis_server: RedisServer, mixed: Path) -> None:
     run("load", mixed, "--store", redis_server.url, "--ttl-days", 2)
     with redis_server.client() as client:
         assert 0 < client.ttl(photo_key("p1")) <= 2 * 86_400
@@ -69,13 +69,13 @@ def test_the_life_of_what_is_loaded_can_be_chosen(redis_server: RedisServer, mix
         assert client.ttl(photo_key("p1")) == -1
 
 
-def test_strict_fails_where_one_row_is_bad_and_all_bad_fails_anyway(url: str, mixed: Path) -> None:
+def test_load_fails_if_all_rows_are_bad_and_with_strict_if_one_is(url: str, mixed: Path) -> None:
     assert run("load", mixed, "--store", url, "--strict").exit_code == 1
     mixed.write_text("".join(json.dumps(row) + "\n" for row in BAD))
     assert run("load", mixed, "--store", url).exit_code == 1
 
 
-def test_check_writes_nothing(mixed: Path, redis_server: RedisServer) -> None:
+def test_check_does_not_write_to_the_store(mixed: Path, redis_server: RedisServer) -> None:
     checked = run("check", mixed)
     assert checked.exit_code == 0
     assert "5 of 7 photos good" in checked.stdout
@@ -88,7 +88,7 @@ def test_check_writes_nothing(mixed: Path, redis_server: RedisServer) -> None:
     ("name", "content", "sentence"),
     [("x.csv", "photo_id,caption\np,c\n", "neither Parquet nor JSON Lines"), ("x.jsonl", "", "is empty")],
 )
-def test_a_wrong_file_is_one_sentence(tmp_path: Path, name: str, content: str, sentence: str) -> None:
+def test_an_invalid_file_is_reported_in_one_sentence(tmp_path: Path, name: str, content: str, sentence: str) -> None:
     path = tmp_path / name
     path.write_text(content)
     store = f"sqlite:///{tmp_path}/evidence.db"
@@ -100,7 +100,9 @@ def test_a_wrong_file_is_one_sentence(tmp_path: Path, name: str, content: str, s
     assert not (tmp_path / "evidence.db").exists()
 
 
-def test_a_wrong_store_is_one_sentence(mixed: Path, stopped_redis_server: RedisServer) -> None:
+def test_an_invalid_or_unreachable_store_is_reported_in_one_sentence(
+    mixed: Path, stopped_redis_server: RedisServer
+) -> None:
     for url, sentence in {
         stopped_redis_server.url: "start it, or correct the URL",
         "http://x": "http:// is not known",
@@ -118,7 +120,7 @@ def test_help_has_an_example(command: str) -> None:
     assert f"onebar evidence {command}" in run(command, "--help").stdout
 
 
-def test_the_variable_that_sets_the_service_s_store_sets_this_one(
+def test_the_store_variable_of_the_service_applies_to_this_command(
     redis_server: RedisServer, mixed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ONEBAR_STORE__URL", redis_server.url)

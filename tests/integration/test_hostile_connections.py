@@ -1,4 +1,4 @@
-"""What one peer may do to a running service with a socket: each limit is kept, named, and counted."""
+"""Hostile peers of a running service: each limit on a connection is enforced, named in the answer, and counted."""
 
 from __future__ import annotations
 
@@ -72,12 +72,43 @@ def test_headers_over_the_limit_are_refused_and_not_kept(served):
     [b"x-long: " + b"a" * 17_000 + b"\r\n\r\n", b"".join(b"x-%d: 1\r\n" % n for n in range(101)) + b"\r\n"],
     ids=["too long", "too many"],
 )
-def test_headers_that_arrive_at_once_are_held_to_the_same_limit(served, headers):
+def test_the_header_limit_applies_to_headers_that_arrive_in_one_segment(served, headers):
     with connect(served) as connection:
         connection.sendall(POST + headers)
         status, body = answer(connection)
     assert (status, body["error"]) == (431, "request_header_fields_too_large")
     assert "16384 bytes or 100 lines" in body["message"]
+
+
+@pytest.mark.parametrize("start", [b"0\r\na: ", b"0\r\n", b"1;"], ids=["value", "name", "extension of a chunk"])
+def test_trailers_over_the_limit_are_refused_and_not_kept(served, start):
+    before, memory = closed(served, "headers_too_large"), served.resident_mb()
+    with connect(served) as connection:
+        connection.sendall(POST + b"transfer-encoding: chunked\r\n\r\n" + start)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(3200):
+                connection.sendall(b"a" * 65536)
+            pytest.fail("the server took all of it")
+    assert closed(served, "headers_too_large") == before + 1
+    assert served.resident_mb() < memory + 8
+
+
+def test_a_trailer_is_not_a_header(served):
+    chunks = b"%x\r\n%s\r\n0\r\ncontent-type: text/plain\r\n\r\n" % (len(json.dumps(ASK)), json.dumps(ASK).encode())
+    head = POST.replace(b"content-type: application/json\r\n", b"")
+    with connect(served) as connection:
+        connection.sendall(head + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)
+        assert answer(connection)[0] == 200
+
+
+@pytest.mark.parametrize("path", [b"POST /recommend", b"GET /healthz"])
+def test_a_body_without_end_is_not_read_after_the_answer(served, path):
+    with connect(served) as connection:
+        connection.sendall(path + b" HTTP/1.1\r\nhost: onebar\r\ncontent-length: 9000000000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(320):
+                connection.sendall(b"a" * 65536)
+            pytest.fail("the server took all of it")
 
 
 def test_a_long_request_line_is_refused(served):
@@ -87,7 +118,7 @@ def test_a_long_request_line_is_refused(served):
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /recomm", POST], ids=["nothing", "half a line", "half the headers"])
-def test_a_peer_that_does_not_send_its_headers_is_told_and_closed(served, sent):
+def test_a_peer_that_does_not_send_its_headers_gets_408_and_is_closed(served, sent):
     before = closed(served, "headers_timeout")
     with connect(served) as connection:
         connection.sendall(sent)
@@ -96,7 +127,7 @@ def test_a_peer_that_does_not_send_its_headers_is_told_and_closed(served, sent):
     assert closed(served, "headers_timeout") == before + 1
 
 
-def test_the_begin_of_a_further_request_is_held_to_the_same_time(served):
+def test_the_time_limit_of_headers_applies_to_a_further_request_in_the_same_segment(served):
     before = closed(served, "headers_timeout")
     body = json.dumps(ASK).encode()
     with connect(served) as connection:
@@ -106,7 +137,7 @@ def test_the_begin_of_a_further_request_is_held_to_the_same_time(served):
     assert closed(served, "headers_timeout") == before + 1
 
 
-def test_a_header_byte_now_and_then_does_not_hold_a_connection_open(served):
+def test_single_header_bytes_do_not_extend_the_time_limit(served):
     with connect(served) as connection:
         connection.sendall(POST)
         connection.settimeout(0.1)
@@ -122,7 +153,7 @@ def test_a_header_byte_now_and_then_does_not_hold_a_connection_open(served):
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 100\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"])
-def test_a_body_that_does_not_arrive_is_told_and_closed(served, framing):
+def test_a_peer_that_does_not_send_its_body_gets_408_and_is_closed(served, framing):
     before = closed(served, "body_timeout")
     with connect(served) as connection:
         connection.sendall(POST + framing)
@@ -131,7 +162,7 @@ def test_a_body_that_does_not_arrive_is_told_and_closed(served, framing):
     assert closed(served, "body_timeout") == before + 1
 
 
-def test_a_body_over_the_limit_is_answered_and_its_rest_is_not_kept(served):
+def test_a_body_over_the_limit_gets_413_and_is_not_kept_in_memory(served):
     memory = served.resident_mb()
     with connect(served) as connection:
         connection.sendall(POST + b"content-length: 100000000\r\n\r\n")
@@ -140,7 +171,17 @@ def test_a_body_over_the_limit_is_answered_and_its_rest_is_not_kept(served):
     assert served.resident_mb() < memory + 8
 
 
-def test_what_is_not_http_is_told(served):
+def test_a_refusal_before_the_body_has_arrived_is_the_only_answer_on_its_connection(served):
+    with connect(served) as connection:
+        connection.sendall(POST.replace(b"application/json", b"text/plain") + b"content-length: 5000\r\n\r\n{")
+        data = b""
+        while chunk := connection.recv(4096):
+            data += chunk
+    assert data.startswith(b"HTTP/1.1 415 ")
+    assert data.count(b"HTTP/1.1 ") == 1
+
+
+def test_input_that_is_not_http_gets_400(served):
     before = closed(served, "malformed")
     with connect(served) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
@@ -148,7 +189,7 @@ def test_what_is_not_http_is_told(served):
     assert closed(served, "malformed") == before + 1
 
 
-def test_many_requests_on_one_connection_before_an_answer_are_refused(served):
+def test_too_many_pipelined_requests_are_refused(served):
     body = json.dumps(ASK).encode()
     request = POST + b"content-length: %d\r\n\r\n" % len(body) + body
     with connect(served) as connection:
@@ -168,10 +209,10 @@ def test_an_upgrade_to_another_protocol_is_refused(served):
     assert "without `upgrade`" in document["message"]
 
 
-def test_connections_over_the_limit_are_refused_and_health_is_asked_elsewhere(served):
+def test_connections_over_the_limit_are_refused_and_the_admin_port_still_answers(served):
     with ExitStack() as held:
         for _ in range(40):
-            held.enter_context(connect(served))
+            held.enter_context(connect(served)).sendall(POST)  # none of them is idle
         with connect(served) as one_more:
             status, body = answer(one_more)
         assert (status, body["error"]) == (503, "service_unavailable")
@@ -180,7 +221,20 @@ def test_connections_over_the_limit_are_refused_and_health_is_asked_elsewhere(se
     assert closed(served, "too_many_connections") >= 1
 
 
-def test_the_log_has_a_reason_for_each_and_no_traceback(served):
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nhost: onebar\r\n\r\n"], ids=["new", "kept alive"])
+def test_idle_connections_make_room_for_a_new_one(served, sent):
+    before = closed(served, "idle_over_limit")
+    with ExitStack() as held:
+        for _ in range(40):
+            connection = held.enter_context(connect(served))
+            if sent:
+                connection.sendall(sent)
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert served.post(ASK)[0] == 200
+    assert closed(served, "idle_over_limit") > before
+
+
+def test_the_log_has_the_cause_of_each_close_and_no_traceback(served):
     assert {line["cause"] for line in served.lines if line["message"] == "a connection was closed"} >= {
         "headers_too_large", "headers_timeout", "body_timeout", "malformed", "pipelined", "too_many_connections",
     }  # fmt: skip
@@ -197,7 +251,7 @@ def test_the_connection_limit_is_below_the_descriptor_limit(bundle_path):
         assert any("leaves room for 64 connections" in line["message"] for line in service.lines)
 
 
-def test_half_a_body_does_not_hold_up_the_end(bundle_path):
+def test_an_incomplete_body_does_not_delay_the_shutdown(bundle_path):
     with serving(bundle_path, CONNECTIONS__BODY_SECONDS="1") as service, connect(service) as connection:
         connection.sendall(POST + b"content-length: 100\r\n\r\n{")
         time.sleep(0.2)  # until the server has read it

@@ -1,4 +1,4 @@
-"""`onebar privacy` and `onebar erase` as a person runs them, on a real Redis, a cluster and a file."""
+"""`onebar privacy` and `onebar erase` on a real Redis, a cluster and a file."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def show(url: str, *names: str) -> None:
     asyncio.run(recorded())
 
 
-def test_without_a_key_no_user_is_loaded_and_the_sentence_says_what_to_do(url: str, table: Path) -> None:
+def test_loading_users_without_a_key_file_is_refused_with_the_correction(url: str, table: Path) -> None:
     result = run("evidence", "load", table, "--store", url)
     assert result.exit_code == 1
     assert "onebar privacy new-key FILE" in result.output
@@ -119,7 +119,7 @@ def test_a_table_of_pseudonyms_is_loaded_under_the_newest_key(url: str, tmp_path
 
 
 @pytest.mark.parametrize("begin", ["raw ids", "an older key"])
-def test_a_change_of_keys_loses_nobody(url: str, table: Path, key: Path, begin: str) -> None:
+def test_rotation_of_keys_loses_no_user(url: str, table: Path, key: Path, begin: str) -> None:
     old = USERS if begin == "raw ids" else [read_key_ring(key).pseudonym(user) for user in USERS]
     option = ["--raw-user-ids"] if begin == "raw ids" else ["--user-key", key]
     succeed("evidence", "load", table, "--store", url, *option)
@@ -142,7 +142,7 @@ def test_a_change_of_keys_loses_nobody(url: str, table: Path, key: Path, begin: 
     assert "0 records copied\n" in succeed("privacy", "rekey", "--store", url, "--user-key", key)
 
 
-def test_a_copy_lives_no_longer_than_its_original(redis_server: RedisServer, table: Path, key: Path) -> None:
+def test_a_copy_expires_no_later_than_its_original(redis_server: RedisServer, table: Path, key: Path) -> None:
     succeed("evidence", "load", table, "--store", redis_server.url, "--user-key", key, "--ttl-days", 2)
     old = read_key_ring(key).pseudonym(USERS[0])
     show(redis_server.url, old)
@@ -154,7 +154,7 @@ def test_a_copy_lives_no_longer_than_its_original(redis_server: RedisServer, tab
         assert 0 < client.ttl(shown_key(new)) <= PATIENT.shown_window_seconds
 
 
-def test_records_of_a_lost_key_stay_and_are_counted(url: str, table: Path, key: Path, tmp_path: Path) -> None:
+def test_records_of_a_lost_key_are_kept_and_counted(url: str, table: Path, key: Path, tmp_path: Path) -> None:
     succeed("evidence", "load", table, "--store", url, "--user-key", key)
     succeed("privacy", "new-key", tmp_path / "other.key")
     said = succeed("privacy", "rekey", "--store", url, "--user-key", tmp_path / "other.key", "--drop-old")
@@ -163,7 +163,7 @@ def test_records_of_a_lost_key_stay_and_are_counted(url: str, table: Path, key: 
     assert ask(url, read_key_ring(key).pseudonym(USERS[0]))[0].user is not None
 
 
-def test_erase_removes_a_person_and_nobody_else(url: str, table: Path, key: Path, tmp_path: Path) -> None:
+def test_erase_removes_only_the_records_of_one_user(url: str, table: Path, key: Path, tmp_path: Path) -> None:
     first = read_key_ring(key)
     succeed("evidence", "load", table, "--store", url, "--user-key", key)
     show(url, first.pseudonym(USERS[0]), first.pseudonym(USERS[1]))
@@ -190,7 +190,7 @@ def test_erase_removes_a_person_and_nobody_else(url: str, table: Path, key: Path
     assert again.count(": 0 events removed") == 2
 
 
-def test_erase_by_a_pseudonym_out_of_an_event(url: str, table: Path, key: Path) -> None:
+def test_erase_accepts_a_pseudonym_from_an_event(url: str, table: Path, key: Path) -> None:
     succeed("evidence", "load", table, "--store", url, "--user-key", key)
     name = read_key_ring(key).pseudonym(USERS[0])
     assert "1 histories" in succeed("erase", name, "--store", url, "--user-key", key)
@@ -215,7 +215,7 @@ def test_pseudonym_prints_those_of_all_keys(key: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["rekey", "erase"])
-def test_a_store_that_cannot_be_used_is_one_sentence(
+def test_a_store_that_cannot_be_used_is_reported_in_one_sentence(
     command: str, key: Path, stopped_redis_server: RedisServer
 ) -> None:
     name = ["erase", "u1"] if command == "erase" else ["privacy", "rekey"]
@@ -224,3 +224,10 @@ def test_a_store_that_cannot_be_used_is_one_sentence(
         assert result.exit_code == 1
         assert sentence in result.output
         assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", [("erase", "u1"), ("privacy", "rekey")])
+def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, key: Path, command: tuple[str, ...]) -> None:
+    refused = run(*command, "--store", f"sqlite:///{tmp_path}/typo.db", "--user-key", key)
+    assert (refused.exit_code, refused.stderr) == (1, f"Error: {tmp_path}/typo.db is not there; correct the URL\n")
+    assert not (tmp_path / "typo.db").exists()

@@ -1,4 +1,4 @@
-"""The id that a caller sends is seen by nobody else: the store, the events and the logs have one pseudonym of it."""
+"""The store, the events and the logs have one pseudonym of the user id that a caller sends, and never the id."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def settings(bundle_path: Path, tmp_path: Path, key: Path, redis_server: RedisSe
     )
 
 
-async def test_a_user_is_found_remembered_and_told_of_by_one_pseudonym(
+async def test_the_store_the_shown_list_and_events_use_one_pseudonym_of_a_user(
     settings: Settings, tmp_path: Path, key: Path, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -79,9 +79,7 @@ async def test_a_user_is_found_remembered_and_told_of_by_one_pseudonym(
     assert "onebar_feature_store_circuit 0.0" in metrics
 
 
-async def test_a_pseudonym_that_a_caller_sends_is_only_another_id(
-    settings: Settings, key: Path, tmp_path: Path
-) -> None:
+async def test_a_pseudonym_sent_by_a_caller_is_treated_as_an_id(settings: Settings, key: Path, tmp_path: Path) -> None:
     stolen = read_key_ring(key).pseudonym(USER)
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
@@ -92,17 +90,17 @@ async def test_a_pseudonym_that_a_caller_sends_is_only_another_id(
 
 
 @pytest.mark.parametrize("url", ["redis://localhost:6379/0", "sqlite:///evidence.db"])
-def test_a_store_that_outlives_the_process_needs_a_choice(bundle_path: Path, url: str) -> None:
+def test_a_persistent_store_needs_a_key_file_or_raw_ids(bundle_path: Path, url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"onebar privacy new-key FILE.*ONEBAR_PRIVACY__RAW_USER_IDS"):
         build_parts(settings_for(bundle_path, store={"url": url}, privacy={}))
 
 
-def test_a_key_file_that_cannot_be_used_is_one_sentence(bundle_path: Path, tmp_path: Path) -> None:
+def test_an_unusable_key_file_is_reported_in_one_sentence(bundle_path: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not there"):
         build_parts(settings_for(bundle_path, privacy={"key_file": tmp_path / "none.key"}))
 
 
-async def test_a_store_in_memory_has_a_key_of_its_own(bundle_path: Path, tmp_path: Path) -> None:
+async def test_a_store_in_memory_has_a_random_key(bundle_path: Path, tmp_path: Path) -> None:
     table = tmp_path / "users.jsonl"
     table.write_text(json.dumps({"user_id": USER, "queries": ["travel camera lens"]}) + "\n")
     settings = settings_for(

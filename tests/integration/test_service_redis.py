@@ -1,4 +1,4 @@
-"""The service on a real Redis: down at start, lost under load, other embedding versions, memory of what was shown."""
+"""The service on a real Redis: outages, other embedding versions, shown queries, and the event stream."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def ask(client: httpx.AsyncClient, **fields: object) -> dict:
 
 
 async def until_healthy(client: httpx.AsyncClient) -> dict:
-    """Ask until the store is back; the circuit asks Redis again by itself."""
+    """Ask until the store answers again; the circuit breaker retries Redis."""
     async with asyncio.timeout(30):
         while (answer := await ask(client))["degraded"]:
             await asyncio.sleep(0.02)
@@ -75,7 +75,7 @@ async def test_stored_evidence_is_answered_with_the_real_engine(bundle_path, red
     assert len(answer["explain"]["hypotheses"]) == 8
 
 
-async def test_redis_down_at_start_then_there(bundle_path, stopped_redis_server, tmp_path):
+async def test_a_service_starts_without_redis_and_uses_it_later(bundle_path, stopped_redis_server, tmp_path):
     app, engine = scripted_app(settings_for(bundle_path, store=store_at(stopped_redis_server.url)))
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
     async with running(app) as client:
@@ -92,7 +92,9 @@ async def test_redis_down_at_start_then_there(bundle_path, stopped_redis_server,
 
 
 @pytest.mark.parametrize("outage", ["kill", "pause"])
-async def test_redis_lost_under_load_degrades_and_never_errs(bundle_path, redis_server, tmp_path, outage):
+async def test_an_outage_of_redis_under_load_degrades_answers_without_errors(
+    bundle_path, redis_server, tmp_path, outage
+):
     load(redis_server.url, tmp_path, PHOTO, USER)
     store = {"url": redis_server.url, "timeout_ms": 200, "share": 1}
     app, engine = scripted_app(settings_for(bundle_path, store=store))
@@ -130,7 +132,9 @@ async def test_redis_lost_under_load_degrades_and_never_errs(bundle_path, redis_
         assert (await until_healthy(client))["decision"] == "recommend"
 
 
-async def test_another_embedding_version_costs_the_personal_part_and_is_said(bundle_path, redis_server, tmp_path):
+async def test_another_embedding_version_omits_the_personal_part_and_degrades_the_answer(
+    bundle_path, redis_server, tmp_path
+):
     current, other = USER | {"user_id": "current"}, USER | {"user_id": "other"}
     load(
         redis_server.url,
@@ -150,7 +154,7 @@ async def test_another_embedding_version_costs_the_personal_part_and_is_said(bun
         assert skipped["decision"] == "recommend"
 
 
-async def test_what_a_user_was_shown_is_remembered_across_instances(bundle_path, redis_server, tmp_path):
+async def test_shown_queries_are_shared_by_all_instances(bundle_path, redis_server, tmp_path):
     load(redis_server.url, tmp_path, PHOTO)
     rules = tmp_path / "rules.yaml"
     rules.write_text("recently_shown: {window_seconds: 600}\n")
@@ -169,7 +173,7 @@ async def test_what_a_user_was_shown_is_remembered_across_instances(bundle_path,
     ]  # fmt: skip
 
 
-async def test_events_go_to_a_stream_of_bounded_length(bundle_path, redis_server, tmp_path):
+async def test_events_are_written_to_a_stream_of_bounded_length(bundle_path, redis_server, tmp_path):
     events = {
         "sink": "redis_stream", "url": redis_server.url, "stream": "bar", "stream_max_length": 100,
         "spool_path": tmp_path / "spool",
@@ -187,7 +191,7 @@ async def test_events_go_to_a_stream_of_bounded_length(bundle_path, redis_server
     assert event["hypotheses"][0]["query"] == "camera lens"
 
 
-async def test_a_stream_that_is_gone_loses_neither_answers_nor_events(bundle_path, stopped_redis_server, tmp_path):
+async def test_an_outage_of_the_stream_loses_no_answer_and_no_event(bundle_path, stopped_redis_server, tmp_path):
     events = {"sink": "redis_stream", "url": stopped_redis_server.url, "spool_path": tmp_path / "spool"}
     app, engine = scripted_app(settings_for(bundle_path, events=events))
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))

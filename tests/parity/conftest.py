@@ -16,7 +16,7 @@ from tests.fixtures.tiny_bundle import build_tiny_checkpoint
 
 logging.set_verbosity_error()
 
-# Seeds whose hypotheses end at uneven lengths, some of them only at the limit.
+# Seeds whose hypotheses have different lengths, some of them the length limit.
 MODELS = {
     "plain": {"seed": 1},
     "scaled embedding": {"seed": 0, "end_bias": 4.0, "scale_embedding": True, "init_std": 0.15},

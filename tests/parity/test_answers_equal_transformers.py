@@ -37,7 +37,7 @@ def test_eight_hypotheses_are_token_identical(
 
 
 @pytest.mark.parametrize(("num_beams", "returned"), [(2, 1), (5, 3)])
-def test_narrower_searches_are_identical_too(exported: Exported, num_beams: int, returned: int) -> None:
+def test_hypotheses_of_narrower_searches_are_token_identical(exported: Exported, num_beams: int, returned: int) -> None:
     options = GenerationOptions(num_beams=num_beams, num_return_sequences=returned, max_new_tokens=8)
     expected = reference_answers(
         exported.checkpoint.model, exported.sources, options, exported.checkpoint.special_tokens
@@ -47,7 +47,7 @@ def test_narrower_searches_are_identical_too(exported: Exported, num_beams: int,
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_ngrams_that_must_not_repeat_are_the_same_ones(exported: Exported, size: int) -> None:
+def test_hypotheses_without_repeated_ngrams_are_token_identical(exported: Exported, size: int) -> None:
     options = GenerationOptions(no_repeat_ngram_size=size, max_new_tokens=12)
     specials = exported.checkpoint.special_tokens
     expected = reference_answers(exported.checkpoint.model, exported.sources, options, specials)
@@ -67,7 +67,7 @@ def test_the_hypotheses_of_these_models_have_many_lengths(exported: Exported) ->
     assert len(lengths) >= 5
 
 
-def test_the_probability_of_reject_is_the_first_steps(exported: Exported) -> None:
+def test_the_reject_probability_is_that_of_the_first_step(exported: Exported) -> None:
     checkpoint = exported.checkpoint
     start = torch.tensor([[checkpoint.special_tokens.decoder_start]])
     for source in exported.sources:
@@ -80,7 +80,7 @@ def test_the_probability_of_reject_is_the_first_steps(exported: Exported) -> Non
 
 
 @pytest.mark.filterwarnings("ignore")  # the tracer of torch, which optimum exports with, warns
-def test_optimum_answers_the_same(exported: Exported) -> None:
+def test_hypotheses_of_optimum_are_token_identical(exported: Exported) -> None:
     report = measure_parity(exported.checkpoint, exported.int8.bundle, exported.sources)
     check_parity(report)
     assert report["inputs"] == len(exported.sources)
@@ -88,7 +88,7 @@ def test_optimum_answers_the_same(exported: Exported) -> None:
     assert 0.0 < report["int8_vs_fp32"]["mean_overlap"] <= 1.0
 
 
-def test_int8_stays_near(exported: Exported) -> None:
+def test_int8_scores_are_close_to_fp32_scores(exported: Exported) -> None:
     """Random weights have no margins between tokens, so lists differ; hypotheses in both have similar scores."""
     options = replace(exported.checkpoint.generation, max_new_tokens=10)
     exact = engine_answers(exported.fp32, exported.sources, options)

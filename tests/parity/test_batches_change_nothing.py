@@ -39,7 +39,7 @@ def random_requests(vocabulary: int, longest: int) -> list[GenerationRequest]:
 def answer_together(
     engine: Engine, requests: Sequence[GenerationRequest], row_budget: int
 ) -> list[tuple[Hypothesis, ...]]:
-    """Submit in bursts of random size; each burst waits for an answer of the bursts before."""
+    """Submit in bursts of random size; each burst waits for an answer of the earlier bursts."""
     generator = np.random.default_rng(5)
     scheduler = Scheduler(engine.bundle, row_budget=row_budget)
 

@@ -1,4 +1,4 @@
-"""`onebar recommend`: dirty files in, every row answered, a summary out."""
+"""`onebar recommend`: it answers every row of a malformed file and prints a summary."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def test_quoted_fields_with_commas_quotes_and_line_breaks(tmp_path):
     assert captions(tmp_path, text) == ['red, "new" shoes', "two\nlines", "plain"]
 
 
-def test_a_stray_quote_costs_its_own_line_and_no_other(tmp_path):
+def test_a_stray_quote_affects_only_its_own_line(tmp_path):
     text = 'item,title\n1,"never closed\n2,5" nails\n3,"closed, all right"\n4,plain\n'
     assert captions(tmp_path, text) == ['"never closed', '5" nails', "closed, all right", "plain"]
 
 
-def test_a_quote_that_never_closes_at_all(tmp_path):
+def test_a_quote_that_never_closes_affects_only_its_own_line(tmp_path):
     rows = read(tmp_path, 'item,title\n1,"open\n' + "".join(f"{n},row\n" for n in range(200)))
     assert len(rows.bodies) == 201
     assert rows.corrected["lines with a stray quote"] == 1
 
 
-def test_control_characters_broken_utf8_and_endless_captions(tmp_path):
+def test_control_characters_broken_utf8_and_long_captions_are_corrected_and_counted(tmp_path):
     content = b"item,title\r\n1,a\x00b\x1bc\r\n2,\xff\xfe shoes\r\n3," + b"x" * 200_000 + b"\r\n"
     rows = read(tmp_path, content)
     texts = [body["evidence"]["caption"] for body in rows.bodies]
@@ -57,7 +57,7 @@ def test_control_characters_broken_utf8_and_endless_captions(tmp_path):
     assert len(texts[2]) == 4096
     assert rows.corrected == {
         "broken UTF-8 replaced, characters": 2,
-        "fields with control characters taken out": 1,
+        "fields with control characters removed": 1,
         "fields cut to 4096 characters": 1,
     }
 
@@ -74,7 +74,7 @@ def test_json_lines(tmp_path):
     text = '{"title": "one"}\nnot json\n\n{"title": null}\n[1]\n{"title": "\\ud800x"}\n'
     rows = read(tmp_path, text, "rows.jsonl")
     assert [body["evidence"]["caption"] for body in rows.bodies] == ["one", "", " x"]
-    assert rows.corrected["lines that are no JSON object, left out"] == 2
+    assert rows.corrected["lines that are not a JSON object, skipped"] == 2
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_json_lines(tmp_path):
         ("rows.csv", "", "'title'"),
     ],
 )
-def test_a_file_that_cannot_be_sent_is_told(tmp_path, name, text, sentence):
+def test_a_file_that_cannot_be_read_is_reported_in_one_sentence(tmp_path, name, text, sentence):
     with pytest.raises(InputError, match=sentence):
         read(tmp_path, text, name)
 
 
 class Busy(BaseHTTPRequestHandler):
-    """A service that says 429 to the first request of each video but the first, and 422 to captions that say so."""
+    """A service that answers 429 to the first request of each video but the first, and 422 to invalid captions."""
 
     protocol_version = "HTTP/1.1"
     seen: set[str]
@@ -114,7 +114,7 @@ class Busy(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Tests are quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def url() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_file_is_sent_whole_and_429_is_waited_out(url, tmp_path):
+def test_every_row_of_a_file_is_answered_and_sent_again_after_429(url, tmp_path):
     file, output = tmp_path / "rows.csv", tmp_path / "answers.jsonl"
     file.write_text("item,title\n" + "".join(f"{n},shoe {n}\n" for n in range(20)))
     arguments = ["--url", url, "--input", str(file), "--caption-column", "title", "--output", str(output)]
@@ -142,7 +142,7 @@ def test_a_file_is_sent_whole_and_429_is_waited_out(url, tmp_path):
     assert {answer["response"]["photo_id"] for answer in answers} == {f"row-{n}" for n in range(1, 21)}
 
 
-def test_refused_rows_are_summed_up_and_fail_the_command(url, tmp_path):
+def test_refused_rows_are_in_the_summary_and_the_exit_code_is_1(url, tmp_path):
     file = tmp_path / "rows.csv"
     file.write_text("title\nshoe\nrefuse this\n")
     result = CliRunner().invoke(main, ["recommend", "--url", url, "--input", str(file), "--caption-column", "title"])
@@ -163,7 +163,7 @@ def test_one_video(url):
         ([], "either a PHOTO_ID or --input"),
     ],
 )
-def test_trouble_is_one_sentence(arguments, sentence):
+def test_an_error_is_one_sentence(arguments, sentence):
     result = CliRunner().invoke(main, ["recommend", *arguments])
     assert result.exit_code != 0
     assert sentence in result.output

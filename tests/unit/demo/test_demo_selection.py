@@ -6,6 +6,9 @@ import gzip
 import json
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from cli.main import main
 from demo.selection import PHOTOS, TERMS, USERS, most_active, select
 from demo.world.build import build_world
 from demo.world.spec import WorldSpec
@@ -40,3 +43,16 @@ def test_only_rows_that_the_last_day_needs_are_kept_and_always_the_same(tmp_path
 
     select(world, everything, users, tmp_path / "again", videos=20, viewers=10)
     assert (tmp_path / "again" / PHOTOS).read_bytes() == (tmp_path / "demo" / PHOTOS).read_bytes()
+
+
+def test_evidence_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    build_world(world, WorldSpec(3, 300, 120, 4, 600), lambda done, following: None)
+    users = write(tmp_path / "users.jsonl.gz", [{"user_id": "u1"}])
+    rows = tmp_path / "photos.jsonl.gz"
+    for content in (b"no gzip", gzip.compress(b"no json"), gzip.compress(b"[1]"), gzip.compress(b"{}")[:-4]):
+        rows.write_bytes(content)
+        arguments = ["demo-evidence", world, rows, users, tmp_path / "demo"]
+        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert done.exit_code == 1
+        assert done.output.startswith(f"Error: {rows} is not gzipped JSON Lines")

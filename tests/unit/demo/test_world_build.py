@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from demo.cli import world, world_report
+from cli.main import main
+from demo.errors import WorldError
 from demo.oracle import distribution
 from demo.world.build import build_world
 from demo.world.safety import TERMS, disguise
@@ -42,7 +43,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
 
 @pytest.mark.parametrize("argument", ["videos", "users", "days", "impressions_per_day"])
 def test_a_world_that_is_too_small_is_refused_by_name(argument):
-    with pytest.raises(ValueError, match=argument.replace("_", " ")):
+    with pytest.raises(WorldError, match=argument.replace("_", " ")):
         WorldSpec(**{**TINY, argument: 1})
 
 
@@ -82,7 +83,7 @@ class TestTruth:
         (tmp_path / "truth").mkdir()
         about = (world_dir / "truth" / "world.json").read_text().replace('"format": 1', '"format": 0')
         (tmp_path / "truth" / "world.json").write_text(about)
-        with pytest.raises(ValueError, match="another version"):
+        with pytest.raises(WorldError, match="another version"):
             read_truth(tmp_path)
 
 
@@ -114,19 +115,19 @@ class TestCommands:
     def test_world_writes_and_report_measures(self, tmp_path):
         out = str(tmp_path / "w")
         sizes = [x for name, value in TINY.items() for x in (f"--{name.replace('_', '-')}", str(value))]
-        made = CliRunner().invoke(world, [out, "--seed", "3", *sizes])
+        made = CliRunner().invoke(main, ["world", out, "--seed", "3", *sizes])
         assert made.exit_code == 0, made.output
         assert "exposures" in made.output
-        measured = CliRunner().invoke(world_report, [out, "--sample", "100"])
+        measured = CliRunner().invoke(main, ["world-report", out, "--sample", "100"])
         assert measured.exit_code == 0, measured.output
         assert "hr@8" in measured.output
 
     def test_world_refuses_sizes_with_a_sentence(self, tmp_path):
-        made = CliRunner().invoke(world, [str(tmp_path / "w"), "--videos", "5"])
-        assert made.exit_code == 2
-        assert "at least 200 videos" in made.output
+        made = CliRunner().invoke(main, ["world", str(tmp_path / "w"), "--videos", "5"])
+        assert made.exit_code == 1
+        assert "Error: a world needs at least 200 videos" in made.output
 
     def test_report_says_what_is_missing(self, tmp_path):
-        measured = CliRunner().invoke(world_report, [str(tmp_path)])
+        measured = CliRunner().invoke(main, ["world-report", str(tmp_path)])
         assert measured.exit_code == 1
         assert "is not a world; make one" in measured.output

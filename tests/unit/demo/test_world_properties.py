@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from demo.errors import WorldError
 from demo.oracle import Reader, bound, ceiling
 from demo.report import report, title_neighbours
 from demo.world.spec import WorldSpec
@@ -58,7 +59,7 @@ class TestBounds:
         assert reach(summary=True, product=True, crowd=True, person=True) > summary + 0.1
 
     def test_a_day_outside_the_log_is_refused(self, world_dir):
-        with pytest.raises(ValueError, match="days are 0 to 5"):
+        with pytest.raises(WorldError, match="days are 0 to 5"):
             ceiling(world_dir, 99)
 
 

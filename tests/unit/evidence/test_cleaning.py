@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -156,3 +158,16 @@ def test_a_letter_keeps_a_bounded_number_of_marks() -> None:
     assert len(fold("a" + "\u0301\u0316" * 500, MAX_CHARACTERS)) <= 1 + MAX_MARKS
     assert len(fold("a" + "\U0001e8d0\U0001d185" * 500, MAX_CHARACTERS)) <= 1 + MAX_MARKS
     assert clean_text("Việt Nam") == "Việt Nam"
+
+
+def test_the_version_of_cleaning_covers_every_module_that_it_imports() -> None:
+    """Otherwise a cache of cleaned queries would outlive a change of the rules."""
+    folder = Path(cleaning.__file__).parent
+    found, left = set(), ["cleaning"]
+    while left:
+        name = left.pop()
+        found.add(name)
+        source = (folder / f"{name}.py").read_text(encoding="utf-8")
+        left += set(re.findall(r"^from evidence\.(\w+) import", source, re.MULTILINE)) - found
+    assert found == set(cleaning.CODE)
+    assert len(found) > 1

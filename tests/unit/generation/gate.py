@@ -1,4 +1,4 @@
-"""What the tests of the scheduler share: requests, a gate that stops the loop before a step, failing constraints."""
+"""Shared by the tests of the scheduler: requests, a gate that stops the loop before a step, a failing constraint."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Gate:
         assert self._arrived.acquire(timeout=30)
 
     def step(self, count: int = 1) -> None:
-        """Let the loop make so many steps; return when it is about to make the next one."""
+        """Let the loop make `count` steps; return when it is about to make the next one."""
         for _ in range(count):
             self._permits.release()
             self.wait()

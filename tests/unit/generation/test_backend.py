@@ -28,7 +28,7 @@ def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("with_kernels")
-def test_the_kernels_are_taken_where_they_can_run(bundle: Bundle) -> None:
+def test_the_native_backend_is_chosen_if_its_kernels_can_run(bundle: Bundle) -> None:
     int8, fp32 = replace(bundle, precision="int8"), replace(bundle, precision="fp32")
     assert choose_backend(int8, threads=1) == "native"
     assert choose_backend(int8, threads=2) == "onnxruntime"
@@ -38,14 +38,14 @@ def test_the_kernels_are_taken_where_they_can_run(bundle: Bundle) -> None:
 
 @pytest.mark.usefixtures("with_kernels")
 @pytest.mark.parametrize(("precision", "threads", "reason"), [("fp32", 1, "is fp32"), ("int8", 2, "2 were asked for")])
-def test_asking_for_kernels_that_cannot_run_is_refused_with_the_reason(
+def test_a_requested_native_backend_that_cannot_run_is_refused_with_the_reason(
     bundle: Bundle, precision: str, threads: int, reason: str
 ) -> None:
     with pytest.raises(BackendError, match=f"{reason}; choose the backend auto or onnxruntime"):
         choose_backend(replace(bundle, precision=precision), threads, wanted="native")
 
 
-def test_without_kernels_onnx_runtime_does_their_work(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_runtime_is_the_backend_without_kernels(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "missing", lambda: "they were not compiled")
     assert choose_backend(replace(bundle, precision="int8"), threads=1) == "onnxruntime"
     assert Engine(bundle).generate(GenerationRequest(SOURCE, bundle.generation)).hypotheses
@@ -53,7 +53,7 @@ def test_without_kernels_onnx_runtime_does_their_work(bundle: Bundle, monkeypatc
         Engine(replace(bundle, precision="int8"), backend="native")
 
 
-def test_what_a_cpu_can_do_is_read_from_linux(tmp_path: Path) -> None:
+def test_cpu_flags_are_read_from_proc_cpuinfo(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n\nflags\t\t: none\n")
     assert cpu_flags(tmp_path / "cpuinfo") == {"fpu", "avx2", "avx512f"}
     assert cpu_flags(tmp_path / "nothing") == frozenset()

@@ -1,4 +1,4 @@
-"""The search alone, over a model small enough to enumerate: log P(next token | position, last token) in a table."""
+"""The beam search on a model small enough to enumerate: a table of log P(next token | position, last token)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST = 16
 
 
 def transition_table(seed: int, vocabulary: int = VOCABULARY) -> np.ndarray:
-    """Return log-probabilities [position, last token, next token]; without the position, sequences would tie."""
+    """Return log-probabilities [position, last token, next token]; without the position, scores would be equal."""
     logits = np.random.default_rng(seed).normal(size=(LONGEST, vocabulary, vocabulary))
     return logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
 
@@ -40,7 +40,7 @@ def run(table: np.ndarray, options: GenerationOptions, max_steps: int | None = N
 
 
 def every_sequence(table: np.ndarray, options: GenerationOptions) -> list[tuple[float, tuple[int, ...]]]:
-    """All complete sequences and their scores, best first: those that end, and those that the limit cuts."""
+    """Return all complete sequences and their scores, best first: those that end, and those that the limit cuts."""
     others = [token for token in range(table.shape[-1]) if token != EOS]
     complete = []
     for length in range(options.min_new_tokens, options.max_new_tokens):
@@ -56,7 +56,7 @@ def every_sequence(table: np.ndarray, options: GenerationOptions) -> list[tuple[
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0, 2.0])
 @pytest.mark.parametrize(("shortest", "longest"), [(0, 3), (1, 3), (2, 3)])
-def test_a_beam_as_wide_as_the_space_finds_the_true_best(
+def test_a_beam_as_wide_as_the_search_space_finds_the_best_sequences(
     seed: int, length_penalty: float, shortest: int, longest: int
 ) -> None:
     table = transition_table(seed, vocabulary=4)
@@ -74,7 +74,7 @@ def test_a_beam_as_wide_as_the_space_finds_the_true_best(
     np.testing.assert_allclose([hypothesis.score for hypothesis in found], [score for score, _ in expected])
 
 
-def test_scores_are_sums_over_length_with_the_end_counted() -> None:
+def test_a_score_is_the_sum_divided_by_a_power_of_the_length_with_the_end() -> None:
     table = transition_table(3)
     options = GenerationOptions(num_beams=2, num_return_sequences=2, length_penalty=2.0, max_new_tokens=6)
     for hypothesis in run(table, options).hypotheses():
@@ -83,7 +83,7 @@ def test_scores_are_sums_over_length_with_the_end_counted() -> None:
         assert hypothesis.score == pytest.approx(hypothesis.sum_logprobs / len(ids) ** 2)
 
 
-def test_the_limit_completes_what_is_open_and_marks_it_unfinished() -> None:
+def test_open_beams_at_the_length_limit_become_unfinished_hypotheses() -> None:
     table = transition_table(0)
     table[:, :, EOS] = -50.0
     search = run(table, GenerationOptions(num_beams=3, num_return_sequences=3, max_new_tokens=4))
@@ -91,14 +91,14 @@ def test_the_limit_completes_what_is_open_and_marks_it_unfinished() -> None:
     assert [(len(h.token_ids), h.finished) for h in search.hypotheses()] == [(4, False)] * 3
 
 
-def test_no_hypothesis_ends_before_the_minimum() -> None:
+def test_no_hypothesis_ends_before_min_new_tokens() -> None:
     table = transition_table(0)
     table[:, :, EOS] = 0.0  # the end is always the likeliest
     options = GenerationOptions(num_beams=2, num_return_sequences=2, min_new_tokens=3, max_new_tokens=8)
     assert min(len(h.token_ids) for h in run(table, options).hypotheses()) == 3
 
 
-def test_early_stopping_stops_with_a_full_list_and_never_does_not() -> None:
+def test_early_stopping_ends_the_search_with_a_full_list_and_never_does_not() -> None:
     table = transition_table(1)
     steps = {
         mode: run(table, GenerationOptions(num_beams=2, num_return_sequences=2, early_stopping=mode)).steps
@@ -115,7 +115,7 @@ def test_before_any_sequence_has_ended_there_are_no_hypotheses() -> None:
     assert search.hypotheses() == ()
 
 
-def test_a_cut_search_returns_only_what_ended_itself() -> None:
+def test_a_cut_search_returns_only_finished_hypotheses() -> None:
     table = transition_table(2)
     whole = run(table, GenerationOptions(num_beams=4, num_return_sequences=4, early_stopping="never"))
     for steps in range(1, whole.steps):
@@ -123,7 +123,7 @@ def test_a_cut_search_returns_only_what_ended_itself() -> None:
         assert all(h.finished and len(h.token_ids) < steps for h in cut.hypotheses())
 
 
-def test_fewer_are_returned_where_fewer_are_asked_for() -> None:
+def test_no_more_than_num_return_sequences_are_returned() -> None:
     table = transition_table(2)
     eight = run(table, GenerationOptions(num_beams=4, num_return_sequences=4)).hypotheses()
     assert run(table, GenerationOptions(num_beams=4, num_return_sequences=1)).hypotheses() == eight[:1]

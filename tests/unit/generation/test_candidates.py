@@ -1,4 +1,4 @@
-"""The continuations under restrictions, by each way, against a sort of everything."""
+"""The best continuations under restrictions, compared with a full sort."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def random_restriction(generator: np.random.Generator, most: int) -> Restriction
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_log_probabilities_give_the_best_that_are_left(seed: int) -> None:
+def test_candidates_from_log_probabilities_equal_a_full_sort(seed: int) -> None:
     generator = np.random.default_rng(seed)
     logprobs = np.log(generator.dirichlet(np.ones(VOCABULARY), BEAMS)).astype(np.float32)
     sums = sorted(generator.normal(size=BEAMS).tolist(), reverse=True)
@@ -54,7 +54,7 @@ def test_log_probabilities_give_the_best_that_are_left(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_dropping_a_few_bans_from_the_graphs_candidates_gives_the_same(seed: int) -> None:
+def test_candidates_of_the_graph_without_banned_ones_equal_a_full_sort(seed: int) -> None:
     generator = np.random.default_rng(seed)
     logprobs = np.log(generator.dirichlet(np.ones(VOCABULARY), BEAMS)).astype(np.float32)
     sums = sorted(generator.normal(size=BEAMS).tolist(), reverse=True)
@@ -71,13 +71,13 @@ def test_dropping_a_few_bans_from_the_graphs_candidates_gives_the_same(seed: int
     )
 
 
-def test_log_probabilities_are_read_only_where_the_candidates_might_not_do() -> None:
+def test_log_probabilities_are_read_only_if_the_candidates_may_not_suffice() -> None:
     assert not need_logprobs([], 2)
     assert not need_logprobs([None, Banned(frozenset((1, 2)))], 2)
     assert need_logprobs([Banned(frozenset((1,))), Banned(frozenset((1, 2)))], 2)
     assert need_logprobs([Allowed(np.array([1])), None], 2)
 
 
-def test_where_nothing_is_allowed_nothing_comes() -> None:
+def test_there_are_no_candidates_if_no_token_is_allowed() -> None:
     logprobs = np.zeros((1, VOCABULARY), np.float32)
     assert from_logprobs(logprobs, [0.0], [Allowed(np.array([], np.int64))], WANTED) == ([], [], [])

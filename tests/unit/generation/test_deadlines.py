@@ -1,4 +1,4 @@
-"""Deadlines: what a search that is cut short returns, and that it returns in time.
+"""Deadlines: a search that is cut short returns in time, with its finished hypotheses.
 
 The clock is a number: an encoder pass adds 4 seconds to it, a step 1.
 """
@@ -76,21 +76,21 @@ def scheduler(bundle_path: Path, clock: Clock) -> Iterator[Scheduler]:
     scheduler.close()
 
 
-def test_a_deadline_that_has_passed_costs_nothing(engine: Engine, clock: Clock) -> None:
+def test_a_request_after_its_deadline_is_not_encoded(engine: Engine, clock: Clock) -> None:
     answer = engine.generate(ask(0.0))
     assert answer.deadline_reached
     assert (answer.hypotheses, answer.steps, answer.reject_probability) == ((), 0, 0.0)
     assert clock.now == 0.0
 
 
-def test_nothing_is_begun_that_would_end_too_late(engine: Engine, clock: Clock) -> None:
+def test_no_encoder_pass_begins_that_would_end_after_the_deadline(engine: Engine, clock: Clock) -> None:
     # A source of 19 tokens is expected to take 57 % of the time of one of 128.
     assert engine.generate(ask(2.2)).steps == 0
     assert clock.now == 0.0
 
 
 @pytest.mark.parametrize("steps", range(12))
-def test_every_answer_is_in_time_and_of_finished_hypotheses(engine: Engine, clock: Clock, steps: int) -> None:
+def test_every_answer_is_in_time_and_has_only_finished_hypotheses(engine: Engine, clock: Clock, steps: int) -> None:
     deadline = ENCODE + STEP * steps + 0.5
     answer = engine.generate(ask(deadline))
     assert clock.now <= deadline
@@ -102,7 +102,7 @@ def test_every_answer_is_in_time_and_of_finished_hypotheses(engine: Engine, cloc
 
 
 @pytest.mark.parametrize("deadline", [99.0, math.inf])
-def test_a_deadline_that_is_far_changes_nothing(engine: Engine, deadline: float) -> None:
+def test_a_late_deadline_does_not_change_the_answer(engine: Engine, deadline: float) -> None:
     answer = engine.generate(ask(deadline))
     assert not answer.deadline_reached
     assert answer.hypotheses == engine.generate(ask(None)).hypotheses
@@ -120,7 +120,9 @@ def test_the_scheduler_keeps_deadlines_as_the_engine_does(scheduler: Scheduler, 
 
 
 @pytest.mark.parametrize("deadline", [0.5, -math.inf])
-def test_a_request_that_waits_too_long_is_answered_without_being_begun(scheduler: Scheduler, deadline: float) -> None:
+def test_a_request_that_waits_past_its_deadline_is_answered_without_an_encoder_pass(
+    scheduler: Scheduler, deadline: float
+) -> None:
     answer = scheduler.generate(ask(deadline))
     assert answer.deadline_reached
     assert (answer.hypotheses, answer.steps) == ((), 0)

@@ -22,7 +22,7 @@ def engine(bundle_path: Path) -> Engine:
     return Engine(load_bundle(bundle_path))
 
 
-def test_eight_hypotheses_come_back_best_first(engine: Engine) -> None:
+def test_eight_hypotheses_are_returned_best_first(engine: Engine) -> None:
     generation_ = engine.generate(GenerationRequest(SOURCE, OPTIONS))
     scores = [hypothesis.score for hypothesis in generation_.hypotheses]
     assert len(scores) == 8
@@ -33,7 +33,7 @@ def test_eight_hypotheses_come_back_best_first(engine: Engine) -> None:
     assert all(2 not in hypothesis.token_ids for hypothesis in generation_.hypotheses)
 
 
-def test_the_same_request_gets_the_same_answer(engine: Engine) -> None:
+def test_equal_requests_get_equal_answers(engine: Engine) -> None:
     request = GenerationRequest(SOURCE, OPTIONS)
     first, second = engine.generate(request), engine.generate(request)
     assert first.hypotheses == second.hypotheses

@@ -1,6 +1,6 @@
 """Long and short requests together, and encoder passes between steps: no request starves another.
 
-The tests turn the loop by hand, over the tiny model, and read what it did from its observer.
+The tests run the loop turn by turn, on the tiny model, and read its steps from its observer.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StepLog:
 
 
 class ManualLoop:
-    """A loop that the test turns by hand."""
+    """A loop that the test runs turn by turn."""
 
     def __init__(self, bundle_path: Path, row_budget: int) -> None:
         bundle = load_bundle(bundle_path)
@@ -131,7 +131,7 @@ def test_requests_of_different_shapes_take_the_same_steps(manual: ManualLoop) ->
     assert steps == [4, 3, 2]
     manual.turn(4)
     steps = [entry.progress.search.steps for entry in manual.backlog.active if entry.progress]
-    assert steps in ([8, 7, 6], [8, 6])  # the narrow one may end by itself
+    assert steps in ([8, 7, 6], [8, 6])  # the search of the narrow one may end early
     while not all(future.done() for future in futures):
         manual.turn()
     assert [future.result().steps for future in futures] == [40, pytest.approx(8, abs=1), 40]

@@ -6,7 +6,7 @@ from generation.errors import OptionsError
 from generation.options import GenerationOptions
 
 
-def test_defaults_are_those_of_the_contract() -> None:
+def test_the_defaults_are_those_of_the_bundle_format() -> None:
     assert GenerationOptions().to_dict() == {
         "num_beams": 8,
         "num_return_sequences": 8,
@@ -19,12 +19,12 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("early_stopping", [True, False, "never"])
-def test_options_survive_a_manifest(early_stopping: bool | str) -> None:
+def test_options_are_equal_after_a_round_trip_through_a_manifest(early_stopping: bool | str) -> None:
     options = GenerationOptions(num_beams=4, num_return_sequences=2, early_stopping=early_stopping)
     assert GenerationOptions.from_dict(options.to_dict()) == options
 
 
-def test_a_narrower_search_returns_as_many_as_it_has() -> None:
+def test_num_return_sequences_is_at_most_num_beams_by_default() -> None:
     assert GenerationOptions.from_dict({"num_beams": 3}).num_return_sequences == 3
 
 
@@ -48,7 +48,7 @@ def test_a_narrower_search_returns_as_many_as_it_has() -> None:
         ({"length_penalty": True}, "length_penalty"),
     ],
 )
-def test_each_fault_is_refused_by_name(fault: dict[str, object], named: str) -> None:
+def test_each_invalid_option_is_named(fault: dict[str, object], named: str) -> None:
     with pytest.raises(OptionsError, match=named):
         GenerationOptions(**fault)
 

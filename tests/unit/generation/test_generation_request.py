@@ -1,4 +1,4 @@
-"""One request: what is copied, what is checked, and when its deadline is due."""
+"""A generation request: its fields are copied and checked, and its deadline is an instant."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_numpy_integers_become_plain_ones() -> None:
 
 
 @pytest.mark.parametrize("source", [[0, 1.0, 2], ["0"], "012", None, [None]], ids=repr)
-def test_a_source_that_is_no_sequence_of_integers_is_refused(source: Any) -> None:
+def test_a_source_that_is_not_a_sequence_of_integers_is_refused(source: Any) -> None:
     with pytest.raises(SourceError, match="a source must be a sequence of integers"):
         GenerationRequest(source, SHORT)
 
@@ -47,7 +47,7 @@ def test_a_deadline_that_is_not_a_number_is_refused(deadline: Any) -> None:
 
 
 @pytest.mark.parametrize("deadline", [None, math.inf, -math.inf, 5, 5.0, np.float32(5)], ids=repr)
-def test_deadlines_of_numbers_are_accepted(deadline: Any) -> None:
+def test_a_deadline_of_any_number_type_is_accepted(deadline: Any) -> None:
     assert GenerationRequest(SOURCE, SHORT, deadline).deadline == deadline
 
 

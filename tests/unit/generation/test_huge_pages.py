@@ -26,18 +26,18 @@ Rss:                8192 kB
 """
 
 
-def test_only_whole_pages_of_memory_in_use_are_taken() -> None:
+def test_only_whole_pages_of_resident_memory_are_chosen() -> None:
     assert large_mappings(SMAPS.splitlines()) == [
         (0x55D000200000, 0x55D000A00000),
         (0x7F0000200000, 0x7F0000800000),
     ]
 
 
-def test_memory_holds_what_it_held() -> None:
+def test_the_content_of_memory_does_not_change() -> None:
     values = np.arange(4 * HUGE_PAGE, dtype=np.int64)
     assert use_huge_pages() >= 0
     np.testing.assert_array_equal(values, np.arange(4 * HUGE_PAGE, dtype=np.int64))
 
 
-def test_a_system_that_does_not_say_is_left_alone(tmp_path: Path) -> None:
+def test_a_system_without_smaps_is_not_changed(tmp_path: Path) -> None:
     assert use_huge_pages(tmp_path / "absent") == 0

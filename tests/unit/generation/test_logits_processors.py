@@ -51,7 +51,7 @@ def permitted(restriction: Restriction, vocabulary: int) -> set[int]:
         (filtered(2), {0, 1, 3}),
     ],
 )
-def test_a_restriction_forbids_what_it_says(restriction: Restriction, expected: set[int]) -> None:
+def test_a_restriction_permits_exactly_its_tokens(restriction: Restriction, expected: set[int]) -> None:
     assert permitted(restriction, 4) == expected
 
 
@@ -111,14 +111,14 @@ def test_processors_are_combined_beam_by_beam() -> None:
     assert found[1] == banned(EOS)
 
 
-def test_what_forbids_nothing_any_more_is_left_out() -> None:
+def test_processors_that_forbid_nothing_any_more_are_left_out() -> None:
     constraints = Constraints([MinNewTokens(1, EOS)])
     assert constraints
     constraints.follow([0, 0], [7, 8])
     assert not constraints
 
 
-def test_a_processor_must_speak_of_every_beam() -> None:
+def test_a_processor_must_return_a_restriction_for_every_beam() -> None:
     class Silent(FirstBeamTo):
         def restrict(self, states: Sequence[None]) -> Sequence[Restriction]:
             return []
@@ -127,7 +127,7 @@ def test_a_processor_must_speak_of_every_beam() -> None:
         Constraints([Silent()]).restrictions()
 
 
-def test_options_name_their_constraints() -> None:
+def test_options_become_the_corresponding_processors() -> None:
     assert from_options(GenerationOptions(min_new_tokens=0), SPECIALS) == ()
     made = from_options(GenerationOptions(min_new_tokens=3, no_repeat_ngram_size=2), SPECIALS)
     assert made == (MinNewTokens(3, EOS), NoRepeatNgrams(2, START))

@@ -121,7 +121,7 @@ def poisson(rate: float, seed: int) -> list[float]:
 
 
 @pytest.mark.parametrize("factor", [1.5, 2, 4])
-def test_under_overload_admitted_requests_are_answered_whole(bundle_path: Path, clock: Clock, factor: float) -> None:
+def test_under_overload_admitted_requests_get_whole_answers(bundle_path: Path, clock: Clock, factor: float) -> None:
     arrivals = poisson(factor * CAPACITY, seed=1)
     refused, answered = simulate(bundle_path, clock, arrivals)
     # At first the usual number of steps is unknown, and at four times the capacity the simulation is short.

@@ -1,4 +1,4 @@
-"""The scheduler: which requests are stepped together, in which order they begin, and what cancelling frees."""
+"""The scheduler: requests that are stepped together, the order in which they begin, and cancellation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from generation.stepper import MAX_IDLE_LANES
 from tests.unit.generation.gate import LONG_REQUEST, SHORT, SHORT_REQUEST, SOURCE, Gate
 
 
-async def test_answers_are_those_of_the_engine(scheduler: Scheduler) -> None:
+async def test_answers_equal_those_of_the_engine(scheduler: Scheduler) -> None:
     request = GenerationRequest(SOURCE, scheduler.bundle.generation)
     found = await scheduler.submit(request)
     expected = Engine(scheduler.bundle).generate(request)
@@ -117,7 +117,7 @@ def test_a_future_that_is_cancelled_before_the_loop_sees_it_leaves_the_loop_runn
     assert scheduler.alive
 
 
-def test_an_empty_lane_gives_its_memory_back(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_lane_releases_its_memory(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alive: weakref.WeakSet[Lane] = weakref.WeakSet()
     init = Lane.__init__
 

@@ -1,4 +1,4 @@
-"""A request that fails, a step that fails, and a loop that dies or is closed: what happens to the other requests."""
+"""Failures of a request, of a step and of the loop, and closing: the effect on the other requests."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class LosesABeam(Harmless):
         "None",
     ],
 )
-def test_a_constraint_that_raises_fails_its_request_alone(
+def test_a_constraint_that_raises_fails_only_its_own_request(
     scheduler: Scheduler, make: Callable[[], Any], said: str
 ) -> None:
     # A constraint that ranks is asked only if it is the request's only one.
@@ -135,7 +135,7 @@ def test_a_constraint_that_raises_fails_its_request_alone(
     assert scheduler.stats().failed == 1
 
 
-def test_a_step_that_fails_for_all_is_repeated_for_each_request_alone(
+def test_a_failed_step_of_several_requests_is_repeated_for_each_of_them(
     scheduler: Scheduler, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Lane._run
@@ -161,7 +161,7 @@ def test_a_step_that_fails_for_all_is_repeated_for_each_request_alone(
     assert batches
 
 
-def test_a_slot_that_held_nan_is_clean_for_the_next_request(tmp_path: Path) -> None:
+def test_a_nan_in_a_slot_does_not_reach_the_next_request(tmp_path: Path) -> None:
     engine = Engine(load_bundle(build_tiny_bundle(tmp_path / "fp32", seed=1, precision="fp32")))
     expected = engine.generate(LONG_REQUEST).hypotheses
     lane = next(iter(engine._stepper._lanes.values()))
@@ -172,7 +172,7 @@ def test_a_slot_that_held_nan_is_clean_for_the_next_request(tmp_path: Path) -> N
     assert engine.generate(LONG_REQUEST).hypotheses == expected
 
 
-def test_a_dead_loop_fails_all_requests_and_readiness(
+def test_the_end_of_the_loop_fails_all_requests_and_readiness(
     scheduler: Scheduler, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate.close()
@@ -191,7 +191,7 @@ def test_a_dead_loop_fails_all_requests_and_readiness(
         scheduler.submit_future(SHORT_REQUEST)
 
 
-def test_a_loop_that_dies_in_an_encoder_pass_fails_that_request(
+def test_the_end_of_the_loop_in_an_encoder_pass_fails_that_request(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Stepper, "begin", lambda *_: (_ for _ in ()).throw(SystemExit))
@@ -213,7 +213,7 @@ def test_a_model_whose_output_is_not_a_number_does_not_start(
         Scheduler(load_bundle(bundle_path))
 
 
-def test_closing_finishes_the_requests_inside(scheduler: Scheduler, gate: Gate) -> None:
+def test_closing_finishes_the_requests_in_progress(scheduler: Scheduler, gate: Gate) -> None:
     gate.close()
     futures = [scheduler.submit_future(SHORT_REQUEST) for _ in range(5)]
     gate.wait()
@@ -225,7 +225,7 @@ def test_closing_finishes_the_requests_inside(scheduler: Scheduler, gate: Gate) 
     assert not scheduler.alive
 
 
-def test_requests_that_the_drain_time_does_not_suffice_for_fail(scheduler: Scheduler, gate: Gate) -> None:
+def test_requests_that_are_not_finished_in_the_drain_time_fail(scheduler: Scheduler, gate: Gate) -> None:
     gate.close()
     future = scheduler.submit_future(LONG_REQUEST)
     gate.wait()

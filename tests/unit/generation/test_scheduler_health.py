@@ -1,4 +1,4 @@
-"""What the scheduler reports of itself: its heartbeat, and the events that an observer gets."""
+"""The heartbeat of the scheduler, and the events that an observer gets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_idle_scheduler_is_not_stalled(timed: Scheduler, clock: Clock) -> Non
     assert timed.stalled_seconds == 0.0
 
 
-def test_a_step_that_hangs_is_seen_and_a_finished_turn_ends_it(timed: Scheduler, gate: Gate, clock: Clock) -> None:
+def test_a_hanging_step_is_a_stall_until_the_turn_is_finished(timed: Scheduler, gate: Gate, clock: Clock) -> None:
     clock.now += 3600  # idle time does not count
     gate.close()
     timed.submit_future(LONG_REQUEST)
@@ -62,7 +62,7 @@ def test_a_step_that_hangs_is_seen_and_a_finished_turn_ends_it(timed: Scheduler,
     assert timed.stalled_seconds == 0.0
 
 
-def test_closing_gives_up_a_step_that_hangs(
+def test_closing_does_not_wait_for_a_hanging_step(
     timed: Scheduler, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("generation.scheduler.CLOSE_GRACE_SECONDS", 0.01)
@@ -75,7 +75,7 @@ def test_closing_gives_up_a_step_that_hangs(
 
 
 class Recorder:
-    """An observer that keeps what it is told."""
+    """An observer that keeps the events."""
 
     def __init__(self) -> None:
         self.events: list[tuple[object, ...]] = []

@@ -21,21 +21,21 @@ from model_export.graph_builder import MICROSOFT, GraphBuilder
         ("fpu avx2 avx512f avx512bw", False),
     ],
 )
-def test_int8_is_trusted_only_to_cpus_that_do_not_saturate(tmp_path: Path, flags: str, exact: bool) -> None:
+def test_int8_products_are_exact_only_on_cpus_that_do_not_saturate(tmp_path: Path, flags: str, exact: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\nflags\t\t: {flags}\n")
     assert multiplies_int8_exactly(cpuinfo, "x86_64") is exact
 
 
-def test_an_unknown_cpu_is_not_trusted(tmp_path: Path) -> None:
+def test_int8_products_are_not_exact_on_an_unknown_cpu(tmp_path: Path) -> None:
     assert multiplies_int8_exactly(tmp_path / "absent", "x86_64") is False
 
 
-def test_only_x86_has_products_that_saturate(tmp_path: Path) -> None:
+def test_int8_products_saturate_only_on_x86(tmp_path: Path) -> None:
     assert multiplies_int8_exactly(tmp_path / "absent", "aarch64") is True
 
 
-def test_threads_are_as_given() -> None:
+def test_a_session_has_the_given_number_of_threads() -> None:
     options = session_options(3)
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
     assert options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL

@@ -25,7 +25,13 @@ BUDGET = 25.0
 
 
 class Clock:
-    """Attributes: now; the next encoder pass and the next step take so much longer."""
+    """A manual clock.
+
+    Attributes:
+        now: the time.
+        encode_stall: added to the time of the next encoder pass.
+        step_stall: added to the time of the next step.
+    """
 
     now = 0.0
     encode_stall = 0.0
@@ -73,7 +79,7 @@ def ask(runs: Engine | Scheduler, clock: Clock, seconds: float = BUDGET) -> Gene
 
 
 @pytest.mark.parametrize("stall", [50.0, 300.0, 30_000.0])
-def test_after_an_encoder_pass_that_stalled_answers_become_whole_again(
+def test_answers_are_whole_again_after_an_encoder_pass_that_stalled(
     runs: Engine | Scheduler, clock: Clock, stall: float
 ) -> None:
     assert not ask(runs, clock).deadline_reached
@@ -84,7 +90,7 @@ def test_after_an_encoder_pass_that_stalled_answers_become_whole_again(
 
 
 @pytest.mark.parametrize("stall", [50.0, 300.0, 30_000.0])
-def test_after_a_step_that_stalled_answers_become_whole_again(
+def test_answers_are_whole_again_after_a_step_that_stalled(
     runs: Engine | Scheduler, clock: Clock, stall: float
 ) -> None:
     assert not ask(runs, clock).deadline_reached
@@ -94,10 +100,10 @@ def test_after_a_step_that_stalled_answers_become_whole_again(
     assert not any(answer.deadline_reached for answer in answers[20:])
 
 
-def test_deadlines_that_no_measurement_ever_met_do_not_make_forecasts_stale(
+def test_deadlines_shorter_than_every_measurement_do_not_make_forecasts_stale(
     runs: Engine | Scheduler, clock: Clock
 ) -> None:
-    """Otherwise a client with impossible deadlines would make the engine encode for nothing."""
+    """Otherwise a client with impossible deadlines would cause encoder passes that cannot lead to an answer."""
     before = clock.now
     for _ in range(10 * STALE_AFTER):
         assert ask(runs, clock, seconds=1.0).steps == 0

@@ -25,7 +25,7 @@ def test_the_number_with_the_shortest_time_for_each_request_is_chosen(
     assert tuning.requests_together(session, bundle.architecture, LaneShape(8, 12, 96), most=20) == best
 
 
-def test_every_number_can_be_measured(bundle_path: Path) -> None:
+def test_the_chosen_number_is_one_of_the_measured_ones(bundle_path: Path) -> None:
     bundle = load_bundle(bundle_path)
     shape = LaneShape(num_beams=8, positions=12, source_tokens=96)
     _, session = open_sessions(bundle, 1, "auto")
@@ -33,7 +33,9 @@ def test_every_number_can_be_measured(bundle_path: Path) -> None:
 
 
 @pytest.mark.parametrize("together", [1, 2, 3, 5])
-def test_answers_do_not_depend_on_the_number(bundle_path: Path, monkeypatch: pytest.MonkeyPatch, together: int) -> None:
+def test_answers_do_not_depend_on_the_number_of_requests_together(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
     bundle = load_bundle(bundle_path)
     request = GenerationRequest(SOURCE, bundle.generation)
     expected = Engine(bundle).generate(request).hypotheses

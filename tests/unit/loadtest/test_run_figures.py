@@ -81,8 +81,12 @@ def test_a_run_that_did_not_send_its_rate_is_void() -> None:
     assert "short of CPU" in missed([sample(lag_ms=50.0)] * 100)[0]
 
 
-def test_no_answers_at_all() -> None:
-    assert missed([sample(status=0, outcomes=(), faults=("status 0: ",))]) == ["no call of /recommend was answered"]
+def test_a_run_without_answers_says_what_came_instead() -> None:
+    assert missed([]) == ["no call of /recommend was answered"]
+    refused = sample(status=401, outcomes=(), faults=("status 401: no key",))
+    assert missed([refused] * 2) == [
+        "no call of /recommend was answered", "2 answers are wrong (2 x stored: status 401: no key)"
+    ]  # fmt: skip
 
 
 def test_the_knee_is_below_the_first_rate_that_misses() -> None:

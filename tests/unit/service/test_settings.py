@@ -11,7 +11,7 @@ from service.errors import ConfigurationError
 from service.settings import load_settings
 
 
-def test_environment_and_overrides(monkeypatch):
+def test_settings_come_from_the_environment_and_overrides_take_precedence(monkeypatch):
     monkeypatch.setenv("ONEBAR_PORT", "9000")
     monkeypatch.setenv("ONEBAR_STORE__URL", "redis://r:6379/0")
     monkeypatch.setenv("ONEBAR_EVENTS__SINK", "redis_stream")
@@ -27,13 +27,13 @@ def test_environment_and_overrides(monkeypatch):
     assert (settings.decoding.no_repeat_ngram_size, settings.decoding.min_new_tokens) == (2, None)
 
 
-def test_an_option_of_a_branch_leaves_its_other_variables(monkeypatch):
+def test_an_override_in_a_branch_keeps_its_other_variables(monkeypatch):
     monkeypatch.setenv("ONEBAR_STORE__TIMEOUT_MS", "3")
     settings = load_settings(store={"url": "memory://"})
     assert (settings.store.url, settings.store.timeout_ms) == ("memory://", 3.0)
 
 
-def test_it_is_frozen_all_the_way_down():
+def test_settings_and_their_branches_are_frozen():
     settings = load_settings()
     with pytest.raises(ValidationError):
         settings.port = 1
@@ -41,7 +41,7 @@ def test_it_is_frozen_all_the_way_down():
         settings.store.url = "redis://elsewhere"
 
 
-def test_every_wrong_variable_is_named(monkeypatch):
+def test_every_invalid_variable_is_named(monkeypatch):
     monkeypatch.setenv("ONEBAR_PORT", "eighty")
     monkeypatch.setenv("ONEBAR_DEFAULT_DEADLINE_MS", "0")
     monkeypatch.setenv("ONEBAR_EVENTS__SINK", "kafka")
@@ -49,3 +49,9 @@ def test_every_wrong_variable_is_named(monkeypatch):
         load_settings()
     for name in ("ONEBAR_PORT", "ONEBAR_DEFAULT_DEADLINE_MS", "ONEBAR_EVENTS__SINK"):
         assert name in str(caught.value)
+
+
+def test_a_group_that_is_not_json_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("ONEBAR_EVENTS", "jsonl")
+    with pytest.raises(ConfigurationError, match=r"not JSON.*events"):
+        load_settings()

@@ -148,3 +148,10 @@ def test_batches_are_int64_for_embedding_look_ups(examples_dir: Path, tokenizer:
     packed = load(examples_dir / "examples_train.parquet", tokenizer, tmp_path / "cache")
     batch = collate(packed.sources, packed.targets, np.arange(4), 1, 2)
     assert batch.source.dtype == batch.labels.dtype == torch.int64
+
+
+def test_examples_that_are_no_parquet_are_named(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    path = tmp_path / "examples_train.parquet"
+    path.write_bytes(b"no table")
+    with pytest.raises(DataError, match=r"examples_train\.parquet cannot be read as Parquet"):
+        load(path, tokenizer, tmp_path)

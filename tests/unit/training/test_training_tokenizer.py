@@ -91,3 +91,9 @@ def test_texts_of_the_logs_leave_out_the_two_held_out_days(tmp_path: Path) -> No
 def test_logs_without_a_table_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"impressions\.parquet"):
         list(log_texts(tmp_path))
+
+
+def test_a_table_that_is_no_parquet_is_named(tmp_path: Path) -> None:
+    (tmp_path / "impressions.parquet").write_bytes(b"no table")
+    with pytest.raises(DataError, match=r"impressions\.parquet cannot be read as Parquet"):
+        list(log_texts(tmp_path))

@@ -115,6 +115,15 @@ def test_another_tokenizer_makes_another_trie(tmp_path: Path, bundle: Bundle, by
     assert {len(sequence) for sequence in members(query_set)} == {1, 4}
 
 
+def test_other_rules_of_cleaning_make_another_trie(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "queries.txt", "red")
+    load_query_set(path, bundle)
+    monkeypatch.setattr("generation.constraints.query_file.cleaning_version", lambda: "another")
+    assert not load_query_set(path, bundle).report.from_cache
+
+
 def test_a_broken_cache_is_made_again(tmp_path: Path, bundle: Bundle) -> None:
     path = written(tmp_path / "queries.txt", "\n".join(QUERIES))
     load_query_set(path, bundle)

@@ -1,4 +1,4 @@
-"""What the decoder may write, from settings, bundle and lists."""
+"""Constraints on decoding, from the settings, the bundle and two lists."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def settings(bundle: Bundle, **fields: object) -> Settings:
     return settings_for(bundle.path, **fields)
 
 
-def test_without_lists_the_bundle_says_everything(bundle):
+def test_without_lists_the_options_are_those_of_the_bundle(bundle):
     assert load_decoding_constraints(settings(bundle), bundle, []) == DecodingConstraints(bundle.generation)
 
 
-def test_the_prohibited_terms_hold_in_decoding_unless_that_is_switched_off(bundle):
+def test_decoding_excludes_prohibited_terms_unless_switched_off(bundle):
     on = load_decoding_constraints(settings(bundle), bundle, TERMS)
     off = load_decoding_constraints(settings(bundle, decoding={"prohibited_terms": False}), bundle, TERMS)
     assert (len(on.processors), on.prohibited_phrases, len(on.version or "")) == (1, 2, 12)
     assert (off.processors, off.prohibited_phrases, off.version) == ((), 0, None)
 
 
-def test_a_file_of_queries_confines_what_is_written(bundle, query_file):
+def test_a_file_of_queries_restricts_decoding(bundle, query_file):
     confined = load_decoding_constraints(settings(bundle, query_set=query_file), bundle, [])
     assert (len(confined.processors), confined.to_wire()["query_set"]) == (1, len(QUERIES))
 
 
-def test_the_version_is_that_of_the_lists(bundle, query_file):
+def test_the_version_changes_with_the_content_of_the_lists(bundle, query_file):
     def version(terms: list[tuple[str, str]], trie: Path | None) -> str | None:
         return load_decoding_constraints(settings(bundle, query_set=trie), bundle, terms).version
 
@@ -61,21 +61,21 @@ def test_the_version_is_that_of_the_lists(bundle, query_file):
     assert version(TERMS, query_file) not in versions
 
 
-def test_settings_win_over_the_bundle(bundle):
+def test_settings_take_precedence_over_the_bundle(bundle):
     decoding = {"min_new_tokens": 3, "no_repeat_ngram_size": 2}
     options = load_decoding_constraints(settings(bundle, decoding=decoding), bundle, []).options
     assert (options.min_new_tokens, options.no_repeat_ngram_size) == (3, 2)
     assert options.num_beams == bundle.generation.num_beams
 
 
-def test_options_that_contradict_the_bundle_are_told(bundle):
+def test_options_that_contradict_the_bundle_are_an_error(bundle):
     longest = bundle.generation.max_new_tokens
     with pytest.raises(ConfigurationError, match=r"ONEBAR_DECODING__.*min_new_tokens"):
         load_decoding_constraints(settings(bundle, decoding={"min_new_tokens": longest}), bundle, [])
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
-def test_a_file_of_queries_that_is_none_is_told(bundle, tmp_path, content):
+def test_an_unusable_file_of_queries_is_an_error(bundle, tmp_path, content):
     path = tmp_path / "queries.txt"
     if content is not None:
         path.write_bytes(content)
@@ -84,7 +84,7 @@ def test_a_file_of_queries_that_is_none_is_told(bundle, tmp_path, content):
 
 
 async def explained(chosen: Settings) -> tuple[dict, dict]:
-    """An answer's explanation, and /version."""
+    """Return the explanation of an answer, and /version."""
     app = create_app(chosen)
     async with running(app) as client, admin_client(app) as admin:
         body = {"photo_id": "p1", "evidence": EVIDENCE, "num_queries": 8, "explain": True}
@@ -92,7 +92,7 @@ async def explained(chosen: Settings) -> tuple[dict, dict]:
         return answer["explain"], (await admin.get("/version")).json()
 
 
-async def test_a_confined_service_shows_queries_of_the_set_alone(bundle, query_file):
+async def test_a_service_with_a_query_set_generates_only_its_queries(bundle, query_file):
     explain, version = await explained(settings(bundle, query_set=query_file))
     written = {item["query"] for item in explain["hypotheses"]} - {""}  # [REJECT] has no text
     assert written
@@ -102,9 +102,7 @@ async def test_a_confined_service_shows_queries_of_the_set_alone(bundle, query_f
     assert len(version["constraints_version"]) == 12
 
 
-async def test_prohibited_terms_are_kept_from_being_written_and_safe_queries_take_their_place(
-    bundle, query_file, tmp_path
-):
+async def test_safe_queries_take_the_place_of_prohibited_ones_in_the_beam(bundle, query_file, tmp_path):
     terms = tmp_path / "terms.tsv"
     terms.write_text("".join("\t".join(pair) + "\n" for pair in TERMS), encoding="utf-8")
     lists = {"query_set": query_file, "prohibited_terms": terms}

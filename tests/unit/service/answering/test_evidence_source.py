@@ -1,4 +1,4 @@
-"""The evidence of one request: stored, given, and the viewer's own."""
+"""The evidence of one request: stored fields, fields of the request, and the viewer's past queries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_stored_evidence_is_used():
     assert not mismatch
 
 
-def test_a_given_field_wins_an_empty_one_erases_and_null_is_not_given():
+def test_a_field_of_the_request_replaces_the_stored_one_even_if_empty_but_null_does_not():
     given = {"caption": "garden hose", "anchors": [], "histories": None}
     evidence, _ = gather(ask(evidence=given), Fetched(photo=CAMERA), SETTINGS)
     assert (evidence.text, evidence.summary) == ("garden hose", "a black camera")
@@ -43,26 +43,26 @@ def test_a_given_field_wins_an_empty_one_erases_and_null_is_not_given():
     assert erased.text == "stored title"
 
 
-def test_nothing_known_is_empty_whatever_the_viewer_searched_for():
+def test_evidence_of_an_unknown_video_is_empty_with_or_without_past_queries():
     evidence, _ = gather(ask(recent_queries=["camera"]), Fetched(user=UserRecord(QUERIES)), SETTINGS)
     assert evidence.is_empty
     assert evidence.personal == ()
 
 
-def test_past_and_recent_queries_are_kept_where_they_resemble_the_trigger():
+def test_past_and_recent_queries_similar_to_the_video_are_kept():
     fetched = Fetched(photo=CAMERA, user=UserRecord(QUERIES, embed(QUERIES), EMBEDDING_VERSION))
     evidence, mismatch = gather(ask(recent_queries=["camera tripod", "blue sofa"]), fetched, SETTINGS)
     assert set(evidence.personal) == {"travel camera lens", "camera tripod"}
     assert not mismatch
 
 
-def test_past_queries_without_vectors_are_embedded_here():
+def test_past_queries_without_vectors_are_embedded():
     evidence, mismatch = gather(ask(), Fetched(photo=CAMERA, user=UserRecord(QUERIES)), SETTINGS)
     assert evidence.personal == ("travel camera lens",)
     assert not mismatch
 
 
-def test_vectors_from_memory_are_those_that_the_embedder_makes():
+def test_cached_vectors_equal_those_of_the_embedder():
     texts = ["travel camera lens", "red dress", "", "防晒霜"]
     first, again = vectors_of(texts), vectors_of(texts)
     assert np.array_equal(first, embed(texts))
@@ -72,7 +72,7 @@ def test_vectors_from_memory_are_those_that_the_embedder_makes():
     assert vectors_of([]).shape == (0, DIMENSION)
 
 
-def test_a_memory_of_vectors_keeps_those_that_were_used_last(monkeypatch):
+def test_the_least_recently_used_vectors_are_evicted_first(monkeypatch):
     one = VectorMemory(100_000)
     one(["a"])
     embedded = []
@@ -86,7 +86,7 @@ def test_a_memory_of_vectors_keeps_those_that_were_used_last(monkeypatch):
     assert np.array_equal(memory(["d", "e", "f", "d"]), embed(["d", "e", "f", "d"]))
 
 
-def test_stored_queries_without_vectors_are_read_up_to_a_total():
+def test_stored_queries_without_vectors_are_embedded_up_to_a_total_length():
     user = UserRecord(tuple(f"travel camera lens {number} " + "x" * 230 for number in range(64)))
     settings = SETTINGS.model_copy(update={"threshold": -1.0, "limit": 64})
     evidence, _ = gather(ask(), Fetched(photo=CAMERA, user=user), settings)
@@ -108,7 +108,7 @@ def test_a_photo_of_another_embedding_version_has_no_personal_part():
     assert mismatch
 
 
-def test_unless_the_request_brings_the_text():
+def test_a_request_with_text_ignores_the_embedding_version_of_the_photo():
     photo = PhotoRecord(raw=CAMERA.raw, embedding_version="another-1")
     asked = ask(recent_queries=["camera tripod"], evidence={"caption": "camera for travel"})
     evidence, mismatch = gather(asked, Fetched(photo=photo), SETTINGS)
@@ -116,14 +116,14 @@ def test_unless_the_request_brings_the_text():
     assert not mismatch
 
 
-def test_the_stored_vector_of_the_photo_is_what_queries_are_compared_with():
+def test_queries_are_compared_with_the_stored_vector_of_the_photo():
     photo = PhotoRecord(raw=CAMERA.raw, embedding=embed(["red dress"])[0], embedding_version=EMBEDDING_VERSION)
     evidence, _ = gather(ask(), Fetched(photo=photo, user=UserRecord(QUERIES)), SETTINGS)
     assert evidence.personal == ("red dress",)
 
 
 @pytest.mark.parametrize("dimension", [DIMENSION - 1, 1])
-def test_vectors_of_another_width_are_left_out_and_counted(dimension):
+def test_vectors_of_another_dimension_are_left_out_and_reported(dimension):
     photo = PhotoRecord(raw=CAMERA.raw, embedding=np.ones(dimension, np.float32), embedding_version=EMBEDDING_VERSION)
     evidence, mismatch = gather(ask(recent_queries=["camera"]), Fetched(photo=photo), SETTINGS)
     assert evidence.personal == ()
@@ -134,7 +134,7 @@ def test_vectors_of_another_width_are_left_out_and_counted(dimension):
     assert mismatch
 
 
-def test_the_evidence_version_follows_the_evidence():
+def test_the_evidence_version_changes_with_the_evidence_only():
     one, _ = gather(ask(), Fetched(photo=CAMERA), SETTINGS)
     same, _ = gather(ask(request_id="other"), Fetched(photo=CAMERA), SETTINGS)
     other, _ = gather(ask(evidence={"caption": "sofa"}), Fetched(photo=CAMERA), SETTINGS)

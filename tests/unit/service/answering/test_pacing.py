@@ -1,4 +1,4 @@
-"""Long pieces of work do not share a turn of the event loop, and short ones do."""
+"""Long pieces of work do not share a turn of the event loop; short ones do."""
 
 from __future__ import annotations
 

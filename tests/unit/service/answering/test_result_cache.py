@@ -29,7 +29,7 @@ class Clock:
 
 
 class Bench:
-    """A cache over generations that the test ends by hand."""
+    """A cache in front of generations that the test ends."""
 
     def __init__(self, max_bytes: int = 100_000, ttl_seconds: float = 60.0) -> None:
         self.clock = Clock()
@@ -45,7 +45,7 @@ class Bench:
         return self.started[-1]
 
     async def flying(self, count: int, waiting: int) -> None:
-        """Until so many generations were started and so many requests asked."""
+        """Wait until `count` generations were started for `waiting` lookups."""
         await until(lambda: len(self.started) == count and sum(self.lookups.values()) == waiting)
 
     async def keep(self, key: str, answer: Generation = ANSWER) -> None:
@@ -89,13 +89,13 @@ async def test_the_least_recently_used_generation_is_evicted_first():
     await bench.flying(4, 7)
 
 
-async def test_what_is_larger_than_the_cache_is_answered_and_not_kept():
+async def test_a_generation_larger_than_the_cache_is_returned_and_not_kept():
     bench = Bench(max_bytes=100)
     await bench.keep("k")
     assert (len(bench.cache), bench.cache.size) == (0, 0)
 
 
-async def test_the_memory_of_the_cache_is_what_it_says():
+async def test_the_size_of_the_cache_equals_its_memory():
     cache = ResultCache(1_000_000, 60.0, lambda lookup: None)
     randoms = Random(7)
 
@@ -147,7 +147,7 @@ async def test_a_cut_generation_is_shared_and_not_kept():
     assert len(bench.cache) == 0
 
 
-async def test_a_cancelled_starter_leaves_the_generation_to_the_others():
+async def test_cancelling_the_first_request_does_not_cancel_a_shared_generation():
     bench = Bench()
     first, second = bench.ask(), bench.ask()
     await bench.flying(1, 2)
@@ -204,7 +204,7 @@ async def test_a_much_later_deadline_does_not_join_a_short_search():
     assert [lookup for _, lookup in await asyncio.gather(hurried, patient)] == ["miss", "miss"]
 
 
-async def test_the_same_budget_later_joins():
+async def test_a_later_request_with_an_equal_budget_joins_the_generation():
     bench = Bench()
     first = bench.ask(deadline=25)
     await bench.flying(1, 1)

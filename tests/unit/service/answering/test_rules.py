@@ -1,4 +1,4 @@
-"""The rules file: what is accepted, and how a fault is told."""
+"""The rules file: valid content, and the messages for faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def problems(tmp_path: Path, text: str | bytes) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_the_example_is_good_and_has_every_rule():
+def test_the_example_file_is_valid_and_has_every_rule():
     rules = load_rules(Path(service.answering.__file__).with_name("rules.example.yaml"))
     assert rules.length is not None
     assert rules.length.max_words == 10
@@ -32,12 +32,12 @@ def test_the_example_is_good_and_has_every_rule():
     assert len(rules.version) == 12
 
 
-def test_an_empty_file_is_no_rules(tmp_path):
+def test_an_empty_file_has_no_rules(tmp_path):
     (tmp_path / "rules.yaml").write_text("# nothing yet\n")
     assert load_rules(tmp_path / "rules.yaml").length is None
 
 
-def test_every_fault_is_told_with_its_line_and_field(tmp_path):
+def test_every_fault_is_reported_with_its_line_and_field(tmp_path):
     text = """\
 length:
   min_characters: 0
@@ -51,7 +51,7 @@ recently_shown: {window_seconds: soon}
 """
     assert problems(tmp_path, text) == [
         ":2: length.min_characters: it must be 1 or more",
-        ":3: length.max_wrds: there is no such rule; see rules.example.yaml for the ones there are",
+        ":3: length.max_wrds: there is no such rule; rules.example.yaml shows all rules",
         ':6: blocked_categories[1]: it must be text; put it in quotes: "17"',
         ":8: pinned_queries[0]: it is pinned nowhere; add photo_ids or categories",
         ":9: recently_shown.window_seconds: input should be a valid integer",
@@ -63,25 +63,28 @@ recently_shown: {window_seconds: soon}
     [
         ("length: {min_words: 5, max_words: 2}", ":1: length: min_words is over max_words"),
         ("blocked_queries: ['!!']", "has neither a letter nor a digit"),
-        ("length:\n  max_words: 3\nlength:\n  max_words: 4\n", ":3: length: it stands twice; merge the two"),
-        ("length: [\n", ":2: it is not YAML"),
+        ("length:\n  max_words: 3\nlength:\n  max_words: 4\n", ":3: length: it is given twice; merge the two"),
+        ("length: [\n", ":2: it is not valid YAML"),
         ("- just\n- a list\n", ":1: the file: input should be"),
-        ("version: abc\n", ":1: version: it is made by the service"),
-        (b"length: \xff\xfe", "it is not YAML in UTF-8"),
-        ("a: &a [*a]", "no such rule"),
-        ("!!python/object/apply:os.system ['true']", "it is not YAML"),
+        ("version: abc\n", ":1: version: the service sets it"),
+        (b"length: \xff\xfe", "it is not valid YAML in UTF-8"),
+        ("a: &a [*a]", ":1: an alias inside an anchored value"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nblocked_queries: *b\n", ":2: an alias inside an anchored value"),
+        ("[" * 100_000, ":1: it is nested too deeply"),
+        ("{a: " * 100_000, ":1: it is nested too deeply"),
+        ("!!python/object/apply:os.system ['true']", "it is not valid YAML"),
     ],
 )
-def test_faults(tmp_path, text, problem):
+def test_a_fault_is_reported_with_its_correction(tmp_path, text, problem):
     assert any(problem in told for told in problems(tmp_path, text)), problems(tmp_path, text)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(RulesError, match=r"nowhere.yaml: it cannot be read \(No such file"):
         load_rules(tmp_path / "nowhere.yaml")
 
 
-def test_the_command_says_good_or_every_fault(tmp_path):
+def test_the_command_accepts_a_valid_file_and_prints_every_fault_of_another(tmp_path):
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text("blocked_categories: [weapons]\n")
     bad.write_text("blocked_categories: weapons\nx: 1\n")

@@ -1,9 +1,12 @@
-"""Who may call: keys, what each allows, and what a service without keys refuses."""
+"""Access: API keys and their permissions, and services without keys."""
 
 from __future__ import annotations
 
+import grp
 import json
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from click.testing import CliRunner
@@ -50,7 +53,7 @@ async def test_a_request_without_a_valid_key_is_refused_before_its_body_is_read(
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_only_a_key_that_may_explain_reads_what_a_viewer_searched_for(settings, tmp_path):
+async def test_only_a_key_with_the_explain_permission_reads_the_queries_of_a_viewer(settings, tmp_path):
     keyed, feed = with_key(settings, tmp_path)
     _, reviewer = with_key(settings, tmp_path, "explain")
     app, engine = scripted_app(keyed)
@@ -66,8 +69,16 @@ async def test_only_a_key_that_may_explain_reads_what_a_viewer_searched_for(sett
         assert "travel camera lens" in explained["explain"]["evidence"]["personal"]
 
 
-async def test_without_keys_nothing_is_explained_outside_the_demo(settings):
+async def test_explain_is_forbidden_without_keys_outside_the_demo(settings):
     app, _ = scripted_app(settings)
+    async with running(app) as client:
+        assert (await client.post("/recommend", json=ASK | {"explain": True})).status_code == 403
+        assert (await client.post("/recommend", json=ASK)).status_code == 200
+
+
+async def test_explain_needs_a_key_where_other_machines_call(settings):
+    public = settings.model_copy(update={"host": "0.0.0.0", "insecure": True, "explain_without_key": True})
+    app, _ = scripted_app(public)
     async with running(app) as client:
         assert (await client.post("/recommend", json=ASK | {"explain": True})).status_code == 403
         assert (await client.post("/recommend", json=ASK)).status_code == 200
@@ -84,18 +95,19 @@ async def test_keys_are_rotated_without_a_restart(settings, tmp_path):
         assert (await client.post("/recommend", json=ASK, headers=new)).status_code == 200
 
 
-async def test_a_key_file_that_breaks_leaves_the_keys_of_before(settings, tmp_path, caplog):
+@pytest.mark.parametrize("content", ["{", "[" * 100_000], ids=["cut off", "nested deeply"])
+async def test_the_previous_keys_stay_valid_if_the_key_file_becomes_invalid(settings, tmp_path, caplog, content):
     keyed, headers = with_key(settings, tmp_path)
     app, _ = scripted_app(keyed)
     async with running(app) as client:
-        keyed.keys.write_text("{")
+        keyed.keys.write_text(content)
         app.state.access.reload()
         assert (await client.post("/recommend", json=ASK, headers=headers)).status_code == 200
     assert "the changed key file is not used" in caplog.text
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "onebar.internal", ""])
-def test_a_public_address_needs_keys_or_a_word(settings, tmp_path, host):
+def test_a_public_address_needs_keys_or_the_insecure_option(settings, tmp_path, host):
     public = settings.model_copy(update={"host": host})
     with pytest.raises(ConfigurationError, match=r"onebar keys create keys\.json NAME.*--insecure"):
         Access(public)
@@ -104,11 +116,11 @@ def test_a_public_address_needs_keys_or_a_word(settings, tmp_path, host):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_the_loopback_needs_none(host):
+def test_a_loopback_address_needs_no_keys(host):
     assert is_loopback(host)
 
 
-def test_a_secret_is_stored_as_its_hash_in_a_file_of_its_owner(tmp_path):
+def test_a_secret_is_stored_as_a_hash_in_a_file_that_only_its_owner_reads(tmp_path):
     path = tmp_path / "keys.json"
     key, token = create_key(path, "feed", ("explain",))
     assert token.rpartition("_")[2] not in path.read_text()
@@ -116,7 +128,34 @@ def test_a_secret_is_stored_as_its_hash_in_a_file_of_its_owner(tmp_path):
     assert ApiKeys(path).find(token) == key
 
 
-def test_a_key_expires(tmp_path):
+def test_a_changed_file_keeps_its_mode_and_group(tmp_path):
+    path = tmp_path / "keys.json"
+    create_key(path, "feed")
+    path.chmod(0o640)
+    group = next((entry.gr_gid for entry in grp.getgrall() if entry.gr_gid != path.stat().st_gid), None)
+    if os.geteuid() == 0 and group is not None:
+        os.chown(path, -1, group)
+    expected = (path.stat().st_gid, path.stat().st_mode)
+    key, _ = create_key(path, "reviewer")
+    revoke_key(path, key.id)
+    assert (path.stat().st_gid, path.stat().st_mode) == expected
+
+
+def test_changes_at_the_same_time_lose_no_key(tmp_path):
+    path = tmp_path / "keys.json"
+    with ThreadPoolExecutor(8) as pool:
+        made = [key.id for key, _ in pool.map(lambda number: create_key(path, f"n{number}"), range(24))]
+        withdrawn = {key.id for key in pool.map(lambda key_id: revoke_key(path, key_id), made[:12])}
+    assert withdrawn == set(made[:12])
+    assert {key.id for key in read_keys(path)} == set(made[12:])
+
+
+def test_a_key_without_a_name_is_refused(tmp_path):
+    status, printed = command("create", str(tmp_path / "keys.json"), " ")
+    assert (status, "name the caller" in printed) == (2, True)
+
+
+def test_an_expired_key_is_not_valid(tmp_path):
     path = tmp_path / "keys.json"
     _, over = create_key(path, "old", valid_seconds=-1)
     key, good = create_key(path, "new", valid_seconds=3600)
@@ -125,7 +164,7 @@ def test_a_key_expires(tmp_path):
     assert key.expires_at > time.time()
 
 
-def test_the_command_makes_lists_and_withdraws_keys(tmp_path):
+def test_the_command_creates_lists_and_revokes_keys(tmp_path):
     path = str(tmp_path / "keys.json")
     status, printed = command("create", path, "feed", "--may", "explain", "--days", "30")
     assert status == 0
@@ -147,12 +186,13 @@ def test_the_command_makes_lists_and_withdraws_keys(tmp_path):
         (None, "onebar keys create"),
         ("{", "does not have the form"),
         ("[]", "does not have the form"),
+        ("[" * 100_000, "does not have the form"),
         ('{"keys": [{"id": "x"}]}', "does not have the form"),
         ('{"keys": [{"id": "0123456789ab", "name": "n", "secret_sha256": 5, "permissions": [], "created_at": 1}]}',
          "does not have the form"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_none_is_one_sentence(tmp_path, content, said):
+def test_an_unusable_key_file_is_reported_in_one_sentence(tmp_path, content, said):
     path = tmp_path / "keys.json"
     if content is not None:
         path.write_text(content)
@@ -163,7 +203,7 @@ def test_a_file_that_is_none_is_one_sentence(tmp_path, content, said):
     assert "Traceback" not in printed
 
 
-def test_an_unknown_key_cannot_be_withdrawn(tmp_path):
+def test_revoking_an_unknown_key_is_an_error(tmp_path):
     path = tmp_path / "keys.json"
     create_key(path, "feed")
     status, printed = command("revoke", str(path), "000000000000")

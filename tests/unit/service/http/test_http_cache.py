@@ -1,4 +1,4 @@
-"""Work not done twice, over HTTP: what is shared between requests, and what stays each one's own."""
+"""The result cache over HTTP: equal requests share a generation; the policy is applied to each request."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_an_equal_request_is_answered_from_the_cache(settings):
     assert "onebar_result_cache_entries 1.0" in metrics
 
 
-async def test_policy_and_what_a_viewer_was_shown_stay_each_ones_own(settings, tmp_path):
+async def test_the_policy_and_shown_queries_are_per_request_with_a_shared_generation(settings, tmp_path):
     keyed, headers = with_key(settings, tmp_path, "explain")
     app, engine = scripted_app(keyed)
     instance = app.state.instance
@@ -59,7 +59,7 @@ async def test_policy_and_what_a_viewer_was_shown_stay_each_ones_own(settings, t
         assert len(engine.seen) == warm + 1
 
 
-async def test_another_source_is_another_generation(settings):
+async def test_requests_with_different_sources_do_not_share_a_generation(settings):
     app, engine = scripted_app(settings)
     async with running(app) as client:
         warm = len(engine.seen)
@@ -69,7 +69,7 @@ async def test_another_source_is_another_generation(settings):
     assert len(engine.seen) == warm + 3
 
 
-async def test_requests_at_the_same_time_share_a_generation_and_outlive_who_began_it(settings):
+async def test_a_shared_generation_continues_after_its_first_request_is_cancelled(settings):
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "garden hose"))
     async with running(app) as client:
@@ -100,7 +100,7 @@ async def test_a_cut_answer_is_not_kept(settings):
         assert queries((await client.post("/recommend", json=HOSE)).json()) == ["garden hose"]
 
 
-async def test_a_failure_is_not_kept(settings):
+async def test_a_failed_generation_is_not_kept(settings):
     app, engine = scripted_app(settings)
     async with running(app) as client:
         engine.error = RequestFailed("bad shapes")
@@ -109,7 +109,7 @@ async def test_a_failure_is_not_kept(settings):
         assert (await client.post("/recommend", json=HOSE)).status_code == 200
 
 
-async def test_without_memory_nothing_is_kept_and_nothing_is_shared(settings):
+async def test_a_cache_of_zero_bytes_keeps_and_shares_nothing(settings):
     off = settings.result_cache.model_copy(update={"max_bytes": 0})
     app, engine = scripted_app(settings.model_copy(update={"result_cache": off}))
     engine.say(generation([5]))
@@ -120,7 +120,7 @@ async def test_without_memory_nothing_is_kept_and_nothing_is_shared(settings):
     assert [response.json()["explain"]["cache"] for response in responses] == [None] * 3
 
 
-async def test_the_rehearsal_leaves_nothing_behind(settings):
+async def test_the_rehearsal_does_not_change_metrics_or_the_cache(settings):
     app, engine = scripted_app(settings)
     async with running(app):
         assert engine.seen

@@ -43,7 +43,7 @@ def app(bundle_path: Path) -> FastAPI:
     return create_app(settings_for(bundle_path))
 
 
-async def test_requests_at_the_same_time_get_what_each_gets_alone(app):
+async def test_concurrent_requests_get_the_answers_of_sequential_ones(app):
     async with running(app) as client:
         alone = [await ask(client, number) for number in range(24)]
         together = await asyncio.gather(*(ask(client, number) for number in range(24)))
@@ -55,7 +55,7 @@ async def test_requests_at_the_same_time_get_what_each_gets_alone(app):
 
 
 class Gate:
-    """A constraint that forbids nothing and holds every step up until it is opened."""
+    """A constraint that forbids nothing and blocks every step until it is opened."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -70,14 +70,14 @@ class Gate:
         return [None] * len(states)
 
 
-async def test_a_feed_page_of_sixteen_is_answered_in_one_call_and_stepped_together(bundle_path, monkeypatch):
+async def test_the_sixteen_requests_of_a_batch_are_stepped_together(bundle_path, monkeypatch):
     app, gate = create_app(settings_for(bundle_path, decoding={"min_new_tokens": 5})), Gate()
     instance = app.state.instance
     async with running(app) as client:
         monkeypatch.setattr(instance.runner, "_processors", (gate,))
         page = client.post("/recommend/batch", json={"requests": [body(number) for number in range(16)]})
         answered = asyncio.create_task(page)
-        await until(lambda: instance.runner.waiting == 16)  # the one that is being encoded among them
+        await until(lambda: instance.runner.waiting == 16)  # includes the one that is being encoded
         gate.opened.set()
         results = (await answered).json()["results"]
         metrics = await metrics_of(app)
@@ -85,7 +85,7 @@ async def test_a_feed_page_of_sixteen_is_answered_in_one_call_and_stepped_togeth
     assert all(not result["response"]["degraded"] for result in results)
     samples = samples_of(metrics)
     assert samples['onebar_engine_requests_total{outcome="finished"}'] == 16
-    # There were steps of more rows than the eight that one request has.
+    # One request has eight rows, so a step of more rows had several requests.
     assert samples['onebar_engine_step_rows_bucket{le="8.0"}'] < samples["onebar_engine_step_rows_count"]
 
 
@@ -94,7 +94,7 @@ def samples_of(metrics: str) -> dict[str, float]:
     return {name: float(value) for name, value in lines}
 
 
-async def test_engine_metrics_count_real_requests_and_not_the_rehearsal(app):
+async def test_engine_metrics_count_requests_but_not_the_rehearsal(app):
     names = ['onebar_engine_requests_total{outcome="finished"}', "onebar_engine_encode_seconds_count"]
     async with running(app) as client:
         before = samples_of(await metrics_of(app))
@@ -124,9 +124,9 @@ class Slow:
         return [None, *[Banned(frozenset({END}))] * (len(states) - 1)]
 
 
-async def test_a_search_that_the_deadline_cuts_gives_what_there_is(bundle_path, monkeypatch):
-    # Of 5 s the answer reserves 4.6: the engine must cut at 0.4 s, and the service waits for it until 2.7 s. The third
-    # step takes 0.5 s, so that the search is cut after it on every machine, when at most three queries have ended.
+async def test_a_search_cut_by_the_deadline_returns_the_finished_hypotheses(bundle_path, monkeypatch):
+    # The reserve is 4.6 of 5 s, so the engine must cut at 0.4 s, and the service waits for it until 2.7 s. The third
+    # step takes 0.5 s, so the search is cut after it on every machine, when at most three hypotheses are finished.
     settings = settings_for(bundle_path, response_reserve_ms=4600)
     app, slow = create_app(settings), Slow(3, 0.5)
     async with running(app) as client:
@@ -141,7 +141,7 @@ async def test_a_search_that_the_deadline_cuts_gives_what_there_is(bundle_path, 
     assert 'onebar_engine_requests_total{outcome="deadline"} 1.0' in metrics
 
 
-async def test_a_deadline_that_comes_before_the_first_step_gives_an_empty_answer(bundle_path, monkeypatch):
+async def test_a_deadline_before_the_first_step_gives_an_empty_answer(bundle_path, monkeypatch):
     app, gate = create_app(settings_for(bundle_path)), Gate()
     async with running(app) as client:
         monkeypatch.setattr(app.state.instance.runner, "_processors", (gate,))
@@ -158,7 +158,7 @@ class Unbearable:
         raise ValueError("no such constraint")
 
 
-async def test_a_request_that_fails_in_the_engine_fails_alone(app, monkeypatch, caplog):
+async def test_a_request_that_fails_in_the_engine_does_not_fail_others(app, monkeypatch, caplog):
     runner = app.state.instance.runner
     submitted = []
 
@@ -176,7 +176,7 @@ async def test_a_request_that_fails_in_the_engine_fails_alone(app, monkeypatch, 
     assert "no such constraint" in caplog.text
 
 
-async def test_when_the_scheduler_is_gone_the_instance_is_not_ready(app):
+async def test_an_instance_whose_scheduler_is_closed_is_not_ready(app):
     async with running(app) as client:
         scheduler: Scheduler = app.state.instance.runner._scheduler
         await asyncio.to_thread(scheduler.close, 0.0)
@@ -185,7 +185,7 @@ async def test_when_the_scheduler_is_gone_the_instance_is_not_ready(app):
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_what_cannot_be_done_in_time_is_refused_at_the_door(bundle_path):
+async def test_a_request_that_would_miss_its_deadline_is_refused_on_arrival(bundle_path):
     app, engine = scripted_app(settings_for(bundle_path))
     async with running(app) as client:
         engine.seconds = 0.4
@@ -203,7 +203,7 @@ async def test_what_cannot_be_done_in_time_is_refused_at_the_door(bundle_path):
         assert (await inside).status_code == 200
 
 
-async def test_an_engine_that_hangs_in_a_step_is_not_ready_until_the_step_ends(bundle_path, monkeypatch):
+async def test_an_instance_is_not_ready_while_a_step_of_its_engine_hangs(bundle_path, monkeypatch):
     app = create_app(settings_for(bundle_path, engine_stall_seconds=0.5, decoding={"min_new_tokens": 5}))
     instance, gate = app.state.instance, Gate()
     async with running(app) as client:

@@ -1,4 +1,4 @@
-"""Validation describes a bounded number of faults, whatever a body holds."""
+"""Validation describes a bounded number of faults for every body."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CAPTION = {"caption": 3}
         ({"photo_id": "p", "evidence": {**UNKNOWN, **CAPTION}}, "evidence."),
     ],
 )
-def test_unknown_fields_are_validated_up_to_a_limit_and_known_ones_always(
+def test_at_most_max_faults_unknown_fields_are_validated_and_all_known_ones(
     document: dict[str, Any], prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     described: list[int] = []

@@ -1,4 +1,4 @@
-"""`onebar serve`: what it refuses to start with, and how a running server ends."""
+"""`onebar serve`: faults that prevent the start, and the end of a running server."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def refused(*arguments: str) -> str:
     return result.output
 
 
-def test_a_bundle_that_is_not_there(tmp_path):
+def test_a_missing_bundle_prevents_the_start(tmp_path):
     assert refused("--bundle", str(tmp_path)).startswith("OneBar cannot start: there is no manifest.json in")
 
 
-def test_a_bundle_with_a_flipped_byte(bundle_path, tmp_path):
+def test_a_bundle_with_a_changed_byte_prevents_the_start(bundle_path, tmp_path):
     broken = shutil.copytree(bundle_path, tmp_path / "broken")
     content = bytearray((broken / "decoder.onnx").read_bytes())
     content[len(content) // 2] ^= 1
@@ -35,20 +35,20 @@ def test_a_bundle_with_a_flipped_byte(bundle_path, tmp_path):
     assert "its SHA-256 differs" in refused("--bundle", str(broken))
 
 
-def test_a_bundle_without_a_graph(bundle_path, tmp_path):
+def test_a_bundle_without_a_graph_prevents_the_start(bundle_path, tmp_path):
     broken = shutil.copytree(bundle_path, tmp_path / "broken")
     (broken / "encoder.onnx").unlink()
     assert "encoder.onnx is missing" in refused("--bundle", str(broken))
 
 
-def test_a_bundle_of_another_schema(bundle_path, tmp_path):
+def test_a_bundle_of_another_schema_prevents_the_start(bundle_path, tmp_path):
     broken = shutil.copytree(bundle_path, tmp_path / "broken")
     manifest = json.loads((broken / "manifest.json").read_text())
     (broken / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 99}))
     assert "has schema version 99" in refused("--bundle", str(broken))
 
 
-def test_rules_and_terms_that_cannot_be_used(bundle_path, tmp_path):
+def test_invalid_rules_and_terms_prevent_the_start(bundle_path, tmp_path):
     rules, terms = tmp_path / "rules.yaml", tmp_path / "terms.tsv"
     rules.write_text("blocked_categories: weapons\n")
     terms.write_text("no tab here\n")
@@ -60,7 +60,7 @@ def test_rules_and_terms_that_cannot_be_used(bundle_path, tmp_path):
     ("option", "value", "said"),
     [("--store", "redis:/x", "a store URL with no scheme"), ("--evidence", "none.jsonl", "none.jsonl cannot be read")],
 )
-def test_a_store_that_cannot_be_used_is_said_in_one_sentence(bundle_path, option, value, said):
+def test_a_store_that_cannot_be_used_is_reported_in_one_sentence(bundle_path, option, value, said):
     command = [sys.executable, "-m", "cli.main", "serve", "--bundle", str(bundle_path), option, value]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert found.returncode == 2
@@ -68,12 +68,12 @@ def test_a_store_that_cannot_be_used_is_said_in_one_sentence(bundle_path, option
     assert "Traceback" not in found.stderr
 
 
-def test_settings_that_are_wrong(monkeypatch):
+def test_invalid_settings_prevent_the_start(monkeypatch):
     monkeypatch.setenv("ONEBAR_MAX_QUEUE", "many")
     assert "ONEBAR_MAX_QUEUE" in refused()
 
 
-def test_a_store_url_that_is_none(bundle_path):
+def test_a_store_url_with_an_unknown_scheme_prevents_the_start(bundle_path):
     process = started(bundle_path, "--store", "ftp://nowhere")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -87,7 +87,7 @@ def started(bundle_path: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_running_server_ends_on_a_signal_with_a_clean_log(bundle_path, number):
+def test_a_signal_ends_the_server_with_status_0_and_no_warnings(bundle_path, number):
     process = started(bundle_path)
     lines = []
     for line in process.stderr:

@@ -150,7 +150,7 @@ def test_without_a_spool_a_failing_sink_loses_events_counts_them_and_logs_once(c
     assert bench.value("event_sink_faults_total", cause="failed") == 1
 
 
-def test_with_a_spool_a_failing_sink_loses_nothing_and_the_order_stays(tmp_path, caplog):
+def test_with_a_spool_a_failing_sink_loses_no_event_and_the_order_is_kept(tmp_path, caplog):
     sink = FlakySink()
     bench = Bench(sink, Spool(tmp_path / "spool", MIB))
     bench.log.start()
@@ -170,7 +170,7 @@ def test_with_a_spool_a_failing_sink_loses_nothing_and_the_order_stays(tmp_path,
     assert rest.value("event_spool_bytes") == 0
 
 
-def test_what_a_sink_took_of_a_batch_is_not_sent_again(tmp_path):
+def test_events_of_a_batch_that_the_sink_accepted_are_not_sent_again(tmp_path):
     sink = FlakySink()
     sink.takes = 3
     bench = Bench(sink, Spool(tmp_path / "spool", MIB))
@@ -201,7 +201,7 @@ def test_a_full_spool_keeps_the_oldest_events_and_counts_the_others(tmp_path):
     assert 990 <= bench.value("event_spool_bytes") <= 1000
 
 
-def test_an_event_that_is_no_json_fails_nobody():
+def test_an_event_that_is_not_json_is_dropped_and_raises_nothing():
     sink = FlakySink()
     sink.error = None
     bench = Bench(sink)
@@ -225,7 +225,7 @@ def test_a_stuck_sink_does_not_stop_the_shutdown():
     sink.go.set()
 
 
-def test_a_log_that_was_never_started_writes_what_it_has_and_frees_the_spool(tmp_path):
+def test_closing_a_log_that_was_not_started_writes_its_events_and_releases_the_spool(tmp_path):
     sink = FlakySink()
     bench = Bench(sink, Spool(tmp_path / "spool", MIB))
     bench.emit(range(3))
@@ -236,7 +236,7 @@ def test_a_log_that_was_never_started_writes_what_it_has_and_frees_the_spool(tmp
     after.close()
 
 
-def test_a_file_on_a_full_disk_keeps_no_torn_line(tmp_path, monkeypatch):
+def test_a_write_to_a_full_disk_leaves_no_partial_line(tmp_path, monkeypatch):
     path = tmp_path / "events.jsonl"
     sink = JsonLinesSink(str(path))
     sink.write([b'{"n":1}'])
@@ -256,7 +256,7 @@ def test_a_file_on_a_full_disk_keeps_no_torn_line(tmp_path, monkeypatch):
     assert path.read_text() == '{"n":1}\n{"n":3}\n'
 
 
-def test_a_file_that_cannot_be_opened_is_told_at_start(tmp_path):
+def test_a_file_that_cannot_be_opened_is_an_error_at_start(tmp_path):
     with pytest.raises(ConfigurationError, match="ONEBAR_EVENTS__PATH"):
         open_sink(EventSettings(sink="jsonl", path=str(tmp_path / "no" / "such" / "folder")), "memory://")
 
@@ -270,10 +270,10 @@ def test_a_file_that_cannot_be_opened_is_told_at_start(tmp_path):
         ({"url": "redis+cluster://nowhere", "spool_path": Path("spool")}, "one server"),
     ],
 )
-def test_a_redis_sink_that_lacks_something_is_told_at_start(wrong, named):
+def test_a_redis_sink_without_a_required_setting_is_an_error_at_start(wrong, named):
     with pytest.raises(ConfigurationError, match=named):
         open_sink(EventSettings(sink="redis_stream", **wrong), "memory://")
 
 
-def test_no_sink():
+def test_the_sink_none_has_no_event_log():
     assert open_sink(EventSettings(sink="none"), "memory://") is None

@@ -23,7 +23,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Lines(logging.Handler):
-    """Keeps the lines that would be written."""
+    """A handler that keeps the log lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def lines():
 logger = logging.getLogger("test.logs")
 
 
-def test_a_line_has_time_level_logger_message_and_what_was_given(lines):
+def test_a_line_has_time_level_logger_message_and_extra_fields(lines):
     logger.warning("slow %s", "Redis", extra={"seconds": 1.5, "causes": ["timeout"]})
     (entry,) = lines.entries
     assert entry.pop("time").endswith("+00:00")
@@ -59,7 +59,7 @@ def test_a_line_has_time_level_logger_message_and_what_was_given(lines):
     }  # fmt: skip
 
 
-async def test_every_line_of_a_request_has_its_ids_and_those_of_no_other(lines):
+async def test_every_line_of_a_request_has_the_ids_of_that_request_only(lines):
     async def answer(number: int) -> None:
         bind_request(traceparent=TRACE)
         bind_request(request_id=f"r{number}")
@@ -93,7 +93,7 @@ async def test_every_line_of_a_request_has_its_ids_and_those_of_no_other(lines):
         "\x00",
     ],
 )
-def test_no_text_can_forge_a_line_or_change_a_terminal(lines, text):
+def test_line_breaks_and_terminal_controls_in_a_message_are_escaped(lines, text):
     logger.warning("%s", text, extra={"path": text, text: 1})
     (line,) = lines.texts
     assert len(line.splitlines()) == 1
@@ -103,12 +103,12 @@ def test_no_text_can_forge_a_line_or_change_a_terminal(lines, text):
     assert (entry["message"], entry["path"], entry[text]) == (text, text, 1)
 
 
-def test_people_can_read_other_scripts(lines):
+def test_characters_of_other_scripts_are_not_escaped(lines):
     logger.warning("跑鞋 für Zoë")
     assert "跑鞋 für Zoë" in lines.texts[0]
 
 
-def test_a_line_is_bounded(lines):
+def test_the_length_of_a_line_is_bounded(lines):
     try:
         raise ValueError("x" * 100_000)
     except ValueError:
@@ -121,7 +121,7 @@ def test_a_line_is_bounded(lines):
     assert len([key for key in entry if key.startswith("extra_")]) == MAX_EXTRAS
 
 
-def test_what_is_given_cannot_replace_what_a_line_is_read_by(lines):
+def test_extra_fields_cannot_replace_the_standard_fields(lines):
     def answer() -> None:
         bind_request(request_id="r1")
         logger.warning("true", extra={"level": "info", "time": "never", "logger": "other", "request_id": "r2"})
@@ -132,14 +132,14 @@ def test_what_is_given_cannot_replace_what_a_line_is_read_by(lines):
     assert entry["time"] != "never"
 
 
-def test_a_value_that_is_no_json_is_written_as_text(lines):
+def test_a_value_that_is_not_json_is_written_as_text(lines):
     logger.warning("path", extra={"path": object, "where": {"folder": ValueError("x")}})
     (entry,) = lines.entries
     assert entry["path"] == "<class 'object'>"
     assert entry["where"] == {"folder": "x"}
 
 
-async def test_the_log_of_a_failed_request_has_the_ids_that_its_caller_knows(bundle_path, lines):
+async def test_the_log_of_a_failed_request_has_its_request_id_and_traceparent(bundle_path, lines):
     app, engine = scripted_app(settings_for(bundle_path))
     async with running(app) as client:
         engine.error = RequestFailed("the output is not a number")

@@ -47,7 +47,7 @@ def small_segments(monkeypatch):
 
 
 @pytest.mark.usefixtures("small_segments")
-def test_lines_come_out_in_the_order_in_which_they_went_in(tmp_path, opened):
+def test_lines_are_read_in_the_order_in_which_they_were_appended(tmp_path, opened):
     spool = opened(tmp_path)
     for start in range(0, 100, 5):
         assert spool.append(lines(*range(start, start + 5))) == 5
@@ -60,7 +60,7 @@ def test_lines_come_out_in_the_order_in_which_they_went_in(tmp_path, opened):
 
 
 @pytest.mark.usefixtures("small_segments")
-def test_what_is_left_is_there_for_the_next_process_without_what_was_delivered(tmp_path, opened):
+def test_the_next_process_reads_only_the_lines_that_were_not_delivered(tmp_path, opened):
     spool = Spool(tmp_path, MIB)
     spool.append(lines(*range(10)))
     spool.append(lines(*range(10, 40)))
@@ -73,7 +73,7 @@ def test_what_is_left_is_there_for_the_next_process_without_what_was_delivered(t
     assert drained(after) == list(range(4, 41))
 
 
-def test_lines_that_do_not_fit_are_refused_and_there_is_room_again_after_delivery(tmp_path, opened):
+def test_lines_over_the_limit_are_refused_until_others_are_delivered(tmp_path, opened):
     spool = opened(tmp_path, 50)
     assert spool.append(lines(*range(10))) == 5
     assert spool.append(lines(11)) == 0
@@ -82,7 +82,7 @@ def test_lines_that_do_not_fit_are_refused_and_there_is_room_again_after_deliver
     assert spool.append(lines(12)) == 1
 
 
-def test_a_line_that_a_crash_has_torn_is_cut_off_and_counted(tmp_path, opened):
+def test_a_partial_line_left_by_a_crash_is_removed_and_counted(tmp_path, opened):
     (tmp_path / "0000000000000001.jsonl").write_bytes(b'{"n":1}\n{"n":2}\n{"n":')
     (tmp_path / "0000000000000002.jsonl").write_bytes(b"torn" * 40_000)
     (tmp_path / "0000000000000003.jsonl").write_bytes(b'{"n":3}\n')
@@ -92,7 +92,7 @@ def test_a_line_that_a_crash_has_torn_is_cut_off_and_counted(tmp_path, opened):
     assert drained(spool) == [1, 2, 3, 4]
 
 
-def test_a_failed_write_leaves_the_lines_before_it_whole(tmp_path, monkeypatch, opened):
+def test_a_failed_write_does_not_damage_earlier_lines(tmp_path, monkeypatch, opened):
     spool = opened(tmp_path)
     spool.append(lines(1))
 
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         Spool(tmp_path / "file" / "spool", MIB)
 
 
-def test_only_its_owner_can_read_it(tmp_path, opened):
+def test_the_spool_is_readable_by_its_owner_only(tmp_path, opened):
     spool = opened(tmp_path / "spool")
     spool.append(lines(1))
     modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "spool", *segments(tmp_path / "spool")]}
@@ -143,7 +143,7 @@ def test_lines_are_erased_in_place_while_the_spool_is_in_use(tmp_path, opened):
     assert drained(spool) == [*range(2, 40, 2), 41]
 
 
-def test_kill_9_loses_no_line_that_was_appended(tmp_path, opened):
+def test_an_appended_line_survives_sigkill(tmp_path, opened):
     script = """
 import os, sys
 from pathlib import Path
