@@ -7,11 +7,12 @@ This class adds them around its parser callbacks, and records the arrival time o
 from __future__ import annotations
 
 import asyncio
+import heapq
 import http
 import json
 import logging
+import math
 import socket
-import struct
 import time
 from asyncio.events import TimerHandle
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from service.http.errors import error_body
+from service.http.kernel import unread_bytes, waited_seconds
 from service.settings import ConnectionSettings
 
 logger = logging.getLogger(__name__)
@@ -32,15 +34,12 @@ ARRIVED_AT = "onebar.arrived_at"
 """Key in the ASGI scope: ``time.perf_counter()`` seconds when the first byte of the request reached this machine."""
 
 _MAX_PIPELINED = 16
+_LEAST_IDLE_SECONDS = 1.0
+_MOST_CANDIDATES = 8
 _DISCARD_SECONDS = 1.0
 _MAX_DISCARDED_BYTES = 1024 * 1024
 _MAX_DISCARDING = 32
 """How many refused connections over the limit may still discard input; descriptors are reserved for them."""
-_TCP_INFO_BYTES = 104
-_LAST_DATA_RECEIVED = struct.Struct("@I")
-_LAST_DATA_RECEIVED_OFFSET = 52  # tcpi_last_data_recv, milliseconds, of struct tcp_info in linux/tcp.h
-_CLOCK_TICK_MS = 8
-"""The kernel counts in ticks of up to 4 ms; less than two ticks counts as no wait."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -74,7 +73,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         self._in_headers = True
         self._refused = False
-        self._idle_since: float | None = None
+        self._idle_since = math.inf  # loop time since which an answered connection waits; inf: it does not
         self._running: RequestResponseCycle | None = None
         self._discarded_bytes = 0
         self._timer: TimerHandle | None = None
@@ -86,7 +85,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if len(self.connections) > self._limits.max_connections and not self._close_longest_idle():
             self._refuse("too_many_connections", 503, "This instance has too many connections; use another one.")
             return
-        self._idle_since = self.loop.time()
         self._start_timer(self._limits.headers_seconds, self._headers_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -106,7 +104,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
-        self._idle_since = None
+        self._idle_since = math.inf
         if self._in_headers:
             if self._timer is None:  # the first byte of a further request on this connection
                 self._start_timer(self._limits.headers_seconds, self._headers_late)
@@ -130,7 +128,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is None:  # it arrived in one segment with the end of the previous request
             self._start_timer(self._limits.headers_seconds, self._headers_late)
         self._header_count = 0
-        self.scope[ARRIVED_AT] = time.perf_counter() - self._waited_seconds()  # type: ignore[literal-required]
+        self.scope[ARRIVED_AT] = time.perf_counter() - waited_seconds(self._socket)  # type: ignore[literal-required]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add one header, unless there are too many. Trailers of a chunked body are counted and dropped."""
@@ -202,30 +200,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._running.message_event.set()
 
     def _close_longest_idle(self) -> bool:
-        """Close the connection that has been idle longest, and return whether there was one.
+        """Close the answered connection that has been idle longest, and return whether there was one.
 
-        Idle connections are cheap for a peer to keep. They must not keep a new connection out.
+        Idle connections cost a peer nothing. They must not keep a new connection out. A connection on which a request
+        may be on its way is not closed.
         """
-        idle = [one for one in self.connections if isinstance(one, BoundedHttpProtocol) and one._idle_since is not None]
-        if not idle:
-            return False
-        longest = min(idle, key=lambda one: one._idle_since or 0.0)
-        longest._idle_since = None
-        self._on_closed("idle_over_limit")
-        longest.transport.close()
-        return True
+        latest = self.loop.time() - _LEAST_IDLE_SECONDS
+        idle = [one for one in self.connections if isinstance(one, BoundedHttpProtocol) and one._idle_since <= latest]
+        for one in heapq.nsmallest(_MOST_CANDIDATES, idle, key=lambda one: one._idle_since):
+            if unread_bytes(one._socket) == 0:
+                one._idle_since = math.inf
+                one._on_closed("idle_over_limit")
+                one.transport.close()
+                return True
+        return False
 
-    def _waited_seconds(self) -> float:
-        """Return the seconds that the newest bytes waited in the kernel for the event loop; 0 if unknown."""
+    @property
+    def _socket(self) -> socket.socket | None:
         connection: socket.socket | None = self.transport.get_extra_info("socket")
-        if connection is None or not hasattr(socket, "TCP_INFO"):
-            return 0.0
-        try:
-            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        except OSError:
-            return 0.0
-        (waited_ms,) = _LAST_DATA_RECEIVED.unpack_from(info, _LAST_DATA_RECEIVED_OFFSET)
-        return waited_ms / 1000 if waited_ms >= _CLOCK_TICK_MS else 0.0
+        return connection
 
     def _start_timer(self, seconds: float, late: Callable[[], None]) -> None:
         self._stop_timer()
