@@ -34,7 +34,7 @@ ARRIVED_AT = "onebar.arrived_at"
 """Key in the ASGI scope: ``time.perf_counter()`` seconds when the first byte of the request reached this machine."""
 
 _MAX_PIPELINED = 16
-_LEAST_IDLE_SECONDS = 1.0
+_LEAST_IDLE_SECONDS = 5.0
 _MOST_CANDIDATES = 8
 _DISCARD_SECONDS = 1.0
 _MAX_DISCARDED_BYTES = 1024 * 1024

@@ -235,7 +235,7 @@ def test_idle_connections_make_room_for_a_new_one(served):
             assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
         status, _ = answer_of_one_more(served)
         assert status == 503, "a request may be on its way on each of them"
-        time.sleep(1.1)
+        time.sleep(5.1)
         assert served.post(ASK)[0] == 200
     assert closed(served, "idle_over_limit") == before + 1
 
