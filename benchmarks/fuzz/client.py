@@ -23,6 +23,9 @@ _SLOW_READ_BYTES = 2048
 _SLOW_READ_SECONDS = 0.05
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
+REFUSED_UNREAD = (401, 413, 415, 503)
+"""Statuses of refusals before the body is read. The server discards a megabyte of such a body, then closes."""
+
 
 @dataclass(slots=True)
 class Response:
@@ -159,8 +162,7 @@ async def _finish(session: Session, transport: asyncio.Transport, connection: _C
             await asyncio.wait_for(_until_answered(connection, session.answers), ANSWER_SECONDS)
     verdict = _verdict(connection)
     answers = len(connection.responses)
-    # A refused body is discarded for one megabyte; after that the server closes.
-    announced = any(response.closes or response.status == 413 for response in connection.responses)
+    announced = any(response.closes or response.status in REFUSED_UNREAD for response in connection.responses)
     if connection.rest and connection.end:
         verdict.faults.append(f"closed in the middle of a response ({connection.end})")
     if answers == 0:
