@@ -115,7 +115,8 @@ class Instance:
             self._store = await open_store(self.parts.settings, self.parts.shown_window_seconds, self.parts.key_ring)
             self.serving = Serving.rehearsal(self.parts, self.runner, self._store)
             try:
-                await rehearse()
+                # In a context of its own, so that log lines of later work do not carry the ids of these requests.
+                await asyncio.ensure_future(rehearse())
             finally:
                 self.serving = None
         except ServiceError as error:
