@@ -58,6 +58,7 @@ class _Connection(asyncio.Protocol):
         self.responses: list[Response] = []
         self.fault: str | None = None
         self.end: str | None = None
+        self.lost = False
         self.changed = asyncio.Event()
         self.rest = bytearray()
         self.writable = asyncio.Event()
@@ -76,6 +77,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end = self.end or ("reset by server" if exc else "server")
+        self.lost = True
         self.changed.set()
         self.writable.set()
 
@@ -143,7 +145,8 @@ async def run_session(session: Session, host: str, port: int) -> Verdict:
         verdict.faults.append(f"no answer within {ANSWER_SECONDS:g} seconds")
         return verdict
     finally:
-        transport.abort()
+        if not connection.lost:  # asyncio cannot abort a transport that it has given up
+            transport.abort()
 
 
 async def _finish(session: Session, transport: asyncio.Transport, connection: _Connection) -> Verdict:
