@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,27 +17,8 @@ from generation.backend import Backend
 from generation.bundle import load_bundle
 from generation.engine import Engine
 from generation.errors import BundleError
-from generation.native.library import missing
 from generation.request import GenerationRequest
-
-
-@pytest.fixture
-def bundle_copy(bundle_path: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
-
-
-def backends() -> list[Backend]:
-    return ["onnxruntime"] if missing() else ["native", "onnxruntime"]
-
-
-def refusal(folder: Path) -> str:
-    """Return the sentence with which a bundle is refused; its hashes are made anew first."""
-    with pytest.raises(BundleError) as caught:
-        load_bundle(folder)
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    assert len(sentence) < 600
-    return sentence
+from tests.unit.generation.bundle.refusals import backends, refusal
 
 
 def state(folder: Path, section: str, **values: object) -> None:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from generation.backend import Backend
 from generation.bundle import FILES, content_version, load_bundle
 from generation.engine import Engine
 from generation.errors import BundleError
-from generation.native.library import missing
-
-
-@pytest.fixture
-def bundle_copy(bundle_path: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+from tests.unit.generation.bundle.refusals import backends, refusal
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -27,18 +20,6 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     manifest = json.loads(path.read_text())
     change(manifest)
     path.write_text(json.dumps(manifest))
-
-
-def backends() -> list[Backend]:
-    return ["onnxruntime"] if missing() else ["native", "onnxruntime"]
-
-
-def refusal(folder: Path) -> str:
-    with pytest.raises(BundleError) as caught:
-        load_bundle(folder)
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    return sentence
 
 
 def test_a_whole_bundle_loads(bundle_path: Path) -> None:
