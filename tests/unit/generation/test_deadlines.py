@@ -24,40 +24,16 @@ from generation.scheduler import Scheduler
 from generation.scheduler_stats import Watch
 from generation.stepper import Stepper
 from tests.unit.generation.gate import SOURCE
+from tests.unit.generation.stepper_clock import ENCODE, STEP, Clock, clock
+
+__all__ = ["clock"]
 
 # The tiny model ends some hypotheses of SOURCE early, and none at the first step.
 PATIENT = GenerationOptions(max_new_tokens=12, early_stopping="never")
-ENCODE, STEP = 4.0, 1.0
 
 
 def ask(deadline: float | None) -> GenerationRequest:
     return GenerationRequest(SOURCE, PATIENT, deadline)
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that only encoder passes and steps move."""
-    clock = Clock()
-    begin, step = Stepper.begin, Stepper.step
-
-    def slow_begin(self: Stepper, *request: object) -> object:
-        clock.now += ENCODE
-        return begin(self, *request)  # type: ignore[arg-type]
-
-    def slow_step(self: Stepper) -> None:
-        clock.now += STEP
-        step(self)
-
-    monkeypatch.setattr(Stepper, "begin", slow_begin)
-    monkeypatch.setattr(Stepper, "step", slow_step)
-    return clock
 
 
 @pytest.fixture

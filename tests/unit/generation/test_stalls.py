@@ -17,48 +17,13 @@ from generation.pace import STALE_AFTER, Pace
 from generation.request import GenerationRequest
 from generation.results import Generation
 from generation.scheduler import Scheduler
-from generation.stepper import Stepper
 from tests.unit.generation.gate import SOURCE
+from tests.unit.generation.stepper_clock import Clock, clock
+
+__all__ = ["clock"]
 
 OPTIONS = GenerationOptions(max_new_tokens=8, early_stopping="never")
 BUDGET = 25.0
-
-
-class Clock:
-    """A manual clock.
-
-    Attributes:
-        now: the time.
-        encode_stall: added to the time of the next encoder pass.
-        step_stall: added to the time of the next step.
-    """
-
-    now = 0.0
-    encode_stall = 0.0
-    step_stall = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    begin, step = Stepper.begin, Stepper.step
-
-    def slow_begin(self: Stepper, *request: object) -> object:
-        clock.now += 4.0 + clock.encode_stall
-        clock.encode_stall = 0.0
-        return begin(self, *request)  # type: ignore[arg-type]
-
-    def slow_step(self: Stepper) -> None:
-        clock.now += 1.0 + clock.step_stall
-        clock.step_stall = 0.0
-        step(self)
-
-    monkeypatch.setattr(Stepper, "begin", slow_begin)
-    monkeypatch.setattr(Stepper, "step", slow_step)
-    return clock
 
 
 @pytest.fixture(params=["engine", "scheduler"])
