@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -32,18 +33,22 @@ IMPATIENT = StoreSettings(
         probe_interval_max_seconds=0.02,
     ),
 )
-_START_SECONDS = 10.0
-_MAX_PORT = 55_000  # a cluster's bus listens 10,000 higher
+_START_SECONDS = 30.0
+# Below the ports that the kernel gives to clients (from 32,768 on Linux): between the choice of a port and the start of
+# its server no connection of another test can take it. A cluster's bus listens 10,000 higher.
+_PORTS = range(10_000, 22_000)
 
 
 def free_port() -> int:
     """Return a port on which nothing listens now."""
     while True:
+        port = random.SystemRandom().choice(_PORTS)
         with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port: int = listener.getsockname()[1]
-        if port < _MAX_PORT:
-            return port
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def wait_until(is_so: Callable[[], bool], what: str, seconds: float = _START_SECONDS) -> None:
@@ -87,7 +92,13 @@ class RedisServer:
             self._process = subprocess.Popen(
                 ["redis-server", *listen, *options, *self._options], stdout=log, stderr=subprocess.STDOUT
             )
-        wait_until(self.answers, f"an answer of the redis-server on port {self.port}")
+        wait_until(self._answers_or_ended, f"an answer of the redis-server on port {self.port}")
+        if self._process.poll() is not None:
+            pytest.fail(f"redis-server ended at its start: {(self.folder / 'redis.log').read_text()[-2000:]}")
+
+    def _answers_or_ended(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None or self.answers()
 
     def answers(self) -> bool:
         """Return whether the server answers a PING."""
