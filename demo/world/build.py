@@ -19,7 +19,6 @@ from demo.world.spec import WorldSpec
 from demo.world.truth import write_truth
 from demo.world.users import make_users, user_id
 from demo.world.videos import make_trends, make_videos, photo_id
-from demo.world.vocabulary import departments
 from demo.world.wording import GROUP_OF_FORM, GROUPS, IS_PERSONAL, SPECIFIC, Triggers, Wording, make_type_habits
 from offline.logs.tables import write_table
 
@@ -84,7 +83,7 @@ def _write_still_tables(
 ) -> None:
     """Write what no day changes: videos, users, reviews and the rule list."""
     videos, catalogue = world.videos, world.catalogue
-    names = [department.name for department in departments()]
+    names = [department.name for department in catalogue.departments]
     department = catalogue.type_department[catalogue.product_type[videos.triggers.product]]
     write_table(
         out,

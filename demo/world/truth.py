@@ -22,7 +22,7 @@ from demo.world.fields import FIELDS, Fields
 from demo.world.safety import TERMS
 from demo.world.users import Users
 from demo.world.videos import Videos, photo_id
-from demo.world.vocabulary import ProductType
+from demo.world.vocabulary import Department, ProductType, departments
 from demo.world.wording import FORMS, Triggers, Wording
 
 FORMAT = 1
@@ -56,7 +56,9 @@ def write_truth(out: Path, spec: dict[str, Any], wording: Wording, videos: Video
     forms = [form.pattern for form in FORMS]
     (out / "world.json").write_text(json.dumps({"format": FORMAT, "spec": spec, "forms": forms}, indent=1) + "\n")
     triggers = videos.triggers
-    _write(out / "catalogue.parquet", {"catalogue": [json.dumps(_plain(wording.catalogue))]})
+    # The spec names the departments.
+    catalogue = {name: value for name, value in _plain(wording.catalogue).items() if name != "departments"}
+    _write(out / "catalogue.parquet", {"catalogue": [json.dumps(catalogue)]})
     terms = videos.unsafe.term.tolist()
     _write(
         out / "safety.parquet",
@@ -103,7 +105,8 @@ def read_truth(world_dir: Path | str) -> Truth:
         or about["forms"] != [form.pattern for form in FORMS]
     ):
         raise WorldError(f"{folder} was made by another version of the world; make it anew with onebar world")
-    catalogue = _catalogue(json.loads(pq.read_table(folder / "catalogue.parquet")["catalogue"][0].as_py()))
+    stored = json.loads(pq.read_table(folder / "catalogue.parquet")["catalogue"][0].as_py())
+    catalogue = _catalogue(stored, departments(about["spec"].get("departments", ())))
     people = pq.read_table(folder / "users.parquet")
     users = Users(**{f.name: _array(people[f.name]) for f in fields(Users)})
     videos = pq.read_table(folder / "videos.parquet")
@@ -156,8 +159,8 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _catalogue(plain: dict[str, Any]) -> Catalogue:
-    """Return the catalogue of `_plain` values."""
+def _catalogue(plain: dict[str, Any], shop: tuple[Department, ...]) -> Catalogue:
+    """Return the catalogue of `_plain` values; `shop` are its departments."""
 
     def revive(value: Any) -> Any:
         if isinstance(value, dict):
@@ -166,4 +169,4 @@ def _catalogue(plain: dict[str, Any]) -> Catalogue:
             return ProductType(**{key: revive(item) for key, item in value.items()})
         return tuple(revive(item) for item in value) if isinstance(value, list) else value
 
-    return Catalogue(**{key: revive(value) for key, value in plain.items()})
+    return Catalogue(departments=shop, **{key: revive(value) for key, value in plain.items()})

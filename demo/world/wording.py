@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from demo.world.catalogue import Catalogue
 from demo.world.users import Users
-from demo.world.vocabulary import ASPECTS, departments
+from demo.world.vocabulary import ASPECTS
 
 GROUPS = ("type", "attribute", "use", "brand", "model", "own_brand", "own_price", "own_taste", "rare")
 """The subject of a form. `own_*` forms name what the user usually searches for; the others what the video shows."""
@@ -227,7 +227,8 @@ class _Slots:
         shop, users = self.wording.catalogue, self.wording.users
         kind_of = int(shop.product_type[self.product])
         what = shop.types[kind_of]
-        department = int(shop.type_department[kind_of])
+        number = int(shop.type_department[kind_of])
+        department = shop.departments[number]
         if slot == "noun":
             return what.other_noun if self.name else what.noun
         if slot == "feat":
@@ -246,12 +247,12 @@ class _Slots:
         if slot == "model":
             return shop.models[self.product].lower()
         if slot == "own_brand":
-            return self.brands[int(users.brand[self.person, department])].lower()
+            return self.brands[int(users.brand[self.person, number])].lower()
         if slot == "points":
             return str(shop.price_points[kind_of, users.tier[self.person]])
         if slot == "taste":
-            return departments()[department].tastes[int(users.taste[self.person, department])]
-        choices = what.uses if slot.startswith("use_") else departments()[department].kinds
+            return department.tastes[int(users.taste[self.person, number])]
+        choices = what.uses if slot.startswith("use_") else department.kinds
         shown = shop.uses[self.product] if slot.startswith("use_") else shop.kinds[self.product]
         others = [word for word in choices if word != shown]
         return others[int(slot[-1]) % len(others)]
