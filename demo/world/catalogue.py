@@ -78,7 +78,7 @@ def _brand_names(count: int, rng: np.random.Generator) -> tuple[str, ...]:
     return tuple(names)
 
 
-class _ModelNames:
+class ModelNames:
     """The model names of one brand: a series and a suffix, such as "Aero Pro"; each is given to one product.
 
     When every pair is taken, the pairs return as later generations: "Aero G2 Pro", "Aero G3 Pro".
@@ -132,7 +132,7 @@ def make_catalogue(spec: WorldSpec, rng: np.random.Generator) -> Catalogue:
     models, features, kinds, uses = [], [], [], []
     series = words("series")
     series_each = min(len(series), 4 + products // 1000)
-    names = [_ModelNames(rng.choice(series, series_each, replace=False)) for _ in range(brand_count)]
+    names = [ModelNames(rng.choice(series, series_each, replace=False)) for _ in range(brand_count)]
     for index in range(products):
         kind = shop[department[index]]
         what = types[product_type[index]]

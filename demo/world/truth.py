@@ -19,13 +19,15 @@ import pyarrow.parquet as pq
 from demo.errors import WorldError
 from demo.world.catalogue import Catalogue
 from demo.world.fields import FIELDS, Fields
+from demo.world.ids import named, photo_ids
 from demo.world.safety import TERMS
 from demo.world.users import Users
-from demo.world.videos import Videos, photo_id
+from demo.world.videos import Videos
 from demo.world.vocabulary import Department, ProductType, departments
 from demo.world.wording import FORMS, Triggers, Wording
 
 FORMAT = 1
+_ROWS_A_GROUP = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,13 @@ def write_truth(out: Path, spec: dict[str, Any], wording: Wording, videos: Video
     # The spec names the departments.
     catalogue = {name: value for name, value in _plain(wording.catalogue).items() if name != "departments"}
     _write(out / "catalogue.parquet", {"catalogue": [json.dumps(catalogue)]})
-    terms = videos.unsafe.term.tolist()
+    term = videos.unsafe.term
     _write(
         out / "safety.parquet",
         {
-            "photo_id": pa.array([photo_id(n) for n in range(videos.count)]),
-            "unsafe": pa.array([term >= 0 for term in terms]),
-            "category": pa.array([TERMS[term][0] if term >= 0 else None for term in terms], pa.string()),
+            "photo_id": photo_ids(np.arange(videos.count)),
+            "unsafe": term >= 0,
+            "category": named(pa.array([category for category, _ in TERMS]), term).cast(pa.string()),
         },
     )
     _write(out / "users.parquet", {f.name: _column(getattr(wording.users, f.name)) for f in fields(Users)})
@@ -78,12 +80,12 @@ def write_truth(out: Path, spec: dict[str, Any], wording: Wording, videos: Video
             "unsafe_term": videos.unsafe.term,
             "product": triggers.product,
             "aspect": triggers.aspect,
-            "leading": pa.array([triggers.leading_words[i] for i in triggers.leading]),
+            "leading": named(pa.array(triggers.leading_words), triggers.leading).cast(pa.string()),
             "trending": triggers.trending,
             "swapped": triggers.swapped,
             "habit": _column(triggers.habit),
             **{f"{name}_mask": texts.masks[name] for name in FIELDS},
-            **{f"{name}_present": [text is not None for text in texts.texts[name]] for name in FIELDS},
+            **{f"{name}_present": texts.texts[name].is_valid() for name in FIELDS},
         },
     )
 
@@ -132,7 +134,7 @@ def read_truth(world_dir: Path | str) -> Truth:
 
 
 def _write(path: Path, columns: dict[str, Any]) -> None:
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=_ROWS_A_GROUP)
 
 
 def _column(values: np.ndarray[Any, Any]) -> pa.Array:

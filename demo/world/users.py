@@ -13,11 +13,6 @@ ACTIVITY_LEVELS = 5
 _INTEREST_SHARES = (0.40, 0.22, 0.13)
 
 
-def user_id(user: int) -> str:
-    """Return the public id of a user."""
-    return f"u{user:06d}"
-
-
 @dataclass(frozen=True, slots=True)
 class Users:
     """U users as parallel arrays.

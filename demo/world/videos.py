@@ -20,11 +20,6 @@ _TREND_DAYS = 4
 _SWAPPED_SHARE = 0.12
 
 
-def photo_id(video: int) -> str:
-    """Return the public id of a video."""
-    return f"p{video:06d}"
-
-
 @dataclass(frozen=True, slots=True)
 class Videos:
     """V videos as parallel arrays.
