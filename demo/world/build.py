@@ -45,9 +45,7 @@ def build_world(out: Path | str, spec: WorldSpec, progress: Callable[[int, str],
     out = Path(out)
     report = progress or (lambda _done, _next: None)
     report(0, "catalogue, videos and users")
-    world, texts, listed, seen_by_reviewers = _draw(spec)
-    write_truth(out / "truth", spec.to_dict(), world.wording, world.videos, texts)
-    _write_still_tables(out, world, texts, listed, seen_by_reviewers)
+    world = _draw(out, spec)
     registry = QueryRegistry()
     logs = Logs(world, registry)
     catalogue = world.catalogue
@@ -64,8 +62,8 @@ def build_world(out: Path | str, spec: WorldSpec, progress: Callable[[int, str],
     return rows
 
 
-def _draw(spec: WorldSpec) -> tuple[World, Fields, tuple[tuple[str, str], ...], NDArray[np.bool_]]:
-    """Draw everything that is fixed before the first day: the world, its texts, the rule list, the reviews."""
+def _draw(out: Path, spec: WorldSpec) -> World:
+    """Draw and write everything that is fixed before the first day; the texts are not kept in memory."""
     rng = np.random.default_rng([spec.seed, 0])
     catalogue = make_catalogue(spec, rng)
     users = make_users(spec.users, catalogue, rng)
@@ -73,7 +71,10 @@ def _draw(spec: WorldSpec) -> tuple[World, Fields, tuple[tuple[str, str], ...], 
     wording = Wording(catalogue, users, make_type_habits(len(catalogue.types), rng))
     world = World(spec, catalogue, users, videos, wording)
     texts = make_fields(spec, catalogue, videos, rng)
-    return world, texts, listed_terms(spec, rng), reviewed(spec, videos.unsafe, rng)
+    listed, seen_by_reviewers = listed_terms(spec, rng), reviewed(spec, videos.unsafe, rng)
+    write_truth(out / "truth", spec.to_dict(), wording, videos, texts)
+    _write_still_tables(out, world, texts, listed, seen_by_reviewers)
+    return world
 
 
 def _write_still_tables(
