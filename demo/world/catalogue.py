@@ -131,7 +131,8 @@ def make_catalogue(spec: WorldSpec, rng: np.random.Generator) -> Catalogue:
     launch_day = np.where(launched, rng.integers(0, spec.days, products), -30).astype(np.int32)
     models, features, kinds, uses = [], [], [], []
     series = words("series")
-    series_each = min(len(series), 4 + products // 1000)
+    # Brands belong to one department each: with fewer departments, a brand has more products and needs more series.
+    series_each = min(len(series), 4 + products * len(departments()) // len(shop) // 1000)
     names = [ModelNames(rng.choice(series, series_each, replace=False)) for _ in range(brand_count)]
     for index in range(products):
         kind = shop[department[index]]

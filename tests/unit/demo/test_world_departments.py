@@ -35,7 +35,7 @@ def pets_and_crafts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def crowded() -> Catalogue:
     """Return the catalogue of a shop whose largest brand has more products than pairs of a series and a suffix."""
-    return make_catalogue(WorldSpec(videos=12_000, departments=("pets",)), np.random.default_rng(0))
+    return make_catalogue(WorldSpec(videos=30_000, departments=("pets",)), np.random.default_rng(0))
 
 
 class TestDepartments:
@@ -102,12 +102,16 @@ class TestDepartments:
 
 class TestModelNames:
     def test_a_brand_may_have_more_products_than_pairs_of_words(self, crowded):
-        pairs = (4 + len(crowded.models) // 1000) * len(words("suffixes"))
-        assert np.bincount(crowded.product_brand, minlength=BRANDS_PER_DEPARTMENT).max() > 2 * pairs
+        pairs = len(words("series")) * len(words("suffixes"))
+        assert np.bincount(crowded.product_brand, minlength=BRANDS_PER_DEPARTMENT).max() > 1.5 * pairs
 
     def test_no_two_products_of_a_brand_have_one_name(self, crowded):
         names = list(zip(crowded.product_brand.tolist(), crowded.models, strict=True))
-        assert len(set(names)) == len(names) == 2400
+        assert len(set(names)) == len(names) == 6000
+
+    def test_fewer_departments_of_the_default_size_need_no_later_names(self):
+        shop = make_catalogue(WorldSpec(departments=("pets", "crafts")), np.random.default_rng(0))
+        assert {len(model.split()) for model in shop.models} == {2}
 
     def test_later_names_are_generations_of_earlier_ones(self, crowded):
         series, suffixes = set(words("series")), set(words("suffixes"))
