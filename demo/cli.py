@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from demo.world.build import build_world
 from demo.world.spec import WorldSpec
+from demo.world.vocabulary import departments
 
 _DEFAULT = WorldSpec()
 
@@ -26,17 +27,31 @@ _DEFAULT = WorldSpec()
     show_default=True,
     help="Videos watched a day; six in ten end in a query.",
 )
-def world(out: Path, seed: int, videos: int, users: int, days: int, impressions_per_day: int) -> None:
+@click.option(
+    "--departments",
+    multiple=True,
+    metavar="NAME",
+    help="Make a shop with this department only. Repeat the option for more; without it the shop has all: "
+    + ", ".join(department.name for department in departments())
+    + ".",
+)
+def world(
+    out: Path, seed: int, videos: int, users: int, days: int, impressions_per_day: int, departments: tuple[str, ...]
+) -> None:
     """Simulate a short-video shop and write its log tables to OUT.
 
     \b
     Example, a small world in a few seconds:
       onebar world data/small --videos 1500 --users 800 --days 6 --impressions-per-day 4000
 
+    \b
+    Example, a shop of two departments:
+      onebar world data/pets --departments pets --departments crafts
+
     The tables are described in docs/data_formats.md. OUT/truth has the latent variables. They are for tests and
     for `onebar world-report`, never for training.
     """
-    spec = WorldSpec(seed, videos, users, days, impressions_per_day)
+    spec = WorldSpec(seed, videos, users, days, impressions_per_day, departments)
     with tqdm(total=days + 2, unit="step", desc="world") as bar:
 
         def advance(done: int, following: str) -> None:

@@ -6,20 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from demo.world.behaviour import Watching, World, browse, draw_intents, misspell, watch
 from demo.world.catalogue import make_catalogue
 from demo.world.fields import FIELDS, Fields, make_fields
+from demo.world.ids import author_ids, named, photo_ids, user_ids
 from demo.world.logs import SOURCES, Logs
 from demo.world.policy import LoggingPolicy
 from demo.world.registry import UNSAFE, QueryRegistry
 from demo.world.safety import TERMS, listed_terms, reviewed
 from demo.world.spec import WorldSpec
 from demo.world.truth import write_truth
-from demo.world.users import make_users, user_id
-from demo.world.videos import make_trends, make_videos, photo_id
-from demo.world.vocabulary import departments
+from demo.world.users import make_users
+from demo.world.videos import make_trends, make_videos
 from demo.world.wording import GROUP_OF_FORM, GROUPS, IS_PERSONAL, SPECIFIC, Triggers, Wording, make_type_habits
 from offline.logs.tables import write_table
 
@@ -44,9 +45,7 @@ def build_world(out: Path | str, spec: WorldSpec, progress: Callable[[int, str],
     out = Path(out)
     report = progress or (lambda _done, _next: None)
     report(0, "catalogue, videos and users")
-    world, texts, listed, seen_by_reviewers = _draw(spec)
-    write_truth(out / "truth", spec.to_dict(), world.wording, world.videos, texts)
-    _write_still_tables(out, world, texts, listed, seen_by_reviewers)
+    world = _draw(out, spec)
     registry = QueryRegistry()
     logs = Logs(world, registry)
     catalogue = world.catalogue
@@ -63,8 +62,8 @@ def build_world(out: Path | str, spec: WorldSpec, progress: Callable[[int, str],
     return rows
 
 
-def _draw(spec: WorldSpec) -> tuple[World, Fields, tuple[tuple[str, str], ...], NDArray[np.bool_]]:
-    """Draw everything that is fixed before the first day: the world, its texts, the rule list, the reviews."""
+def _draw(out: Path, spec: WorldSpec) -> World:
+    """Draw and write everything that is fixed before the first day; the texts are not kept in memory."""
     rng = np.random.default_rng([spec.seed, 0])
     catalogue = make_catalogue(spec, rng)
     users = make_users(spec.users, catalogue, rng)
@@ -72,7 +71,10 @@ def _draw(spec: WorldSpec) -> tuple[World, Fields, tuple[tuple[str, str], ...], 
     wording = Wording(catalogue, users, make_type_habits(len(catalogue.types), rng))
     world = World(spec, catalogue, users, videos, wording)
     texts = make_fields(spec, catalogue, videos, rng)
-    return world, texts, listed_terms(spec, rng), reviewed(spec, videos.unsafe, rng)
+    listed, seen_by_reviewers = listed_terms(spec, rng), reviewed(spec, videos.unsafe, rng)
+    write_truth(out / "truth", spec.to_dict(), wording, videos, texts)
+    _write_still_tables(out, world, texts, listed, seen_by_reviewers)
+    return world
 
 
 def _write_still_tables(
@@ -84,32 +86,30 @@ def _write_still_tables(
 ) -> None:
     """Write what no day changes: videos, users, reviews and the rule list."""
     videos, catalogue = world.videos, world.catalogue
-    names = [department.name for department in departments()]
+    departments = pa.array([department.name for department in catalogue.departments])
     department = catalogue.type_department[catalogue.product_type[videos.triggers.product]]
     write_table(
         out,
         "videos",
         {
-            "photo_id": [photo_id(n) for n in range(videos.count)],
+            "photo_id": photo_ids(np.arange(videos.count)),
             "created_day": videos.created_day,
-            "author_id": [f"a{n:05d}" for n in videos.author],
-            "category": [names[n] for n in department],
+            "author_id": author_ids(videos.author),
+            "category": named(departments, department),
             **{name: texts.texts[name] for name in FIELDS},
         },
     )
-    write_table(
-        out, "users", {"user_id": [user_id(n) for n in range(world.spec.users)], "activity": world.users.activity}
-    )
-    rows = np.flatnonzero(seen_by_reviewers).tolist()
-    term = videos.unsafe.term
+    write_table(out, "users", {"user_id": user_ids(np.arange(world.spec.users)), "activity": world.users.activity})
+    rows = np.flatnonzero(seen_by_reviewers)
+    term = videos.unsafe.term[rows]
     write_table(
         out,
         "reviews",
         {
-            "photo_id": [photo_id(n) for n in rows],
+            "photo_id": photo_ids(rows),
             "day": np.maximum(videos.created_day[rows], 0),
-            "verdict": ["unsafe" if term[n] >= 0 else "safe" for n in rows],
-            "policy_category": [TERMS[term[n]][0] if term[n] >= 0 else None for n in rows],
+            "verdict": named(pa.array(["safe", "unsafe"]), (term >= 0).astype(np.int32)),
+            "policy_category": named(pa.array([category for category, _ in TERMS]), term),
         },
     )
     lines = ["# The platform's rule list: policy category, prohibited term.\n"]

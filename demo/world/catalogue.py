@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from demo.world.spec import WorldSpec
-from demo.world.vocabulary import ProductType, departments, words
+from demo.world.vocabulary import Department, ProductType, departments, words
 
 BRANDS_PER_DEPARTMENT = 12
 PRICE_TIERS = 3
@@ -23,6 +24,7 @@ class Catalogue:
     """The shop as parallel arrays; T types, D departments, B brands, P products.
 
     Attributes:
+        departments: D departments, those of this shop.
         types: T product types.
         type_department: int32[T].
         type_weight: float64[T], how often a type is wanted; sums to 1.
@@ -35,6 +37,7 @@ class Catalogue:
         models: P model names. features: P pairs of features, the first leading. kinds, uses: P each.
     """
 
+    departments: tuple[Department, ...]
     types: tuple[ProductType, ...]
     type_department: NDArray[np.int32]
     type_weight: NDArray[np.float64]
@@ -75,9 +78,34 @@ def _brand_names(count: int, rng: np.random.Generator) -> tuple[str, ...]:
     return tuple(names)
 
 
+class ModelNames:
+    """The model names of one brand: a series and a suffix, such as "Aero Pro"; each is given to one product.
+
+    When every pair is taken, the pairs return as later generations: "Aero G2 Pro", "Aero G3 Pro".
+    """
+
+    def __init__(self, series: NDArray[np.str_]) -> None:
+        """Start without any name taken."""
+        self._series, self._suffixes = series, words("suffixes")
+        self._taken: set[tuple[str, str]] = set()
+        self._generations: Counter[tuple[str, str]] = Counter()
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a name that no other product of the brand has."""
+        pairs = len(self._series) * len(self._suffixes)
+        while True:
+            pair = series, suffix = str(rng.choice(self._series)), str(rng.choice(self._suffixes))
+            if len(self._taken) == pairs:
+                self._generations[pair] += 1
+                return f"{series} G{self._generations[pair] + 1} {suffix}"
+            if pair not in self._taken:
+                self._taken.add(pair)
+                return f"{series} {suffix}"
+
+
 def make_catalogue(spec: WorldSpec, rng: np.random.Generator) -> Catalogue:
     """Draw the catalogue: about one product for five videos, a quarter of them launched while the log runs."""
-    shop = departments()
+    shop = departments(spec.departments)
     types = tuple(t for d in shop for t in d.types)
     type_department = np.repeat(np.arange(len(shop), dtype=np.int32), [len(d.types) for d in shop])
     low = np.array([t.lowest_price for t in types])
@@ -102,24 +130,20 @@ def make_catalogue(spec: WorldSpec, rng: np.random.Generator) -> Catalogue:
     launched[: len(types)] = False
     launch_day = np.where(launched, rng.integers(0, spec.days, products), -30).astype(np.int32)
     models, features, kinds, uses = [], [], [], []
-    taken: set[tuple[int, str]] = set()
-    series, suffixes = words("series"), words("suffixes")
-    series_each = min(len(series), 4 + products // 1000)
-    brand_series = [rng.choice(series, series_each, replace=False) for _ in range(brand_count)]
+    series = words("series")
+    # Brands belong to one department each: with fewer departments, a brand has more products and needs more series.
+    series_each = min(len(series), 4 + products * len(departments()) // len(shop) // 1000)
+    names = [ModelNames(rng.choice(series, series_each, replace=False)) for _ in range(brand_count)]
     for index in range(products):
         kind = shop[department[index]]
         what = types[product_type[index]]
-        while True:
-            model = f"{rng.choice(brand_series[brands[index]])} {rng.choice(suffixes)}"
-            if (int(brands[index]), model) not in taken:
-                break
-        taken.add((int(brands[index]), model))
-        models.append(model)
+        models.append(names[brands[index]].draw(rng))
         first, second = rng.choice(len(what.features), 2, replace=False)
         features.append((what.features[first], what.features[second]))
         kinds.append(str(rng.choice(kind.kinds)))
         uses.append(str(rng.choice(what.uses)))
     return Catalogue(
+        departments=shop,
         types=types,
         type_department=type_department,
         type_weight=type_weight,

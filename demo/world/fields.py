@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from demo.world.catalogue import Catalogue
@@ -25,6 +26,8 @@ _NAMED = {
     "summary": (0.94, 0.48, 0.28, 0.88, 0.45, 0.45, 0.55, 0.60),
 }
 _FIRST_NAME_SHARE = 0.5
+_ROWS_AT_ONCE = 1 << 15
+"""Videos whose texts exist as Python strings at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,11 @@ class Fields:
     """The texts of V videos.
 
     Attributes:
-        texts: field name to V strings, None where the field is missing.
+        texts: field name to V strings, null where the field is missing.
         masks: field name to int32[V], which PARTS the text names; 0 where it is missing.
     """
 
-    texts: dict[str, list[str | None]]
+    texts: dict[str, pa.StringArray]
     masks: dict[str, NDArray[np.int32]]
 
 
@@ -60,29 +63,41 @@ def make_fields(spec: WorldSpec, catalogue: Catalogue, videos: Videos, rng: np.r
     bare = np.logical_and.reduce([missing[name] for name in FIELDS])
     missing["caption"] &= ~bare
     named = {name: rng.random((count, len(PARTS))) < np.array(_NAMED[name]) for name in FIELDS}
-    for table in named.values():
+    for name, table in named.items():
         table[:, PARTS.index("model")] &= table[:, PARTS.index("brand")]
-    texts: dict[str, list[str | None]] = {name: [None] * count for name in FIELDS}
-    masks = {name: np.zeros(count, dtype=np.int32) for name in FIELDS}
-    bits = 1 << np.arange(len(PARTS))
-    for row in range(count):
-        words = _words_of(catalogue, videos, row, rng)
+        table[missing[name]] = False
+    parts: dict[str, list[pa.StringArray]] = {name: [] for name in FIELDS}
+    for start in range(0, count, _ROWS_AT_ONCE):
+        rows = range(start, min(start + _ROWS_AT_ONCE, count))
+        texts: dict[str, list[str | None]] = {name: [] for name in FIELDS}
+        for row in rows:
+            words = _words_of(catalogue, videos, row, rng)
+            for name in FIELDS:
+                text = None
+                if not missing[name][row]:
+                    unsafe_here = (videos.unsafe.in_summary if name == "summary" else videos.unsafe.in_text)[row]
+                    text, named[name][row] = _text(name, words, named[name][row], unsafe_here, rates, rng)
+                texts[name].append(text)
         for name in FIELDS:
-            if missing[name][row]:
-                continue
-            mask = named[name][row]
-            unsafe_here = videos.unsafe.in_summary[row] if name == "summary" else videos.unsafe.in_text[row]
-            if unsafe_here and name in ("caption", "summary"):
-                mask = np.zeros_like(mask)
-                texts[name][row] = _unsafe_text(name, words, rates, rng)
-            elif name == "summary":
-                texts[name][row] = _summary(words, mask, rates, rng)
-            elif name == "item_title":
-                texts[name][row] = _item_title(words, mask, rng)
-            else:
-                texts[name][row], mask = _caption(name, words, mask, rates, rng)
-            masks[name][row] = int(bits[mask].sum())
-    return Fields(texts, masks)
+            parts[name].append(pa.array(texts[name], pa.string()))
+    bits = (1 << np.arange(len(PARTS))).astype(np.int32)
+    return Fields(
+        texts={name: pa.concat_arrays(arrays) for name, arrays in parts.items()},
+        masks={name: table @ bits for name, table in named.items()},
+    )
+
+
+def _text(
+    name: str, words: _Words, mask: NDArray[np.bool_], unsafe_here: bool, rates: Rates, rng: np.random.Generator
+) -> tuple[str, NDArray[np.bool_]]:
+    """Return one text and the parts that it names."""
+    if unsafe_here and name in ("caption", "summary"):
+        return _unsafe_text(name, words, rates, rng), np.zeros_like(mask)
+    if name == "summary":
+        return _summary(words, mask, rates, rng), mask
+    if name == "item_title":
+        return _item_title(words, mask, rng), mask
+    return _caption(name, words, mask, rates, rng)
 
 
 def _words_of(catalogue: Catalogue, videos: Videos, row: int, rng: np.random.Generator) -> _Words:

@@ -12,11 +12,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demo.world.behaviour import Watching, World
+from demo.world.ids import impression_ids, named, photo_ids, search_ids, user_ids
 from demo.world.policy import POLICIES, SHOWN
 from demo.world.registry import QueryRegistry
 from demo.world.spec import DAY_MS, EPOCH_MS
-from demo.world.users import user_id
-from demo.world.videos import photo_id
 from offline.logs.tables import write_table
 
 SOURCES = ("bar", "post_video", "search_box", "reformulation")
@@ -171,82 +170,80 @@ class Logs:
         )
 
     def write(self, out: Path) -> dict[str, int]:
-        """Write the behaviour tables and `truth/targets.parquet`, and return the number of rows of each."""
-        columns = {
-            name: {column: np.concatenate(parts) for column, parts in table.items()}
-            for name, table in self._columns.items()
-        }
+        """Write the behaviour tables and `truth/targets.parquet`, and return the number of rows of each.
+
+        One table at a time is in memory as strings; its columns are dropped once they are written.
+        """
+        counts = {name: sum(map(len, next(iter(table.values())))) for name, table in self._columns.items()}
         queries = pa.array(self._registry.texts)
-        people = pa.array([user_id(n) for n in range(self._world.spec.users)])
-        photos = pa.array([photo_id(n) for n in range(self._world.videos.count)])
-        shows, found, hits, truth = (columns[n] for n in ("exposures", "searches", "search_clicks", "targets"))
-        seen = columns["impressions"]
-        impression_ids = pa.array([f"i{n:08d}" for n in range(self._impressions)])
-        search_ids = pa.array([f"s{n:08d}" for n in range(self._searches)])
+        rows = self._take("impressions")
         write_table(
             out,
             "impressions",
             {
-                "impression_id": impression_ids,
-                "day": seen["day"],
-                "ts": seen["ts"],
-                "user_id": _named(people, seen["user"]),
-                "photo_id": _named(photos, seen["photo"]),
+                "impression_id": impression_ids(rows["number"]),
+                "user_id": user_ids(rows["user"]),
+                "photo_id": photo_ids(rows["photo"]),
+                **{c: rows[c] for c in ("day", "ts")},
             },
         )
+        rows = self._take("exposures")
         write_table(
             out,
             "exposures",
             {
-                "impression_id": _named(impression_ids, shows["number"]),
-                "query": _named(queries, shows["query"]),
-                "policy": _named(pa.array(POLICIES), shows["policy"]),
-                **{c: shows[c] for c in ("day", "position", "clicked", "engaged", "order_value")},
+                "impression_id": impression_ids(rows["number"]),
+                "query": named(queries, rows["query"]),
+                "policy": named(pa.array(POLICIES), rows["policy"]),
+                **{c: rows[c] for c in ("day", "position", "clicked", "engaged", "order_value")},
             },
         )
+        photos = photo_ids(np.arange(self._world.videos.count))
+        rows = self._take("searches")
         write_table(
             out,
             "searches",
             {
-                "search_id": search_ids,
-                "user_id": _named(people, found["user"]),
-                "query": _named(queries, found["query"]),
-                "source": _named(pa.array(SOURCES), found["source"]),
-                "photo_id": _named(photos, found["photo"]),
-                "previous_query": _named(queries, found["previous"]),
-                **{c: found[c] for c in ("day", "ts", "item_clicks", "order_value")},
+                "search_id": search_ids(np.arange(self._searches)),
+                "user_id": user_ids(rows["user"]),
+                "query": named(queries, rows["query"]),
+                "source": named(pa.array(SOURCES), rows["source"]),
+                "photo_id": named(photos, rows["photo"]),
+                "previous_query": named(queries, rows["previous"]),
+                **{c: rows[c] for c in ("day", "ts", "item_clicks", "order_value")},
             },
         )
+        rows = self._take("search_clicks")
         write_table(
             out,
             "search_clicks",
             {
-                "search_id": _named(search_ids, hits["search"]),
-                "day": hits["day"],
-                "query": _named(queries, hits["query"]),
-                "photo_id": _named(photos, hits["photo"]),
+                "search_id": search_ids(rows["search"]),
+                "day": rows["day"],
+                "query": named(queries, rows["query"]),
+                "photo_id": photo_ids(rows["photo"]),
             },
         )
+        rows = self._take("targets")
         targets = {
-            "impression_id": _named(impression_ids, truth["number"]),
-            "day": truth["day"],
-            "user": truth["user"].astype(np.int32),
-            "video": truth["photo"].astype(np.int32),
-            "source": _named(pa.array(SOURCES), truth["source"]),
-            "target": _named(queries, truth["target"]),
-            "intent": _named(queries, truth["intent"]),
-            "target_form": self._registry.forms(truth["target"]),
-            "intent_form": truth["intent_form"].astype(np.int32),
-            "acted": truth["acted"],
+            "impression_id": named(impression_ids(np.arange(self._impressions)), rows["number"]),
+            "day": rows["day"],
+            "user": rows["user"].astype(np.int32),
+            "video": rows["photo"].astype(np.int32),
+            "source": named(pa.array(SOURCES), rows["source"]),
+            "target": named(queries, rows["target"]),
+            "intent": named(queries, rows["intent"]),
+            "target_form": self._registry.forms(rows["target"]),
+            "intent_form": rows["intent_form"].astype(np.int32),
+            "acted": rows["acted"],
         }
         pq.write_table(pa.table(targets), out / "truth" / "targets.parquet", compression="zstd")
-        return {name: len(next(iter(table.values()))) for name, table in columns.items()}
+        return counts
+
+    def _take(self, table: str) -> dict[str, Array]:
+        """Return the columns of a table, which becomes empty."""
+        return {column: np.concatenate(parts) for column, parts in self._columns.pop(table).items()}
 
     @staticmethod
     def _value(price: Array, rng: np.random.Generator) -> Array:
         return np.round(price * rng.lognormal(0.0, 0.25, len(price)), 2)
-
-
-def _named(names: pa.Array, numbers: Array) -> pa.Array:
-    """Return the strings of codes as a dictionary array; -1 is null."""
-    return pa.DictionaryArray.from_arrays(pa.array(numbers, mask=numbers < 0).cast(pa.int32()), names)

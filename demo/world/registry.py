@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 
 import numpy as np
@@ -20,8 +21,8 @@ class QueryRegistry:
         """Start without queries."""
         self._ids: dict[str, int] = {}
         self.texts: list[str] = []
-        self._forms: list[int] = []
-        self._types: list[int] = []
+        # NumPy reads these without a copy, so a look-up costs as much as the ids that it is for.
+        self._forms, self._types = array("i"), array("i")
 
     def add(self, texts: Iterable[str], forms: Iterable[int], types: Iterable[int]) -> NDArray[np.int32]:
         """Return the codes of texts, int32[N]; new ones are registered with their form and product type."""
@@ -38,8 +39,8 @@ class QueryRegistry:
 
     def forms(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
         """Form of each query; negative for `OTHER_INTENT` and `UNSAFE`."""
-        return np.array(self._forms, dtype=np.int32)[ids]
+        return np.asarray(self._forms)[ids]
 
     def types(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
         """Product type of each query at its first occurrence."""
-        return np.array(self._types, dtype=np.int32)[ids]
+        return np.asarray(self._types)[ids]

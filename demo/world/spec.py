@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from demo.errors import WorldError
+from demo.world.vocabulary import departments
 
 DAY_MS = 86_400_000
 EPOCH_MS = 1_767_225_600_000
@@ -60,6 +61,9 @@ class WorldSpec:
         users: users who watch.
         days: log days; the last is the test day, the one before it is for validation.
         impressions_per_day: videos watched a day; impressions without any intent are thinned out.
+        departments: names of the departments that the shop has, in the order of `departments.txt`; all when empty.
+            The order and the repetition of names that are given do not matter.
+        rates: how often fields are missing or noisy.
     """
 
     seed: int = 7
@@ -67,14 +71,18 @@ class WorldSpec:
     users: int = 6_000
     days: int = 12
     impressions_per_day: int = 48_000
+    departments: tuple[str, ...] = ()
     rates: Rates = field(default_factory=Rates)
 
     def __post_init__(self) -> None:
-        """Refuse sizes that are too small to simulate, with WorldError."""
+        """Refuse sizes that are too small to simulate, and unknown departments, with WorldError."""
         for name, lowest in (("videos", 200), ("users", 50), ("days", 3), ("impressions_per_day", 100)):
             if getattr(self, name) < lowest:
                 raise WorldError(f"a world needs at least {lowest} {name.replace('_', ' ')}, got {getattr(self, name)}")
+        chosen = tuple(department.name for department in departments(self.departments))
+        object.__setattr__(self, "departments", () if len(chosen) == len(departments()) else chosen)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for `truth/world.json`."""
-        return asdict(self)
+        """Return plain values, for `truth/world.json`; a shop with every department has no `departments` there."""
+        plain = asdict(self)
+        return plain if self.departments else {name: value for name, value in plain.items() if name != "departments"}

@@ -19,13 +19,15 @@ import pyarrow.parquet as pq
 from demo.errors import WorldError
 from demo.world.catalogue import Catalogue
 from demo.world.fields import FIELDS, Fields
+from demo.world.ids import named, photo_ids
 from demo.world.safety import TERMS
 from demo.world.users import Users
-from demo.world.videos import Videos, photo_id
-from demo.world.vocabulary import ProductType
+from demo.world.videos import Videos
+from demo.world.vocabulary import Department, ProductType, departments
 from demo.world.wording import FORMS, Triggers, Wording
 
 FORMAT = 1
+_ROWS_A_GROUP = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,16 @@ def write_truth(out: Path, spec: dict[str, Any], wording: Wording, videos: Video
     forms = [form.pattern for form in FORMS]
     (out / "world.json").write_text(json.dumps({"format": FORMAT, "spec": spec, "forms": forms}, indent=1) + "\n")
     triggers = videos.triggers
-    _write(out / "catalogue.parquet", {"catalogue": [json.dumps(_plain(wording.catalogue))]})
-    terms = videos.unsafe.term.tolist()
+    # The spec names the departments.
+    catalogue = {name: value for name, value in _plain(wording.catalogue).items() if name != "departments"}
+    _write(out / "catalogue.parquet", {"catalogue": [json.dumps(catalogue)]})
+    term = videos.unsafe.term
     _write(
         out / "safety.parquet",
         {
-            "photo_id": pa.array([photo_id(n) for n in range(videos.count)]),
-            "unsafe": pa.array([term >= 0 for term in terms]),
-            "category": pa.array([TERMS[term][0] if term >= 0 else None for term in terms], pa.string()),
+            "photo_id": photo_ids(np.arange(videos.count)),
+            "unsafe": term >= 0,
+            "category": named(pa.array([category for category, _ in TERMS]), term).cast(pa.string()),
         },
     )
     _write(out / "users.parquet", {f.name: _column(getattr(wording.users, f.name)) for f in fields(Users)})
@@ -76,12 +80,12 @@ def write_truth(out: Path, spec: dict[str, Any], wording: Wording, videos: Video
             "unsafe_term": videos.unsafe.term,
             "product": triggers.product,
             "aspect": triggers.aspect,
-            "leading": pa.array([triggers.leading_words[i] for i in triggers.leading]),
+            "leading": named(pa.array(triggers.leading_words), triggers.leading).cast(pa.string()),
             "trending": triggers.trending,
             "swapped": triggers.swapped,
             "habit": _column(triggers.habit),
             **{f"{name}_mask": texts.masks[name] for name in FIELDS},
-            **{f"{name}_present": [text is not None for text in texts.texts[name]] for name in FIELDS},
+            **{f"{name}_present": texts.texts[name].is_valid() for name in FIELDS},
         },
     )
 
@@ -103,7 +107,8 @@ def read_truth(world_dir: Path | str) -> Truth:
         or about["forms"] != [form.pattern for form in FORMS]
     ):
         raise WorldError(f"{folder} was made by another version of the world; make it anew with onebar world")
-    catalogue = _catalogue(json.loads(pq.read_table(folder / "catalogue.parquet")["catalogue"][0].as_py()))
+    stored = json.loads(pq.read_table(folder / "catalogue.parquet")["catalogue"][0].as_py())
+    catalogue = _catalogue(stored, departments(about["spec"].get("departments", ())))
     people = pq.read_table(folder / "users.parquet")
     users = Users(**{f.name: _array(people[f.name]) for f in fields(Users)})
     videos = pq.read_table(folder / "videos.parquet")
@@ -129,7 +134,7 @@ def read_truth(world_dir: Path | str) -> Truth:
 
 
 def _write(path: Path, columns: dict[str, Any]) -> None:
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=_ROWS_A_GROUP)
 
 
 def _column(values: np.ndarray[Any, Any]) -> pa.Array:
@@ -156,8 +161,8 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _catalogue(plain: dict[str, Any]) -> Catalogue:
-    """Return the catalogue of `_plain` values."""
+def _catalogue(plain: dict[str, Any], shop: tuple[Department, ...]) -> Catalogue:
+    """Return the catalogue of `_plain` values; `shop` are its departments."""
 
     def revive(value: Any) -> Any:
         if isinstance(value, dict):
@@ -166,4 +171,4 @@ def _catalogue(plain: dict[str, Any]) -> Catalogue:
             return ProductType(**{key: revive(item) for key, item in value.items()})
         return tuple(revive(item) for item in value) if isinstance(value, list) else value
 
-    return Catalogue(**{key: revive(value) for key, value in plain.items()})
+    return Catalogue(departments=shop, **{key: revive(value) for key, value in plain.items()})

@@ -8,15 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.world.catalogue import PRICE_TIERS, Catalogue
-from demo.world.vocabulary import departments
 
 ACTIVITY_LEVELS = 5
 _INTEREST_SHARES = (0.40, 0.22, 0.13)
-
-
-def user_id(user: int) -> str:
-    """Return the public id of a user."""
-    return f"u{user:06d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +38,12 @@ class Users:
 
 def make_users(count: int, catalogue: Catalogue, rng: np.random.Generator) -> Users:
     """Draw the users. Favourite brands follow market share, with more weight on the user's own price tier."""
-    shop = departments()
+    shop = catalogue.departments
     crowd = np.bincount(catalogue.type_department, weights=catalogue.type_weight)
-    interests = np.tile(crowd * (1 - sum(_INTEREST_SHARES)), (count, 1))
+    shares = _INTEREST_SHARES[: len(shop)]
+    interests = np.tile(crowd * (1 - sum(shares)), (count, 1))
     favourites = np.argsort(-(np.log(crowd) + rng.gumbel(size=(count, len(shop)))), axis=1)
-    for rank, share in enumerate(_INTEREST_SHARES):
+    for rank, share in enumerate(shares):
         interests[np.arange(count), favourites[:, rank]] += share
     tier = rng.choice(PRICE_TIERS, count, p=(0.45, 0.35, 0.20)).astype(np.int32)
     brand = np.empty((count, len(shop)), dtype=np.int32)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from demo.world.catalogue import Catalogue, zipf
 from demo.world.safety import UnsafeVideos, draw_unsafe
 from demo.world.spec import WorldSpec
-from demo.world.vocabulary import ASPECTS, departments, words
+from demo.world.vocabulary import ASPECTS, words
 from demo.world.wording import Triggers, make_video_habits
 
 STOCK_AGE_DAYS = 12
@@ -18,11 +18,6 @@ STOCK_AGE_DAYS = 12
 _HALF_LIFE_DAYS = 4.0
 _TREND_DAYS = 4
 _SWAPPED_SHARE = 0.12
-
-
-def photo_id(video: int) -> str:
-    """Return the public id of a video."""
-    return f"p{video:06d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +61,8 @@ class Trend:
 
 
 def make_trends(spec: WorldSpec, catalogue: Catalogue, rng: np.random.Generator) -> tuple[Trend, ...]:
-    """Draw the new trends of every day: one for each ten product types."""
-    each_day = len(catalogue.types) // 10
+    """Draw the new trends of every day: one for each ten product types, and at least one."""
+    each_day = max(1, len(catalogue.types) // 10)
     return tuple(
         Trend(str(rng.choice(words("trends"))), int(kind), day)
         for day in range(1 - _TREND_DAYS, spec.days)
@@ -126,7 +121,7 @@ def _draw_leading(
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int32], tuple[str, ...], NDArray[np.bool_]]:
     """Return the leading feature of each video: the first or second one of its product, or the word of a trend."""
-    vocabulary = sorted({f for d in departments() for t in d.types for f in t.features} | set(words("trends")))
+    vocabulary = sorted({f for t in catalogue.types for f in t.features} | set(words("trends")))
     index = {word: number for number, word in enumerate(vocabulary)}
     running: dict[tuple[int, int], list[str]] = {}
     for trend in trends:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+
+from demo.errors import WorldError
 
 POLICY_CATEGORIES = ("weapons", "tobacco", "gambling", "adult", "drugs", "counterfeit")
 ASPECTS = ("price", "review", "showcase", "use", "unboxing")
@@ -49,9 +52,28 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
+def departments(names: Collection[str] = ()) -> tuple[Department, ...]:
+    """Return departments in the order of `departments.txt`.
+
+    Args:
+        names: the departments to return; all of them when empty.
+
+    Raises:
+        WorldError: a name is not that of a department.
+    """
+    known = _departments()
+    unknown = sorted(set(names) - {department.name for department in known})
+    if unknown:
+        raise WorldError(
+            f"no department is called {', '.join(map(repr, unknown))}; "
+            f"the departments are {', '.join(department.name for department in known)}"
+        )
+    return tuple(department for department in known if not names or department.name in names)
+
+
 @cache
-def departments() -> tuple[Department, ...]:
-    """Return every department of `departments.txt`, in the order of the file."""
+def _departments() -> tuple[Department, ...]:
+    """Read `departments.txt`."""
     out = []
     for name, lines in _sections("departments.txt").items():
         types = []

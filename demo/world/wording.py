@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from demo.world.catalogue import Catalogue
 from demo.world.users import Users
-from demo.world.vocabulary import ASPECTS, departments
+from demo.world.vocabulary import ASPECTS
 
 GROUPS = ("type", "attribute", "use", "brand", "model", "own_brand", "own_price", "own_taste", "rare")
 """The subject of a form. `own_*` forms name what the user usually searches for; the others what the video shows."""
@@ -81,6 +81,8 @@ FORMS: tuple[Form, ...] = (
 
 SCALE = 1.45
 """Sharpness of the whole distribution; chosen so that the HR@8 of the oracle is in the middle of its range."""
+_HABIT_ROWS = 1 << 16
+"""Videos whose habits are drawn at once, in double precision."""
 _ASPECT_LOGIT, _TYPE_HABIT, _VIDEO_HABIT, _TREND_LOGIT = 1.1, 0.6, 0.5, 0.8
 
 GROUP_OF_FORM = np.array([GROUPS.index(form.group) for form in FORMS], dtype=np.int32)
@@ -132,7 +134,11 @@ def make_type_habits(types: int, rng: np.random.Generator) -> NDArray[np.float32
 
 def make_video_habits(videos: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return float32[V, F], the crowd's preference of forms for each video."""
-    return rng.normal(0.0, _VIDEO_HABIT, (videos, len(FORMS))).astype(np.float32)
+    out = np.empty((videos, len(FORMS)), dtype=np.float32)
+    for start in range(0, videos, _HABIT_ROWS):
+        part = out[start : start + _HABIT_ROWS]
+        part[:] = rng.normal(0.0, _VIDEO_HABIT, part.shape)
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +233,8 @@ class _Slots:
         shop, users = self.wording.catalogue, self.wording.users
         kind_of = int(shop.product_type[self.product])
         what = shop.types[kind_of]
-        department = int(shop.type_department[kind_of])
+        number = int(shop.type_department[kind_of])
+        department = shop.departments[number]
         if slot == "noun":
             return what.other_noun if self.name else what.noun
         if slot == "feat":
@@ -246,12 +253,12 @@ class _Slots:
         if slot == "model":
             return shop.models[self.product].lower()
         if slot == "own_brand":
-            return self.brands[int(users.brand[self.person, department])].lower()
+            return self.brands[int(users.brand[self.person, number])].lower()
         if slot == "points":
             return str(shop.price_points[kind_of, users.tier[self.person]])
         if slot == "taste":
-            return departments()[department].tastes[int(users.taste[self.person, department])]
-        choices = what.uses if slot.startswith("use_") else departments()[department].kinds
+            return department.tastes[int(users.taste[self.person, number])]
+        choices = what.uses if slot.startswith("use_") else department.kinds
         shown = shop.uses[self.product] if slot.startswith("use_") else shop.kinds[self.product]
         others = [word for word in choices if word != shown]
         return others[int(slot[-1]) % len(others)]
