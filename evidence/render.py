@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from evidence.errors import RenderError
 from evidence.kept import bytes_of, sized
 from evidence.schema import Evidence
-from evidence.tokens import BOS_TOKEN, EOS_TOKEN, SEP_TOKEN
+from evidence.tokens import BOS_TOKEN, EOS_TOKEN, QUERY_SEPARATOR, SEP_TOKEN
 
 SEPARATORS = 4
 _FRAME_TOKENS = SEPARATORS + 2  # and <s>, </s>
@@ -92,7 +92,7 @@ class Renderer:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._bos, self._eos, self._sep, self._between = (
-            _required_id(tokenizer, token) for token in (BOS_TOKEN, EOS_TOKEN, SEP_TOKEN, ";")
+            _required_id(tokenizer, token) for token in (BOS_TOKEN, EOS_TOKEN, SEP_TOKEN, QUERY_SEPARATOR)
         )
         self._ids = tokenizer
         self._lock = Lock()

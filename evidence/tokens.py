@@ -17,6 +17,9 @@ MASK_TOKEN = "<mask>"
 SEP_TOKEN = "[SEP]"
 REJECT_TOKEN = "[REJECT]"
 
+QUERY_SEPARATOR = ";"
+"""Between the queries of one field of a source; an ordinary byte of the vocabulary."""
+
 SPECIAL_TOKENS: Mapping[str, str] = MappingProxyType(
     {
         "bos": BOS_TOKEN,

@@ -34,9 +34,9 @@ def train() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _stage_options(default_config: str) -> Callable[[CommandT], CommandT]:
+def _stage_options(default_config: str, several: bool = False) -> Callable[[CommandT], CommandT]:
     options = [
-        click.argument("examples_dir", type=_FOLDER),
+        click.argument("examples_dir", type=_FOLDER, nargs=-1 if several else 1, required=True),
         click.argument("out", type=click.Path(file_okay=False, path_type=Path)),
         click.option(
             "--config",
@@ -125,9 +125,10 @@ def pretrain(
 
 
 @train.command()
-@_stage_options("sft.yaml")
+@_stage_options("sft.yaml", several=True)
+@click.option("--validate-on", type=_FOLDER, help="Examples whose validation day is measured [the first EXAMPLES_DIR].")
 def sft(
-    examples_dir: Path,
+    examples_dir: tuple[Path, ...],
     out: Path,
     config: Path,
     overrides: tuple[str, ...],
@@ -135,12 +136,16 @@ def sft(
     init_from: Path | None,
     cache: Path | None,
     resume: bool,
+    validate_on: Path | None,
 ) -> None:
     """Stage I: learn clicked queries, and [REJECT] for videos that are known to be unsafe.
 
+    With the examples of several shops the model learns to read the evidence instead of remembering one shop.
+
     \b
-    Example:  onebar train sft build/examples build/checkpoint --init-from build/pretrained
-    Without Stage 0:  onebar train sft build/examples build/checkpoint --tokenizer build/tokenizer.json
+    Example:  onebar train sft build/examples build/checkpoint --init-from build/foundation
+    From nothing:  onebar train sft build/examples build/checkpoint --tokenizer build/tokenizer.json
+    Many shops:    onebar train sft shop1 shop2 shop3 build/foundation --tokenizer tokenizer.json --validate-on shop4
     """
     from training import sft as stage
 
@@ -151,7 +156,8 @@ def sft(
         settings,
         tokenizer=tokenizer,
         init_from=init_from,
-        cache=cache or examples_dir / ".packed",
+        validate_on=validate_on,
+        cache=cache,
         resume=resume,
     )
     _report(progress, out)

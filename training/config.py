@@ -19,15 +19,20 @@ CONFIG_FOLDER = Path(__file__).parent / "configs"
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Shape of a new BART. A head is `d_model / attention_heads` wide."""
+    """Shape of a new BART. A head is `d_model / attention_heads` wide.
 
-    encoder_layers: int = 4
+    `copying_start` sets its first weights so that it copies (training/copying_start.py); a model that is adopted or
+    continued keeps its own.
+    """
+
+    encoder_layers: int = 3
     decoder_layers: int = 2
     d_model: int = 256
     ffn_dim: int = 1024
     attention_heads: int = 4
     max_positions: int = 128
     dropout: float = 0.1
+    copying_start: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,8 @@ class SftConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     render: RenderBudgets = field(default_factory=RenderBudgets)
     generation: GenerationDefaults = field(default_factory=GenerationDefaults)
+    targets_per_source: int = 8
+    substitution: float = 0.3
     reject_weight: float = 1.0
     reject_threshold: float = 0.5
     label_smoothing: float = 0.0

@@ -1,4 +1,4 @@
-"""Examples as packed integer arrays, and batches of equal length made from them.
+"""Examples as packed integer arrays.
 
 Examples are rendered and tokenised once. The arrays are cached under a hash of everything that they depend on: rows,
 tokenizer, budgets, and the code of the evidence package.
@@ -7,9 +7,11 @@ tokenizer, budgets, and the code of the evidence package.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +26,11 @@ import evidence
 from evidence.cleaning import clean_query
 from evidence.render import RenderBudgets, Renderer
 from evidence.rows import EVIDENCE_COLUMNS, evidence_of_row
-from training.config import FieldDropout
 from training.errors import DataError
 from training.tokenizer import special_token_ids
 
-IGNORED_LABEL = -100
-
 _COLUMNS = ("kind", "target", *EVIDENCE_COLUMNS)
+_PERSONAL = EVIDENCE_COLUMNS.index("personal")
 
 IntArray = NDArray[np.int32]
 OffsetArray = NDArray[np.int64]
@@ -51,6 +51,13 @@ class Ragged:
         values = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=int(offsets[-1]))
         return cls(values, offsets)
 
+    @classmethod
+    def join(cls, parts: Sequence[Ragged]) -> Ragged:
+        """Return the rows of all parts, in order."""
+        offsets = np.zeros(sum(len(part) for part in parts) + 1, dtype=np.int64)
+        np.cumsum(np.concatenate([part.lengths for part in parts]), out=offsets[1:])
+        return cls(np.concatenate([part.values for part in parts]), offsets)
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.offsets) - 1
@@ -64,9 +71,14 @@ class Ragged:
         """Length of each row."""
         return np.diff(self.offsets)
 
-    def take(self, rows: Iterable[int]) -> Ragged:
+    def take(self, rows: Sequence[int] | OffsetArray) -> Ragged:
         """Return a packed copy of some rows."""
-        return Ragged.from_lists([self[int(row)].tolist() for row in rows])
+        chosen = np.asarray(rows, dtype=np.int64)
+        lengths = self.lengths[chosen]
+        offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        where = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
+        return Ragged(self.values[where], offsets)
 
     def padded(self, rows: NDArray[np.int64], pad: int) -> Tensor:
         """Return rows as one int64 tensor [rows, longest], padded on the right."""
@@ -79,123 +91,45 @@ class Ragged:
 
 @dataclass(frozen=True, slots=True)
 class PackedExamples:
-    """Rendered sources, targets that end in </s>, and which targets are [REJECT]."""
+    """Rendered sources, and what they are paired with, n rows.
+
+    Attributes:
+        sources: n rows of token ids.
+        targets: n rows that end in </s>.
+        is_reject: bool [n], whether the target is [REJECT].
+        evidence: int64 [n]; rows with one number differ in the viewer's personal queries only.
+    """
 
     sources: Ragged
     targets: Ragged
     is_reject: NDArray[np.bool_]
+    evidence: OffsetArray
 
     def __len__(self) -> int:
         """Return the number of examples."""
         return len(self.sources)
 
+    def has_personal(self, sep: int) -> NDArray[np.bool_]:
+        """Return bool [n], whether the last field of a source, the viewer's personal queries, is filled."""
+        ends = self.sources.offsets[1:]
+        return np.asarray(self.sources.values[ends - 2] != sep)
+
     def subset(self, rows: NDArray[np.int64]) -> PackedExamples:
         """Return some examples, in the order of `rows`."""
-        return PackedExamples(self.sources.take(rows), self.targets.take(rows), self.is_reject[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One step's input. B examples, S source tokens, T target tokens.
-
-    source: [B, S] int64 · source_mask: [B, S] int64, None when nothing is padded · decoder_input: [B, T] int64, the
-    labels shifted right behind the start token · labels: [B, T] int64, IGNORED_LABEL where padded · weights: [B] fp32.
-    """
-
-    source: Tensor
-    source_mask: Tensor | None
-    decoder_input: Tensor
-    labels: Tensor
-    weights: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        mask = None if self.source_mask is None else self.source_mask.to(device)
-        return Batch(
-            self.source.to(device), mask, self.decoder_input.to(device), self.labels.to(device), self.weights.to(device)
+        return PackedExamples(
+            self.sources.take(rows), self.targets.take(rows), self.is_reject[rows], self.evidence[rows]
         )
 
-
-def collate(
-    sources: Ragged, targets: Ragged, rows: NDArray[np.int64], pad: int, start: int, weights: Tensor | None = None
-) -> Batch:
-    """Gather rows into a Batch; `start` is the decoder's start token."""
-    source = sources.padded(rows, pad)
-    lengths = torch.from_numpy(sources.lengths[rows])
-    padded = bool((lengths != source.shape[1]).any())
-    mask = (torch.arange(source.shape[1])[None, :] < lengths[:, None]).long() if padded else None
-    labels = targets.padded(rows, IGNORED_LABEL)
-    decoder_input = torch.full_like(labels, start)
-    decoder_input[:, 1:] = labels[:, :-1]
-    decoder_input[decoder_input == IGNORED_LABEL] = pad
-    return Batch(source, mask, decoder_input, labels, torch.ones(len(rows)) if weights is None else weights)
-
-
-@dataclass(frozen=True, slots=True)
-class PackedBatches:
-    """The batches of one epoch: packed rows and a plan of which rows go together. `weights` is one per row, or None."""
-
-    sources: Ragged
-    targets: Ragged
-    plan: list[NDArray[np.int64]]
-    pad: int
-    start: int
-    weights: NDArray[np.float32] | None = None
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return len(self.plan)
-
-    def __getitem__(self, index: int) -> Batch:
-        """Return one batch, padded."""
-        rows = self.plan[index]
-        weights = None if self.weights is None else torch.from_numpy(self.weights[rows])
-        return collate(self.sources, self.targets, rows, self.pad, self.start, weights)
-
-
-def plan_batches(
-    source_lengths: OffsetArray, target_lengths: OffsetArray, batch_size: int, rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
-    """Cut all rows into batches of nearly equal length, in random order.
-
-    Rows are sorted by source length, target length, then at random. With thousands of rows nearly every batch has one
-    source length, and needs neither padding nor a mask.
-    """
-    order = np.lexsort((rng.random(len(source_lengths)), target_lengths // 4, source_lengths))
-    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def drop_fields(
-    sources: Ragged, frozen: NDArray[np.bool_], rates: FieldDropout, sep_id: int, rng: np.random.Generator
-) -> Ragged:
-    """Blank fields of some sources. Every [SEP] stays, and no source loses its last field.
-
-    A row in `frozen` (a [REJECT] example) keeps text and summary. Its unsafe words may be only there; without them the
-    model would learn that an empty summary is a reason to abstain.
-    """
-    rows, segments = len(sources), 5
-    row_of = np.repeat(np.arange(rows), sources.lengths)
-    is_sep = sources.values == sep_id
-    cumulative = np.cumsum(is_sep)
-    before_row = np.concatenate(([0], cumulative))[sources.offsets[:-1]]
-    segment_of = np.clip(cumulative - before_row[row_of] - is_sep, 0, segments - 1)
-    framing = is_sep.copy()
-    framing[sources.offsets[:-1]] = True
-    framing[sources.offsets[1:] - 1] = True
-    cell = row_of * segments + segment_of
-    present = np.bincount(cell[~framing], minlength=rows * segments).reshape(rows, segments) > 0
-
-    chances = np.array([rates.text, rates.summary, rates.anchors, rates.histories, rates.personal])
-    dropped = rng.random((rows, segments)) < chances
-    only_text = (rng.random(rows) < rates.all_but_text) & present[:, 0]
-    dropped[only_text] = [False, True, True, True, True]
-    dropped[frozen, :2] = False
-    dropped[~(present & ~dropped).any(axis=1)] = False
-    keep = framing | ~dropped.reshape(-1)[cell]
-    offsets = np.zeros(rows + 1, dtype=np.int64)
-    np.cumsum(np.bincount(row_of[keep], minlength=rows), out=offsets[1:])
-    return Ragged(sources.values[keep], offsets)
+    @classmethod
+    def join(cls, parts: Sequence[PackedExamples]) -> PackedExamples:
+        """Return the examples of several shops as one; no evidence is shared between shops."""
+        starts = np.cumsum([0, *(int(part.evidence.max(initial=-1)) + 1 for part in parts[:-1])])
+        return cls(
+            Ragged.join([part.sources for part in parts]),
+            Ragged.join([part.targets for part in parts]),
+            np.concatenate([part.is_reject for part in parts]),
+            np.concatenate([part.evidence + start for part, start in zip(parts, starts, strict=True)]),
+        )
 
 
 def file_hash(*paths: Path) -> str:
@@ -230,10 +164,11 @@ def load_examples(
                 Ragged(arrays["sources"], arrays["source_offsets"]),
                 Ragged(arrays["targets"], arrays["target_offsets"]),
                 arrays["is_reject"],
+                arrays["evidence"],
             )
     packed = _pack(path, tokenizer, budgets, max_target_tokens)
     cache.mkdir(parents=True, exist_ok=True)
-    unfinished = cached.with_suffix(".partial.npz")
+    unfinished = cached.with_suffix(f".{os.getpid()}.partial.npz")  # processes of one run pack at the same time
     np.savez(
         unfinished,
         sources=packed.sources.values,
@@ -241,6 +176,7 @@ def load_examples(
         targets=packed.targets.values,
         target_offsets=packed.targets.offsets,
         is_reject=packed.is_reject,
+        evidence=packed.evidence,
     )
     unfinished.replace(cached)
     return packed
@@ -261,7 +197,10 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_t
     sources: list[list[int]] = []
     targets: list[list[int]] = []
     is_reject: list[bool] = []
+    evidence_numbers: list[int] = []
     target_ids: dict[str, list[int]] = {}
+    rendered: dict[tuple[Any, ...], list[int]] = {}
+    numbers: dict[tuple[Any, ...], int] = {}
     with tqdm(total=pq.read_metadata(path).num_rows, desc=f"rendering {path.name}", unit="ex", mininterval=2) as bar:
         for record in pq.ParquetFile(path).iter_batches(batch_size=4096, columns=list(_COLUMNS)):
             for row in record.to_pylist():
@@ -276,10 +215,20 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_t
                     target = target_ids[query]
                 if not 2 <= len(target) <= max_target_tokens:
                     continue
-                sources.append(renderer.render(evidence_of_row(row)).token_ids)
+                # Viewers of one video share its evidence, and most have no personal queries.
+                columns = tuple(tuple(v) if isinstance(v := row[name], list) else v for name in EVIDENCE_COLUMNS)
+                if columns not in rendered:
+                    rendered[columns] = renderer.render(evidence_of_row(row)).token_ids
+                sources.append(rendered[columns])
                 targets.append(target)
                 is_reject.append(reject)
+                evidence_numbers.append(numbers.setdefault((*columns[:_PERSONAL], reject), len(numbers)))
             bar.update(record.num_rows)
     if not sources:
         raise DataError(f"{path} has no usable example")
-    return PackedExamples(Ragged.from_lists(sources), Ragged.from_lists(targets), np.array(is_reject, dtype=np.bool_))
+    return PackedExamples(
+        Ragged.from_lists(sources),
+        Ragged.from_lists(targets),
+        np.array(is_reject, dtype=np.bool_),
+        np.array(evidence_numbers, dtype=np.int64),
+    )

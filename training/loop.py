@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from training.batches import Batch
 from training.config import OptimConfig, RuntimeConfig
-from training.data import Batch
-from training.errors import CheckpointError, DivergenceError
+from training.errors import CheckpointError, DataError, DivergenceError
 from training.model import Device
+from training.parallel import join_processes
 
 STATE_FILE = "training_state.pt"
 METRICS_FILE = "metrics.jsonl"
@@ -120,13 +121,16 @@ def train(
         DivergenceError: the loss is not finite.
     """
     out.mkdir(parents=True, exist_ok=True)
+    processes = join_processes()
     optimizer = make_optimizer(model, optim)
     progress = _restore(model, optimizer, stage, out, resume)
     started = time.perf_counter() - progress.seconds
     if progress.finished:
         return progress
 
-    steps_per_epoch = len(stage.open_epoch(progress.epoch))
+    steps_per_epoch = len(stage.open_epoch(progress.epoch)) // processes.count
+    if not steps_per_epoch:
+        raise DataError(f"an epoch has fewer batches than the run has processes ({processes.count}); start fewer")
     total_steps = min(steps_per_epoch * optim.epochs, optim.max_steps or steps_per_epoch * optim.epochs)
     max_seconds = math.inf if optim.max_minutes is None else optim.max_minutes * 60
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -135,18 +139,27 @@ def train(
     model.train()
     with (
         open(out / METRICS_FILE, "a", encoding="utf-8") as log,
-        tqdm(total=total_steps, initial=progress.step, desc="training", unit="step", mininterval=5) as bar,
+        tqdm(
+            total=total_steps,
+            initial=progress.step,
+            desc="training",
+            unit="step",
+            mininterval=5,
+            disable=not processes.is_first,
+        ) as bar,
     ):
 
         def write(record: Mapping[str, Any]) -> None:
+            if not processes.is_first:
+                return
             log.write(json.dumps({"step": progress.step, "seconds": round(progress.seconds, 1), **record}) + "\n")
             log.flush()
 
         while not progress.finished:
-            if progress.batch >= len(batches):
+            if progress.batch >= len(batches) // processes.count:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 batches = stage.open_epoch(progress.epoch)
-            batch = batches[progress.batch].to(device.device)
+            batch = batches[progress.batch * processes.count + processes.rank].to(device.device)
             done = max(progress.step / total_steps, progress.seconds / max_seconds)
             factor = learning_rate_factor(progress.step, done, optim.warmup_steps, optim.schedule)
             for group in optimizer.param_groups:
@@ -154,15 +167,15 @@ def train(
             with device.autocast():
                 loss, figures = stage.loss(batch)
             loss.backward()  # type: ignore[no-untyped-call]
+            progress.seconds = processes.average_gradients(parameters, time.perf_counter() - started)
             norm = nn.utils.clip_grad_norm_(parameters, optim.clip_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
             progress.step += 1
             progress.batch += 1
-            progress.samples += batch.source.shape[0]
-            progress.target_tokens += int((batch.labels >= 0).sum())
-            progress.seconds = time.perf_counter() - started
+            progress.samples += batch.labels.shape[0] * processes.count
+            progress.target_tokens += int((batch.labels >= 0).sum()) * processes.count
             bar.update()
             for name, value in {"loss": loss, "grad_norm": norm, **figures}.items():
                 running[name] = running.get(name, 0.0) + float(value.detach())
@@ -179,19 +192,21 @@ def train(
             spent = progress.step >= total_steps or progress.seconds >= max_seconds
             if spent or progress.step % stage.evaluate_every_steps == 0:
                 model.eval()
-                measured = stage.evaluate()
+                measured = processes.from_first(stage.evaluate() if processes.is_first else None)
                 model.train()
-                progress.seconds = time.perf_counter() - started
+                progress.seconds = processes.from_first(time.perf_counter() - started)
                 write({"evaluation": dict(measured)})
-                tqdm.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
+                if processes.is_first:
+                    tqdm.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
                 if measured[stage.selection] > progress.best:
                     progress.best, progress.best_step = measured[stage.selection], progress.step
                     progress.evaluations_since_best = 0
-                    stage.save_best(measured, progress)
+                    if processes.is_first:
+                        stage.save_best(measured, progress)
                 else:
                     progress.evaluations_since_best += 1
                 progress.finished = spent or progress.evaluations_since_best >= stage.patience
-            if progress.finished or progress.step % runtime.save_every_steps == 0:
+            if processes.is_first and (progress.finished or progress.step % runtime.save_every_steps == 0):
                 _save(model, optimizer, stage, progress, out)
     return progress
 

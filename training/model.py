@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +10,17 @@ from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
 from transformers import BartConfig, BartForConditionalGeneration
 
-from evidence.tokens import REJECT_TOKEN, SEP_TOKEN, SPECIAL_TOKENS
+from evidence.tokens import QUERY_SEPARATOR, REJECT_TOKEN, SEP_TOKEN, SPECIAL_TOKENS
+from training.batches import IGNORED_LABEL, Batch
 from training.checkpoint import TOKENIZER_FILE, load_weights
 from training.config import ModelConfig, RuntimeConfig
-from training.data import IGNORED_LABEL, Batch
+from training.copying_start import start_copying
 from training.errors import CheckpointError, ConfigError
 from training.tokenizer import special_token_ids
 
 
 def build_model(config: ModelConfig, tokenizer: Tokenizer) -> BartForConditionalGeneration:
-    """Make a new BART for a tokenizer.
+    """Make a new BART for a tokenizer, by default with the copying start.
 
     Raises:
         ConfigError: the number of heads does not divide the width.
@@ -44,25 +44,11 @@ def build_model(config: ModelConfig, tokenizer: Tokenizer) -> BartForConditional
     )
     _set_special_tokens(bart, special)
     model: BartForConditionalGeneration = BartForConditionalGeneration._from_config(bart)
-    for stack in (model.model.encoder, model.model.decoder):
-        _start_from_sinusoids(stack.embed_positions.weight)
+    if config.copying_start:
+        delimiters = [special["eos"], special["bos"], special["sep"], tokenizer.token_to_id(QUERY_SEPARATOR)]
+        start_copying(model, delimiters)
     _set_generation(model, special)
     return model
-
-
-def _start_from_sinusoids(positions: Tensor) -> None:
-    """Set learnt positions to sinusoids, at the scale of the token embeddings.
-
-    Copying needs a head that attends to the next token. With sinusoids that is a rotation, which a head learns within
-    hundreds of steps; with random vectors it must be learnt for each position separately.
-    """
-    rows, width = positions.shape
-    steps = torch.arange(rows, dtype=torch.float32)[:, None]  # [rows, 1]
-    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))  # [width / 2]
-    with torch.no_grad():
-        positions[:, 0::2] = torch.sin(steps * frequencies)
-        positions[:, 1::2] = torch.cos(steps * frequencies)
-        positions.mul_(0.02 * math.sqrt(2.0))
 
 
 def adopt_model(
@@ -138,19 +124,21 @@ def _set_generation(model: BartForConditionalGeneration, special: dict[str, int]
 
 
 def target_logits(model: BartForConditionalGeneration, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a batch and return (logits [N, V], labels [N], weights [N]) at the N target positions that are not padding.
+    """Run a batch and return (logits [P, V], labels [P], weights [P]) at the P target positions that are not padding.
 
     The vocabulary is large compared with the model, so logits at padding would be a large part of the work of a step.
     """
-    hidden = model.model(
-        input_ids=batch.source,
-        attention_mask=batch.source_mask,
-        decoder_input_ids=batch.decoder_input,
-        use_cache=False,
-    ).last_hidden_state  # [B, T, D]
-    counts = batch.labels != IGNORED_LABEL  # [B, T]
-    logits = model.lm_head(hidden[counts]) + model.get_buffer("final_logits_bias")[0]  # [N, V]
-    weights = batch.weights[:, None].expand_as(batch.labels)[counts]  # [N]
+    encoded = model.model.encoder(input_ids=batch.source, attention_mask=batch.source_mask).last_hidden_state
+    mask = batch.source_mask
+    if batch.source_of is not None:
+        encoded = encoded[batch.source_of]  # [N, S, D]
+        mask = None if mask is None else mask[batch.source_of]  # [N, S]
+    hidden = model.model.decoder(
+        input_ids=batch.decoder_input, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
+    ).last_hidden_state  # [N, T, D]
+    counts = batch.labels != IGNORED_LABEL  # [N, T]
+    logits = model.lm_head(hidden[counts]) + model.get_buffer("final_logits_bias")[0]  # [P, V]
+    weights = batch.weights[:, None].expand_as(batch.labels)[counts]  # [P]
     return logits, batch.labels[counts], weights
 
 

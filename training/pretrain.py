@@ -31,9 +31,11 @@ from torch import Tensor
 from transformers import BartForConditionalGeneration
 
 from evidence.cleaning import clean_query
+from evidence.tokens import QUERY_SEPARATOR
+from training.batches import Batch, PackedBatches, plan_batches
 from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import NoisingConfig, PretrainConfig, to_dict
-from training.data import Batch, PackedBatches, PackedExamples, Ragged, file_hash, load_examples, plan_batches
+from training.data import PackedExamples, Ragged, file_hash, load_examples
 from training.errors import DataError
 from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
@@ -205,7 +207,11 @@ def pretrain(
     held_out = load_examples(valid_path, words, config.render, max_target, cache)
     last_day = max(pq.read_table(train_path, columns=["day"]).column("day").to_pylist())
     noise = Noise(
-        config.noising, word_start_table(words), special, words.token_to_id(";"), model.config.max_position_embeddings
+        config.noising,
+        word_start_table(words),
+        special,
+        words.token_to_id(QUERY_SEPARATOR),
+        model.config.max_position_embeddings,
     )
     corpus = make_corpus(examples, words, logs, last_day)
     held_out_corpus = make_corpus(held_out, words, None, last_day)

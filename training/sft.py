@@ -2,51 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from evidence.tokens import QUERY_SEPARATOR
+from training.batches import Batch, PackedBatches, drop_fields, plan_batches, share_sources
 from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import SftConfig, to_dict
-from training.data import Batch, PackedBatches, PackedExamples, drop_fields, file_hash, load_examples, plan_batches
+from training.copying_probe import copy_accuracy, make_probe
+from training.data import PackedExamples, Ragged, file_hash, load_examples
 from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
 from training.losses import sft_loss, token_accuracy
 from training.model import choose_device, target_logits
+from training.substitution import ordinary_tokens, substitute_tokens
 from training.tokenizer import special_token_ids
 from training.validation import sample_validation, validate
 
 
-def open_epoch(examples: PackedExamples, config: SftConfig, special: Mapping[str, int], epoch: int) -> PackedBatches:
-    """Return the batches of one epoch, with fields blanked at random and [REJECT] examples weighted."""
+def open_epoch(
+    examples: PackedExamples, config: SftConfig, special: Mapping[str, int], ordinary: NDArray[np.int32], epoch: int
+) -> PackedBatches:
+    """Return the batches of one epoch.
+
+    Sources are shared, their fields blanked and their tokens substituted at random; [REJECT] examples are weighted.
+
+    Args:
+        examples: of all shops.
+        config: of the stage.
+        special: ids of the special tokens.
+        ordinary: tokens that may be substituted.
+        epoch: its number, which with the seed decides everything.
+    """
     rng = np.random.default_rng((config.optim.seed, epoch))
-    sources = drop_fields(examples.sources, examples.is_reject, config.field_dropout, special["sep"], rng)
+    sep, rates = special["sep"], config.field_dropout
+    personal = examples.has_personal(sep)
+    alone = personal & (rng.random(len(examples)) >= rates.personal)
+    rows_of = share_sources(examples.evidence, alone, config.targets_per_source, rng)
+    first = rows_of.values[rows_of.offsets[:-1]].astype(np.int64)
+    sources = drop_fields(
+        examples.sources.take(first), examples.is_reject[first], personal[first] & ~alone[first], rates, sep, rng
+    )
+    targets = Ragged(examples.targets.values.copy(), examples.targets.offsets)
+    chosen = np.flatnonzero((rng.random(len(first)) < config.substitution) & ~examples.is_reject[first])
+    substitute_tokens(sources, targets, rows_of, chosen, ordinary, rng)
+    lengths = targets.lengths
+    longest = np.maximum.reduceat(lengths[rows_of.values], rows_of.offsets[:-1])
+    plan = plan_batches(sources.lengths, longest, config.optim.batch_size, rng, rows_of.lengths)
     weights = np.where(examples.is_reject, config.reject_weight, 1.0).astype(np.float32)
-    plan = plan_batches(sources.lengths, examples.targets.lengths, config.optim.batch_size, rng)
-    return PackedBatches(sources, examples.targets, plan, special["pad"], special["eos"], weights)
+    return PackedBatches(sources, targets, plan, special["pad"], special["eos"], rows_of, weights)
 
 
 def finetune(
-    examples_dir: Path,
+    shops: Sequence[Path],
     out: Path,
     config: SftConfig,
     *,
     tokenizer: Path | None,
     init_from: Path | None,
-    cache: Path,
-    resume: bool,
+    validate_on: Path | None = None,
+    cache: Path | None = None,
+    resume: bool = False,
 ) -> Progress:
     """Run Stage I over clicked queries and [REJECT] targets; the checkpoint with the best validation HR@8 is in `out`.
 
     Args:
-        examples_dir: folder of examples.
+        shops: folders of examples. With several, the model cannot learn one shop's brands and habits by heart.
         out: the checkpoint folder.
         config: of the stage.
         tokenizer: tokenizer.json of a new model.
         init_from: a checkpoint to start from instead.
-        cache: folder of packed examples.
+        validate_on: folder of examples whose validation day is measured; the first of `shops` when None.
+        cache: folder of packed examples; `.packed` in each folder when None.
         resume: continue the run in `out`.
 
     Raises:
@@ -57,11 +88,18 @@ def finetune(
     device = choose_device(config.runtime)
     device.prepare(model)
     special = special_token_ids(words)
-    paths = [examples_dir / f"examples_{split}.parquet" for split in ("train", "valid")]
-    examples, held_out = (
-        load_examples(path, words, config.render, config.generation.max_new_tokens, cache) for path in paths
-    )
+    train_paths = [folder / "examples_train.parquet" for folder in shops]
+    valid_path = (validate_on or shops[0]) / "examples_valid.parquet"
+
+    def load(path: Path) -> PackedExamples:
+        packed = cache or path.parent / ".packed"
+        return load_examples(path, words, config.render, config.generation.max_new_tokens, packed)
+
+    examples = PackedExamples.join([load(path) for path in train_paths])
+    held_out = load(valid_path)
     sample = sample_validation(held_out, config.validation, config.optim.seed)
+    ordinary = ordinary_tokens(words.get_vocab_size(), special, words.token_to_id(QUERY_SEPARATOR))
+    probe = make_probe(ordinary, special, words.token_to_id(QUERY_SEPARATOR), config.optim.seed)
 
     def save(metrics: Mapping[str, float], progress: Progress) -> None:
         training = {
@@ -71,7 +109,7 @@ def finetune(
             "steps": progress.step,
             "samples": progress.samples,
             "seconds": round(progress.seconds, 1),
-            "data": {path.name: file_hash(path) for path in paths},
+            "data": {"train": [file_hash(path) for path in train_paths], "valid": file_hash(valid_path)},
         }
         meta = CheckpointMeta(
             config.render,
@@ -88,10 +126,14 @@ def finetune(
         figures = {"accuracy": token_accuracy(logits, labels)}
         return sft_loss(logits, labels, weights, config.label_smoothing), figures
 
+    def evaluate() -> Mapping[str, float]:
+        measured = validate(model, words, sample, config.generation, config.reject_threshold, device)
+        return {**measured, "copy_accuracy": copy_accuracy(model, probe, device)}
+
     stage = Stage(
-        open_epoch=lambda epoch: open_epoch(examples, config, special, epoch),
+        open_epoch=lambda epoch: open_epoch(examples, config, special, ordinary, epoch),
         loss=loss,
-        evaluate=lambda: validate(model, words, sample, config.generation, config.reject_threshold, device),
+        evaluate=evaluate,
         selection="hr@8",
         save_best=save,
         evaluate_every_steps=config.validation.every_steps,

@@ -11,8 +11,9 @@ from tokenizers import Tokenizer
 from transformers import BartForConditionalGeneration
 
 from evidence.abstain import model_abstains
+from training.batches import IGNORED_LABEL, collate
 from training.config import GenerationDefaults, ValidationConfig
-from training.data import IGNORED_LABEL, PackedExamples, collate
+from training.data import PackedExamples
 from training.model import Device, target_logits
 from training.tokenizer import special_token_ids
 

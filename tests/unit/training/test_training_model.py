@@ -4,15 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
 from transformers import BartConfig, BartForConditionalGeneration
 
 from evidence.render import RenderBudgets
+from training.batches import collate
 from training.checkpoint import CheckpointMeta, load_checkpoint, load_meta, load_weights, save_checkpoint
 from training.config import ModelConfig
-from training.data import Ragged, collate
+from training.data import Ragged
 from training.errors import CheckpointError, ConfigError
 from training.initial_model import load_initial_model
 from training.losses import sft_loss
@@ -45,7 +47,7 @@ def test_logits_come_only_where_a_target_is_and_equal_those_of_transformers(toke
     torch.manual_seed(0)
     model = build_model(TINY, tokenizer).eval()
     sources, targets = Ragged.from_lists([[0, 30, 31, 2], [0, 32, 2]]), Ragged.from_lists([[40, 41, 2], [6, 2]])
-    batch = collate(sources, targets, torch.arange(2).numpy(), 1, 2, torch.tensor([1.0, 3.0]))
+    batch = collate(sources, targets, torch.arange(2).numpy(), 1, 2, weights=np.array([1.0, 3.0], np.float32))
     logits, labels, weights = target_logits(model, batch)
     assert labels.tolist() == [40, 41, 2, 6, 2]
     assert weights.tolist() == [1, 1, 1, 3, 3]
@@ -61,6 +63,17 @@ def test_a_padded_source_gives_the_logits_it_has_alone(tokenizer: Tokenizer) -> 
     together, _, _ = target_logits(model, collate(sources, targets, torch.arange(2).numpy(), 1, 2))
     alone, _, _ = target_logits(model, collate(sources, targets, torch.tensor([1]).numpy(), 1, 2))
     torch.testing.assert_close(together[2:], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_shared_sources_give_the_logits_of_separate_ones(tokenizer: Tokenizer) -> None:
+    torch.manual_seed(0)
+    model = build_model(TINY, tokenizer).eval()
+    sources, targets = Ragged.from_lists([[0, 30, 31, 2], [0, 32, 2]]), Ragged.from_lists([[40, 2], [41, 2], [42, 2]])
+    groups = Ragged.from_lists([[0, 2], [1]])
+    shared, _, _ = target_logits(model, collate(sources, targets, np.array([0, 1]), 1, 2, targets_of=groups))
+    apart = Ragged.from_lists([[0, 30, 31, 2], [0, 30, 31, 2], [0, 32, 2]])
+    separate, _, _ = target_logits(model, collate(apart, targets.take([0, 2, 1]), np.arange(3), 1, 2))
+    torch.testing.assert_close(shared, separate)
 
 
 def test_a_checkpoint_comes_back_whole(tokenizer: Tokenizer, tmp_path: Path) -> None:

