@@ -117,7 +117,8 @@ def build_model(variant: Variant, size: str, seed: int) -> BartForConditionalGen
     )
     model: BartForConditionalGeneration = BartForConditionalGeneration._from_config(config)
     model.set_attn_implementation(variant.attention)
-    return model.train()
+    model.train()
+    return model
 
 
 def make_step(model: BartForConditionalGeneration, variant: Variant) -> Callable[[Batch], float]:
