@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
+_ENVIRONMENT = {
+    # OpenMP threads that spin while they wait halve the speed when other work runs on the machine.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # oneDNN compiles a kernel for each shape of a bf16 product and keeps 1,024 of them; torch keeps as many
+    # descriptions of them. Batches of many lengths fill both caches with 1.2 GB. A step uses about 40 kernels.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
+    "LRU_CACHE_CAPACITY": "128",
+}
+
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -29,9 +38,9 @@ def train() -> None:
     onebar train pretrain build/examples build/pretrained --tokenizer build/tokenizer.json --logs logs
     onebar train sft build/examples build/checkpoint --init-from build/pretrained
     """
-    # OpenMP threads that spin while they wait halve the speed when other work runs on the machine. torch reads the
-    # variable when it is imported, which no subcommand has done yet.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # torch reads these variables when it is imported or first used, which no subcommand has done yet.
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def _stage_options(default_config: str, several: bool = False) -> Callable[[CommandT], CommandT]:
