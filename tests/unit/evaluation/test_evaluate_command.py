@@ -15,12 +15,6 @@ from cli.main import main
 from evaluation.inputs import Example
 from evaluation.predict import BundlePredictor
 from evidence.schema import Evidence
-from tests.fixtures.tiny_bundle import build_tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_bundle(tmp_path_factory.mktemp("tiny") / "bundle", seed=0)
 
 
 @pytest.fixture
