@@ -1,10 +1,11 @@
 """Finds the brands, models and product types that a query of a simulated shop names.
 
-A query is read from left to right, and at each word the longest entry of the shop's vocabulary is taken. So "baby
-monitor" is no monitor, and the perfume in "fragrance free lipstick" is none. Four rules settle the rest:
+A query is read from left to right, and at each word the longest noun is taken: "baby monitor" is no monitor. Five rules
+settle the rest:
 
 - Nouns count before the first "for" only: "handbag for laptop" is a handbag.
-- A noun that is also an attribute ("puzzle play mat") counts only if no other noun follows it.
+- A noun inside a longer attribute ("fragrance free lipstick") does not count.
+- A noun that is itself an attribute ("puzzle play mat") counts only if no other noun follows it.
 - A model is a word of the series names and a suffix ("breeze 2"), or after a brand the series alone. Series that are
   also attributes ("drift", "velvet") need both.
 - A word that no query of the shop has is read as the word that is one typing error away. If there is none, it is an
@@ -64,14 +65,11 @@ class ShopWords:
         self._series, self._suffixes = (frozenset(map(str.lower, words(name))) for name in ("series", "suffixes"))
         types = [kind for department in departments() for kind in department.types]
         self._nouns = frozenset(words_of(noun) for kind in types for noun in (kind.noun, kind.other_noun))
-        attributes = frozenset(map(words_of, _attributes()))
-        self._ambiguous = self._nouns & attributes
-        self._entries = self._nouns | attributes
-        self._longest = max(map(len, self._entries))
-        self._attribute_words = frozenset(word for entry in attributes for word in entry)
+        self._attributes = frozenset(map(words_of, _attributes()))
+        self._attribute_words = frozenset(word for entry in self._attributes for word in entry)
+        noun_words = frozenset(word for noun in self._nouns for word in noun)
         other = frozenset(word for text in _other_phrases() for word in words_of(text))
-        entry_words = frozenset(word for entry in self._entries for word in entry)
-        self._known = self._brands | self._series | self._suffixes | entry_words | other
+        self._known = self._brands | self._series | self._suffixes | noun_words | self._attribute_words | other
         self._repairs = lru_cache(maxsize=1 << 16)(self._within_one_error)
 
     def named(self, query: str, expected: Collection[str] = ()) -> Named:
@@ -95,11 +93,11 @@ class ShopWords:
                 models.append(model)
                 place += 1 + bool(model.suffix)
             elif not brand:
-                size = self._entry_at(read, place)
-                if place < end and read[place : place + size] in self._nouns:
+                size = _longest_at(read, place, self._nouns)
+                if size and place < end and not self._is_in_attribute(read, place, size):
                     nouns.append(read[place : place + size])
                 place += max(size, 1)
-        heads = [noun for rank, noun in enumerate(nouns, 1) if rank == len(nouns) or noun not in self._ambiguous]
+        heads = [noun for rank, noun in enumerate(nouns, 1) if rank == len(nouns) or noun not in self._attributes]
         return Named(tuple(brands), tuple(models), tuple(" ".join(noun) for noun in heads), tuple(unknown))
 
     def _spelled(self, given: Words, expected: Collection[str]) -> tuple[Words, list[str]]:
@@ -120,20 +118,27 @@ class ShopWords:
         near = process.extract(word, self._known, scorer=OSA.distance, score_cutoff=1, limit=None)
         return tuple(sorted(known for known, _, _ in near))
 
-    def _entry_at(self, read: Words, place: int) -> int:
-        """Return the words of the longest entry that begins here, 0 for none."""
-        sizes = range(min(self._longest, len(read) - place), 0, -1)
-        return next((size for size in sizes if read[place : place + size] in self._entries), 0)
+    def _is_in_attribute(self, read: Words, place: int, size: int) -> bool:
+        """Return whether the words from `place` are a part of a longer attribute."""
+        starts = range(place + 1)
+        ends = [start + _longest_at(read, start, self._attributes) for start in starts]
+        return any(end >= place + size and end - start > size for start, end in zip(starts, ends, strict=True))
 
     def _model_at(self, read: Words, place: int, brand: str) -> Model | None:
         """Return the model that begins here, after `brand` if there is one."""
         if place >= len(read) or read[place] not in self._series:
             return None
         series, after = read[place], place + 1
-        is_suffix = after < len(read) and read[after] in self._suffixes and self._entry_at(read, after) < 2
+        is_suffix = after < len(read) and read[after] in self._suffixes and _longest_at(read, after, self._nouns) < 2
         if series in self._attribute_words and not (brand and is_suffix):
             return None
         return Model(brand, series, read[after] if is_suffix else "") if brand or is_suffix else None
+
+
+def _longest_at(read: Words, place: int, entries: Collection[Words]) -> int:
+    """Return the number of words of the longest entry that begins at `place`, 0 for none."""
+    sizes = range(len(read) - place, 0, -1)
+    return next((size for size in sizes if read[place : place + size] in entries), 0)
 
 
 def _attributes() -> Iterator[str]:

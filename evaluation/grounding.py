@@ -16,7 +16,7 @@ import numpy as np
 from demo.world.fields import FIELDS
 from demo.world.truth import read_truth
 from evaluation.bootstrap import estimate
-from evaluation.entities import Model, ShopWords
+from evaluation.entities import Model, Named, ShopWords
 from evaluation.errors import InputError
 from evaluation.inputs import Example
 
@@ -87,14 +87,18 @@ class Shop:
 
     def wrong(self, query: str, right: Right) -> frozenset[str]:
         """Return the kinds (of `KINDS`) of the wrong entities that a query names."""
-        named = self._words.named(query, expected=right.words)
-        kinds = {
-            "brand": not right.brands.issuperset(named.brands),
-            "model": not all(_is_named(right.model, model) for model in named.models),
-            "type": not right.nouns.issuperset(named.nouns),
-            "unknown name": bool(named.unknown),
-        }
-        return frozenset(kind for kind, is_wrong in kinds.items() if is_wrong)
+        return wrong_kinds(self._words.named(query, expected=right.words), right)
+
+
+def wrong_kinds(named: Named, right: Right) -> frozenset[str]:
+    """Return the kinds (of `KINDS`) of what is named and not right."""
+    kinds = {
+        "brand": not right.brands.issuperset(named.brands),
+        "model": not all(_is_named(right.model, model) for model in named.models),
+        "type": not right.nouns.issuperset(named.nouns),
+        "unknown name": bool(named.unknown),
+    }
+    return frozenset(kind for kind, is_wrong in kinds.items() if is_wrong)
 
 
 def entity_report(

@@ -26,7 +26,13 @@ def test_the_words_of_every_field_and_of_rejected_videos_are_seen(
 ) -> None:
     examples_file(
         [
-            {"target": "Target", "caption": "caption 🔥", "photo_title": "photo", "title": "title", "item_title": "item"},
+            {
+                "target": "Target",
+                "caption": "caption 🔥",
+                "photo_title": "photo",
+                "title": "title",
+                "item_title": "item",
+            },
             {"target": "target", "summary": "summary", "anchors": ["anchor"], "histories": ["history"]},
             {"target": "[REJECT]", "kind": "reject", "personal": ["own"]},
         ],
