@@ -6,14 +6,15 @@ settle the rest:
 - Nouns count before the first "for" only: "handbag for laptop" is a handbag.
 - A noun inside a longer attribute ("fragrance free lipstick") does not count.
 - A noun that is itself an attribute ("puzzle play mat") counts only if no other noun follows it.
-- A model is a word of the series names and a suffix ("breeze 2"), or after a brand the series alone. Series that are
-  also attributes ("drift", "velvet") need both.
+- A model is a word of the series names and a suffix ("breeze 2", "breeze g3 pro"), or after a brand the series alone.
+  Series that are also attributes ("drift", "velvet") need brand and suffix.
 - A word that no query of the shop has is read as the word that is one typing error away. If there is none, it is an
   unknown name: a brand of another shop, or an invented one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,7 @@ from evaluation.metrics import normal_form
 from evaluation.words import words_of
 
 _USE = "for"
+_GENERATION = re.compile(r"g\d+")
 
 Words = tuple[str, ...]
 
@@ -38,7 +40,7 @@ class Model:
     Attributes:
         brand: the brand before it, "" if there is none.
         series: the first word of its name.
-        suffix: the second word, "" if it is not named.
+        suffix: the rest, "" if it is not named.
     """
 
     brand: str
@@ -91,7 +93,7 @@ class ShopWords:
             model = self._model_at(read, place, brand)
             if model is not None:
                 models.append(model)
-                place += 1 + bool(model.suffix)
+                place += 1 + len(model.suffix.split())
             elif not brand:
                 size = _longest_at(read, place, self._nouns)
                 if size and place < end and not self._is_in_attribute(read, place, size):
@@ -104,7 +106,7 @@ class ShopWords:
         """Return the words with typing errors corrected, and those that cannot be words of the shop."""
         read, unknown = [], []
         for word in given:
-            if word in self._known or word.isdigit():
+            if word in self._known or word.isdigit() or _GENERATION.fullmatch(word):
                 read.append(word)
                 continue
             near = self._repairs(word)
@@ -128,11 +130,17 @@ class ShopWords:
         """Return the model that begins here, after `brand` if there is one."""
         if place >= len(read) or read[place] not in self._series:
             return None
-        series, after = read[place], place + 1
-        is_suffix = after < len(read) and read[after] in self._suffixes and _longest_at(read, after, self._nouns) < 2
-        if series in self._attribute_words and not (brand and is_suffix):
+        series, suffix = read[place], self._suffix_at(read, place + 1)
+        if series in self._attribute_words and not (brand and suffix):
             return None
-        return Model(brand, series, read[after] if is_suffix else "") if brand or is_suffix else None
+        return Model(brand, series, " ".join(suffix)) if brand or suffix else None
+
+    def _suffix_at(self, read: Words, place: int) -> Words:
+        """Return the suffix of a model that begins here, with the generation before it if there is one."""
+        last = place + any(_GENERATION.fullmatch(word) is not None for word in read[place : place + 1])
+        if last < len(read) and read[last] in self._suffixes and _longest_at(read, last, self._nouns) < 2:
+            return read[place : last + 1]
+        return ()
 
 
 def _longest_at(read: Words, place: int, entries: Collection[Words]) -> int:

@@ -35,7 +35,8 @@ class Right:
     @property
     def words(self) -> frozenset[str]:
         """Every word of them."""
-        return self.brands | {self.model.series, self.model.suffix} | {w for noun in self.nouns for w in noun.split()}
+        names = [self.model.series, self.model.suffix, *self.nouns]
+        return self.brands | {word for name in names for word in name.split()}
 
 
 class Shop:

@@ -20,6 +20,7 @@ def test_a_brand_a_model_and_a_type_are_found_in_any_case() -> None:
     names("Tammo Breeze 2 Air Fryer", brands=("tammo",), models=(Model("tammo", "breeze", "2"),), nouns=("air fryer",))
     names("tammo air fryer under 50", brands=("tammo",), nouns=("air fryer",))
     names("tammo breeze 2 vs ryoeltech", brands=("tammo", "ryoeltech"), models=(Model("tammo", "breeze", "2"),))
+    names("tammo breeze g3 pro price", brands=("tammo",), models=(Model("tammo", "breeze", "g3 pro"),))
     names("breeze 2 review", models=(Model("", "breeze", "2"),))
 
 
