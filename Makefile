@@ -69,6 +69,8 @@ bench: $(VENV)/.dev redis  ## Time generation and the feature store on this mach
 demo-model: $(VENV)/.dev  ## Rebuild the shipped demo: world, training, bundle, evidence (about two hours on two cores)
 	$(BIN)/onebar world var/world --seed 7
 	$(BIN)/onebar offline examples var/world var/examples
+	$(BIN)/onebar world var/worlds/201 --seed 201
+	$(BIN)/onebar offline examples var/worlds/201 var/unseen/201
 	$(BIN)/onebar train tokenizer var/world var/tokenizer.json
 	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --logs var/world
 	$(BIN)/onebar train sft var/examples var/checkpoint --init-from var/pretrained
@@ -76,7 +78,8 @@ demo-model: $(VENV)/.dev  ## Rebuild the shipped demo: world, training, bundle, 
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
 	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --no-embeddings
 	$(BIN)/onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
-	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet --out var/evaluation
+	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet \
+		--truth var/world/truth --unseen var/unseen/201 --truth var/worlds/201/truth --out var/evaluation
 	$(BIN)/onebar record demo/bundle var/evaluation.json
 
 # Without pip of its own, like the image.

@@ -7,6 +7,7 @@ instead of single clicks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,3 +39,9 @@ def intervals(values: Scores, clusters: Sequence[str], seed: int = 0) -> Scores:
     tail = (1 - LEVEL) / 2
     bounds: Scores = np.quantile(means, [tail, 1 - tail], axis=0).T
     return bounds
+
+
+def estimate(values: Scores, clusters: Sequence[str]) -> dict[str, Any]:
+    """Return the mean of float64[n] and its interval, as plain values; zeros when there are no rows."""
+    [bounds] = intervals(values[:, None], clusters)
+    return {"mean": round(float(values.mean()), 4) if len(values) else 0.0, "interval": bounds.round(4).tolist()}

@@ -1,4 +1,4 @@
-"""`onebar evaluate`: bundles and baselines on the held-out day."""
+"""`onebar evaluate`: bundles and baselines on the held-out day, of the own shop and of unseen ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 import click
 
 from evaluation.abstention import abstention_report, read_labelled, write_labelled
-from evaluation.baselines import CopyEvidence, MostPopular, TitleNeighbours
-from evaluation.inputs import TitledQuery, read_examples, read_titled_queries
+from evaluation.novelty import read_seen
 from evaluation.predict import BundlePredictor
 from evaluation.reports import to_markdown, to_text
-from evaluation.systems import System, run_system, slices, summarize, summarize_difference, summarize_slices
+from evaluation.worlds import Draw, World, measure_world
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -23,8 +22,24 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("bundles", nargs=-1, type=_FOLDER)
 @click.option("--examples", "folder", required=True, type=_FOLDER, help="Folder made by `onebar offline examples`.")
+@click.option("--unseen", multiple=True, type=_FOLDER, help="Examples of a shop that no bundle was trained on.")
+@click.option(
+    "--truth",
+    "truths",
+    multiple=True,
+    type=_FOLDER,
+    help="WORLD/truth of --examples, to find wrong entities; given again, of each --unseen in their order.",
+)
+@click.option(
+    "--training",
+    multiple=True,
+    type=_FOLDER,
+    help="Examples that the bundles were trained on, if not only on --examples; may be given again.",
+)
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), help="The most clicks, and the most videos for [REJECT].")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="The most clicks of a shop, and the most videos for [REJECT]."
+)
 @click.option("--seed", default=0, show_default=True, help="Of the random draw of --limit.")
 @click.option("--labels", type=_FILE, help="Parquet of photo_id, unsafe, category, to measure [REJECT] with.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write OUT.json and OUT.md.")
@@ -32,6 +47,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def evaluate(
     bundles: tuple[Path, ...],
     folder: Path,
+    unseen: tuple[Path, ...],
+    truths: tuple[Path, ...],
+    training: tuple[Path, ...],
     split: str,
     limit: int | None,
     seed: int,
@@ -46,72 +64,36 @@ def evaluate(
     \b
     onebar evaluate build/bundle --examples build/examples --limit 5000 --out build/evaluation
     onebar evaluate build/fp32 build/int8 --examples build/examples
+    onebar evaluate build/bundle --examples build/examples --unseen other/examples
+    onebar evaluate demo/bundle --examples var/examples --truth var/world/truth
     onebar evaluate --examples build/examples        the baselines alone
     """
-    report = _evaluate(bundles, folder, split, limit, seed, labels, threads)
+    if len(truths) > 1 + len(unseen):
+        raise click.UsageError("--truth is given more often than there are folders of examples")
+    begun = time.perf_counter()
+    draw = Draw(split, limit, seed)
+    predictors = {_name(path, bundles): BundlePredictor(path, threads=threads, show_progress=True) for path in bundles}
+    seen = read_seen(training or (folder,))
+    own = World(folder, truths[0] if truths else None, title_only=True)
+    without_truth = [None] * (len(unseen) - len(truths[1:]))
+    others = [World(path, truth) for path, truth in zip(unseen, [*truths[1:], *without_truth], strict=True)]
+    report: dict[str, Any] = {
+        "split": split,
+        "bundles": {
+            name: {"model_version": predictor.bundle.model_version, "precision": predictor.bundle.precision}
+            for name, predictor in predictors.items()
+        },
+        **measure_world(own, predictors, seen, draw),
+        "unseen": {_name(world.folder, unseen): measure_world(world, predictors, seen, draw) for world in others},
+        "abstention": _abstention(predictors, folder, labels, limit, seed),
+    }
+    report["seconds"] = round(time.perf_counter() - begun, 1)
     click.echo(to_text(report))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         out.with_suffix(".md").write_text(to_markdown(report), encoding="utf-8")
         click.echo(f"\nwritten to {out.with_suffix('.json')} and {out.with_suffix('.md')}")
-
-
-def _evaluate(
-    bundles: tuple[Path, ...],
-    folder: Path,
-    split: str,
-    limit: int | None,
-    seed: int,
-    labels: Path | None,
-    threads: int,
-) -> dict[str, Any]:
-    begun = time.perf_counter()
-    examples = read_examples(folder / f"examples_{split}.parquet", kind="click", limit=limit, seed=seed)
-    predictors = {_name(path, bundles): BundlePredictor(path, threads=threads, show_progress=True) for path in bundles}
-    systems = _baselines(read_titled_queries(folder / "examples_train.parquet"))
-    for name, predictor in predictors.items():
-        systems.append(System(f"{name}, title only", predictor.predict_title_only))
-        systems.append(System(name, predictor.predict, ("anchors", "histories", "personal")))
-
-    photos = [example.photo_id for example in examples]
-    masks = slices(examples)
-    outcomes = {system.name: run_system(system, examples) for system in systems}
-    report: dict[str, Any] = {
-        "examples": len(examples),
-        "videos": len(set(photos)),
-        "split": split,
-        "bundles": {
-            name: {"model_version": predictor.bundle.model_version, "precision": predictor.bundle.precision}
-            for name, predictor in predictors.items()
-        },
-        "systems": {
-            name: {
-                **{view: summarize(outcome, photos) for view, outcome in views.items()},
-                "slices": summarize_slices(views["as_served"], masks),
-            }
-            for name, views in outcomes.items()
-        },
-        "differences": {
-            f"{name} - {other}": summarize_difference(
-                outcomes[name]["decontaminated"], outcomes[other]["decontaminated"], photos
-            )
-            for name in predictors
-            for other in outcomes
-            if other != name
-        },
-        "abstention": _abstention(predictors, folder, labels, limit, seed),
-    }
-    report["seconds"] = round(time.perf_counter() - begun, 1)
-    return report
-
-
-def _baselines(training: list[TitledQuery]) -> list[System]:
-    return [
-        System("most popular", MostPopular(pair.query for pair in training).predict),
-        System("title neighbours", TitleNeighbours(training).predict),
-        System("cached queries", CopyEvidence().predict, ("anchors", "histories")),
-    ]
 
 
 def _abstention(
@@ -131,6 +113,6 @@ def _abstention(
     }
 
 
-def _name(path: Path, bundles: tuple[Path, ...]) -> str:
-    """Return the name of the folder if it is unique among the bundles, its path otherwise."""
-    return path.name if sum(other.name == path.name for other in bundles) == 1 else str(path)
+def _name(path: Path, paths: tuple[Path, ...]) -> str:
+    """Return the name of the folder if it is unique among the paths, its path otherwise."""
+    return path.name if sum(other.name == path.name for other in paths) == 1 else str(path)

@@ -74,6 +74,11 @@ class BundlePredictor:
             self._answers[source] = self._generate(source)
         return [self._answers[source] for source in sources]
 
+    def sources(self, examples: Sequence[Example]) -> list[Evidence]:
+        """Return what the source of each example says, without what the bundle's token budgets have cut."""
+        render, read = self._renderer.render, self._renderer.read
+        return [read(render(example.evidence()).token_ids) for example in examples]
+
     def _shown(self, evidence: Sequence[Evidence]) -> list[list[str]]:
         threshold = self.bundle.reject_threshold
         return [[] if answer.abstains(threshold) else answer.queries for answer in self.answers(evidence)]

@@ -40,10 +40,25 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Scores of one system in one view, float64 [n, len(METRICS)], and the share of examples without an answer."""
+    """What one system answers in one view.
 
+    Attributes:
+        predictions: the queries for each of n examples, best first, as shown; no query where it shows nothing.
+        scores: float64 [n, len(METRICS)].
+    """
+
+    predictions: list[list[str]]
     scores: Scores
-    empty: float
+
+    @property
+    def empty(self) -> float:
+        """The share of examples without an answer."""
+        return sum(not answer for answer in self.predictions) / len(self.predictions)
+
+    @property
+    def hits(self) -> Scores:
+        """float64[n], 1 where the target is among the first eight."""
+        return self.scores[:, METRICS.index("hr")]
 
 
 def run_system(system: System, examples: Sequence[Example]) -> dict[str, Outcome]:
@@ -55,10 +70,7 @@ def run_system(system: System, examples: Sequence[Example]) -> dict[str, Outcome
         if touched not in runs:
             inputs = decontaminate(examples, touched) if touched else examples
             predictions = system.predict(inputs)
-            runs[touched] = Outcome(
-                scores=score_all(predictions, [example.target for example in examples]),
-                empty=sum(not answer for answer in predictions) / len(examples),
-            )
+            runs[touched] = Outcome(predictions, score_all(predictions, [example.target for example in examples]))
         outcomes[view] = runs[touched]
     return outcomes
 
@@ -98,7 +110,7 @@ def summarize_slices(outcome: Outcome, masks: dict[str, npt.NDArray[np.bool_]]) 
     return {
         name: {
             "examples": int(mask.sum()),
-            "hr": round(float(outcome.scores[mask, METRICS.index("hr")].mean()), 4),
+            "hr": round(float(outcome.hits[mask].mean()), 4),
             "mrr": round(float(outcome.scores[mask, METRICS.index("mrr")].mean()), 4),
         }
         for name, mask in masks.items()

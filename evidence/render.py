@@ -160,6 +160,30 @@ class Renderer:
             token_ids.append(self._eos if name == "personal" else self._sep)
         return RenderedSource(token_ids, _as_text(evidence), tuple(truncated))
 
+    def read(self, token_ids: Sequence[int]) -> Evidence:
+        """Return what a source says: the fields of its evidence, without what the budgets have cut.
+
+        Args:
+            token_ids: of a source that this renderer has made.
+        """
+        text, summary, *lists = _split(token_ids[1:-1], self._sep)
+        queries = (tuple(self._decode(query) for query in _split(ids, self._between)) if ids else () for ids in lists)
+        return Evidence(self._decode(text), self._decode(summary), *queries)
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        return str(self._ids.decode(list(token_ids), skip_special_tokens=True)).strip()
+
+
+def _split(token_ids: Sequence[int], separator: int) -> list[list[int]]:
+    """Return the parts between separators; one more than there are separators."""
+    parts: list[list[int]] = [[]]
+    for token_id in token_ids:
+        if token_id == separator:
+            parts.append([])
+        else:
+            parts[-1].append(token_id)
+    return parts
+
 
 def _required_id(tokenizer: Tokenizer, token: str) -> int:
     token_id: int | None = tokenizer.token_to_id(token)

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from evaluation.inputs import COLUMNS, Example, read_examples
+from evaluation.predict import BundlePredictor
+from tests.fixtures.tiny_bundle import build_tiny_bundle
 
 DEFAULTS: dict[str, Any] = {
     "example_id": "e",
@@ -50,3 +52,13 @@ def examples_file(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def examples(examples_file: Callable[..., Path]) -> Callable[..., list[Example]]:
     return lambda *rows: read_examples(examples_file(list(rows)))
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_bundle(tmp_path_factory.mktemp("tiny") / "bundle", seed=0)
+
+
+@pytest.fixture
+def predictor(bundle: Path) -> BundlePredictor:
+    return BundlePredictor(bundle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.bootstrap import intervals
+from evaluation.bootstrap import estimate, intervals
 
 
 def test_the_mean_lies_within_and_constants_have_no_width() -> None:
@@ -33,3 +33,11 @@ def test_rows_of_one_video_count_as_one_draw() -> None:
 
 def test_no_rows() -> None:
     assert intervals(np.zeros((0, 2)), []).tolist() == [[0, 0], [0, 0]]
+
+
+def test_an_estimate_is_a_mean_within_its_interval() -> None:
+    found = estimate(np.array([0.0, 1, 1, 1]), ["p0", "p1", "p2", "p3"])
+    assert found["mean"] == 0.75
+    low, high = found["interval"]
+    assert low < 0.75 <= high
+    assert estimate(np.zeros(0), []) == {"mean": 0.0, "interval": [0.0, 0.0]}

@@ -15,12 +15,9 @@ from cli.main import main
 from evaluation.inputs import Example
 from evaluation.predict import BundlePredictor
 from evidence.schema import Evidence
-from tests.fixtures.tiny_bundle import build_tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_bundle(tmp_path_factory.mktemp("tiny") / "bundle", seed=0)
+from generation.engine import Engine
+from generation.request import GenerationRequest
+from generation.results import Generation
 
 
 @pytest.fixture
@@ -91,6 +88,29 @@ def test_two_bundles_of_one_name_are_shown_by_their_paths(bundle: Path, folder: 
     assert result.exit_code == 0, result.output
     differences = json.loads((folder / "report.json").read_text())["differences"]
     assert differences[f"{bundle} - {twin}"]["hr"]["mean"] == 0.0
+
+
+def test_each_source_is_generated_once(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All figures of the own and of an unseen shop with the same clicks are made from the same answers."""
+    sources: list[tuple[int, ...]] = []
+    generate = Engine.generate
+
+    def counted(engine: Engine, request: GenerationRequest) -> Generation:
+        sources.append(tuple(request.source_ids))
+        return generate(engine, request)
+
+    monkeypatch.setattr(Engine, "generate", counted)
+    options = ["--examples", str(folder), "--unseen", str(folder)]
+    result = CliRunner().invoke(main, ["evaluate", str(bundle), *options])
+    assert result.exit_code == 0, result.output
+    assert len(sources) == len(set(sources)) == 12  # six videos, with histories and by the title alone
+
+
+def test_a_truth_without_examples_is_refused(folder: Path) -> None:
+    options = ["--examples", str(folder), *["--truth", str(folder)] * 2]
+    result = CliRunner().invoke(main, ["evaluate", *options])
+    assert result.exit_code == 2
+    assert "--truth is given more often" in result.output
 
 
 def test_an_error_is_one_sentence(tmp_path: Path, bundle: Path, folder: Path) -> None:

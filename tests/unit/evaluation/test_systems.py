@@ -41,6 +41,13 @@ def test_each_view_takes_away_more_of_what_contains_the_target(held_out: list[Ex
     assert outcomes["decontaminated_personal"].empty == pytest.approx(1 / 3)
 
 
+def test_the_answers_of_a_view_are_kept(held_out: list[Example]) -> None:
+    outcomes = run_system(copy_all(), held_out)
+    assert outcomes["as_served"].predictions == [["bike", "tent"], ["bike"], ["lamp"]]
+    assert outcomes["decontaminated"].predictions == [["tent"], ["bike"], ["lamp"]]
+    assert outcomes["as_served"].hits.tolist() == [1, 1, 0]
+
+
 def test_what_does_not_read_a_field_is_not_run_again(held_out: list[Example]) -> None:
     runs = []
 

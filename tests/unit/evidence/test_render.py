@@ -67,6 +67,17 @@ def test_queries_are_kept_whole_but_for_a_first_one_that_is_too_long() -> None:
     assert source.truncated == ("anchors", "histories")
 
 
+def test_a_source_is_read_back_as_its_evidence() -> None:
+    evidence = Evidence("a [SEP] drill", "two", ("a b", "c"), (), ("e", "f"))
+    assert RENDERER.read(RENDERER.render(evidence).token_ids) == evidence
+
+
+def test_what_the_budgets_cut_is_not_read_back() -> None:
+    renderer = Renderer(TOKENIZER, RenderBudgets(text=3, anchors=6, histories=3, personal=0))
+    source = renderer.render(Evidence("drill", "", ("abc", "de", "f"), ("ghijkl",), ("m",)))
+    assert renderer.read(source.token_ids) == Evidence("dri", "", ("abc", "de"), ("ghi",), ())
+
+
 @pytest.mark.parametrize("words", ["[SEP]", "<s>", "a [REJECT] b", "</s><pad>"])
 def test_words_that_spell_a_special_token_stay_words(words: str) -> None:
     source = RENDERER.render(Evidence(text=words))

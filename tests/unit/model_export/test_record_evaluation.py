@@ -19,14 +19,25 @@ def bundle(tmp_path: Path) -> Path:
     return build_tiny_bundle(tmp_path / "tiny", seed=0)
 
 
-def report(version: str) -> dict[str, Any]:
-    view = {"hr": {"mean": 0.5, "interval": [0.4, 0.6]}, "empty": 0.0}
+def world() -> dict[str, Any]:
+    estimate = {"mean": 0.5, "interval": [0.4, 0.6]}
+    view = {"hr": estimate, "mrr": estimate, "bleu": estimate, "empty": 0.0}
     return {
         "examples": 10,
         "videos": 4,
+        "systems": {"tiny": {"as_served": view, "decontaminated": view, "slices": {}}},
+        "reading": {"tiny": {"text": {"clicks": 3, "share": 0.3, "recall": {"tiny": estimate}}}},
+        "new_targets": {"tiny": {"target unseen": {"examples": 2, "hr": 0.5, "mrr": 0.25}}},
+        "entities": {"tiny": {"queries": 80, "wrong": estimate, "brand": 0.5, "answered": 1.0}},
+    }
+
+
+def report(version: str) -> dict[str, Any]:
+    return {
+        **world(),
         "split": "test",
         "bundles": {"tiny": {"model_version": version, "precision": "int8"}},
-        "systems": {"tiny": {"as_served": view, "decontaminated": view, "slices": {}}},
+        "unseen": {"other": {**world(), "entities": None}},
         "abstention": {"tiny": {"threshold": 0.5, "videos": 5, "unsafe": 1, "precision": 1.0, "recall": 0.9}},
     }
 
@@ -37,8 +48,28 @@ def test_metrics_are_recorded_and_the_model_stays_the_same(bundle: Path) -> None
     after = load_bundle(bundle)
     assert after.model_version == before.model_version
     measured = json.loads((bundle / "manifest.json").read_text())["metrics"]["test"]
-    assert measured["systems_at_8"]["tiny"] == {"as_served": {"hr": 0.5}, "decontaminated": {"hr": 0.5}}
+    means = {"hr": 0.5, "mrr": 0.5, "bleu": 0.5}
+    assert measured["systems_at_8"]["tiny"] == {"as_served": means, "decontaminated": means}
     assert measured["reject"] == {"threshold": 0.5, "videos": 5, "unsafe": 1, "precision": 1.0, "recall": 0.9}
+
+
+def test_an_unseen_world_is_recorded_by_its_ranks_and_by_what_the_bundle_reads(bundle: Path) -> None:
+    record_evaluation(bundle, report(load_bundle(bundle).model_version))
+    measured = json.loads((bundle / "manifest.json").read_text())["metrics"]["test"]
+    ranks = {"hr": 0.5, "mrr": 0.5}
+    reads = {
+        "reading_recall": {"text": {"clicks": 3, "tiny": 0.5}},
+        "new_targets": {"target unseen": {"clicks": 2, "hr": 0.5, "mrr": 0.25}},
+    }
+    assert measured["unseen"]["other"] == {
+        "clicks": 10,
+        "videos": 4,
+        "systems_at_8": {"tiny": {"as_served": ranks, "decontaminated": ranks}},
+        **reads,
+        "wrong_entities": None,
+    }
+    assert {name: measured[name] for name in reads} == reads
+    assert measured["wrong_entities"] == {"tiny": {"wrong": 0.5, "answered": 1.0}}
 
 
 def test_a_report_about_another_model_is_refused(bundle: Path) -> None:

@@ -1,0 +1,106 @@
+"""Two small worlds, from their logs to the figures in the manifest. The bundle is random: its quality is unchecked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from tests.fixtures.tiny_bundle import build_tiny_bundle
+
+SIZES = "--videos 300 --users 120 --days 5 --impressions-per-day 600".split()
+
+
+def onebar(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Worlds `own` and `other` with their examples, and a bundle."""
+    folder = tmp_path_factory.mktemp("worlds")
+    for name, seed in (("own", "3"), ("other", "4")):
+        onebar("world", folder / name, "--seed", seed, *SIZES)
+        onebar("offline", "examples", folder / name, folder / "examples" / name)
+    build_tiny_bundle(folder / "bundle", seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(worlds: Path) -> dict[str, Any]:
+    examples = worlds / "examples"
+    output = onebar(
+        "evaluate", worlds / "bundle", "--examples", examples / "own", "--unseen", examples / "other",
+        "--truth", worlds / "own" / "truth", "--truth", worlds / "other" / "truth", "--limit", "250",
+        "--out", worlds / "report",
+    )  # fmt: skip
+    for part in ("Reading recall of bundle", "Targets new to training", "Wrong entities", "Unseen world other"):
+        assert part in output
+        assert part in (worlds / "report.md").read_text()
+    found: dict[str, Any] = json.loads((worlds / "report.json").read_text())
+    return found
+
+
+def test_both_worlds_have_the_same_figures(report: dict[str, Any]) -> None:
+    other = report["unseen"]["other"]
+    assert other["examples"] == report["examples"] == 250
+    assert set(report["systems"]) - set(other["systems"]) == {"bundle, title only"}
+    for world in (report, other):
+        assert world["systems"]["cached queries"]["as_served"]["hr"]["mean"] > 0
+        assert world["entities"]["clicked queries"]["wrong"]["mean"] < 0.1
+        assert world["entities"]["most popular"]["wrong"]["mean"] > 0.5
+
+
+def test_the_cached_queries_answer_what_stands_in_histories_within_the_first_eight(report: dict[str, Any]) -> None:
+    for world in (report, report["unseen"]["other"]):
+        reading = world["reading"]["bundle"]
+        assert reading["any field"]["clicks"] >= reading["histories"]["clicks"] > 0
+        assert reading["histories"]["recall"]["cached queries"]["mean"] == 1.0
+
+
+def test_more_targets_are_new_in_the_unseen_world(report: dict[str, Any]) -> None:
+    def new(world: dict[str, Any], part: str) -> int:
+        clicks: int = world["new_targets"]["bundle"].get(part, {"examples": 0})["examples"]
+        return clicks
+
+    for part in ("target has a word unseen in training", "target unseen in training"):
+        assert new(report["unseen"]["other"], part) > new(report, part)
+
+
+def test_words_count_as_seen_if_any_folder_of_training_has_them(worlds: Path) -> None:
+    examples = worlds / "examples"
+    options = ["--examples", examples / "own", "--limit", "60", "--out", worlds / "alone"]
+    counts = []
+    for training in (["other"], ["other", "own"]):
+        onebar("evaluate", *options, *(part for name in training for part in ("--training", examples / name)))
+        new = json.loads((worlds / "alone.json").read_text())["new_targets"]["cached queries"]
+        counts.append(new["target unseen in training"]["examples"])
+    assert counts[0] > counts[1]
+
+
+def test_the_truth_of_another_world_is_refused(worlds: Path) -> None:
+    arguments = ["evaluate", "--examples", worlds / "examples" / "own", "--truth", worlds / "other" / "truth"]
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 1
+    assert "is not the truth of these examples" in result.output
+
+
+def test_the_figures_are_recorded_in_the_manifest(worlds: Path, report: dict[str, Any], tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(worlds / "bundle", bundle)
+    onebar("record", bundle, worlds / "report.json")
+    recorded = json.loads((bundle / "manifest.json").read_text())["metrics"]["test"]
+    other = recorded["unseen"]["other"]
+    assert other["clicks"] == 250
+    assert set(other["systems_at_8"]["bundle"]["as_served"]) == {"hr", "mrr"}
+    for part in (recorded, other):
+        assert part["reading_recall"]["histories"]["cached queries"] == 1.0
+        assert part["wrong_entities"]["clicked queries"]["answered"] == 1.0
+    assert other["new_targets"]["target unseen in training"]["clicks"] > 0
