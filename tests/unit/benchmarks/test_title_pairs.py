@@ -218,18 +218,18 @@ def test_reading_recall_is_over_the_targets_in_the_source() -> None:
 
 TINY = (
     "model.encoder_layers=1", "model.decoder_layers=1", "model.d_model=16", "model.ffn_dim=16",
-    "model.attention_heads=2", "optim.max_steps=4", "validation.every_steps=4", "validation.click_examples=2",
+    "model.attention_heads=2", "optim.max_steps=4", "validation.every_steps=100", "validation.click_examples=2",
     "optim.batch_size=16", "runtime.threads=1", "runtime.precision=fp32", "runtime.device=cpu",
 )  # fmt: skip
 
 
+def options(settings: Sequence[str]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
 @pytest.fixture
 def command(file: Path) -> Callable[..., Result]:
-    def run(*arguments: str) -> Result:
-        settings = [word for setting in TINY for word in ("--set", setting)]
-        return CliRunner().invoke(main, [str(file), *settings, *arguments])
-
-    return run
+    return lambda *arguments: CliRunner().invoke(main, [str(file), *options(TINY), *arguments])
 
 
 def test_the_baseline_alone_needs_no_training(command: Callable[..., Result], tmp_path: Path) -> None:
@@ -265,10 +265,23 @@ def test_a_run_trains_tests_resumes_and_starts_another(command: Callable[..., Re
     assert json.loads(adapted.stdout)["protocol"]["init_from"] == "checkpoint"
 
 
+def test_what_a_model_has_learnt_is_counted(tmp_path: Path) -> None:
+    """With one query for every item, a few steps are enough to know it."""
+    lines = [f"{'train' if n < 20 else 'dev'}\t{n}\tRed {THINGS[n % 5]}\tGarden Hose\t3" for n in range(25)]
+    settings = (*TINY, "optim.max_steps=100", "optim.learning_rate=0.02", "optim.warmup_steps=1")
+    file = write(tmp_path / "pairs.tsv.gz", lines)
+    result = CliRunner().invoke(main, [str(file), *options(settings), "--held-out-share", "0"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    hit = {"mean": 1.0, "interval": [1.0, 1.0]}
+    assert report["groups"]["seen"]["generator"] == {"hr@8": hit, "mrr@8": hit, "within_two_edits@8": hit}
+    assert report["reading"]["seen"]["generator"] == 1.0
+
+
 def test_a_checkpoint_with_too_few_positions_is_refused(command: Callable[..., Result], tmp_path: Path) -> None:
     work = tmp_path / "work"
     short = ("render.text=20", "render.anchors=30", "render.max_source_tokens=56", "model.max_positions=56")
-    assert command("--work", str(work), *(word for part in short for word in ("--set", part))).exit_code == 0
+    assert command("--work", str(work), *options(short)).exit_code == 0
     refused = command("--init-from", str(work / "checkpoint"))
     assert refused.exit_code == 1
     assert "has 56 positions, this run needs 114" in refused.stderr
