@@ -28,8 +28,8 @@ from transformers import BartConfig, BartForConditionalGeneration
 
 from benchmarks.random_model import SIZES
 from loadtest.machine import begin_result, finish_result
+from training.batches import IGNORED_LABEL, Batch
 from training.config import OptimConfig
-from training.data import IGNORED_LABEL, Batch
 from training.loop import make_optimizer
 from training.losses import sft_loss
 from training.model import target_logits
@@ -95,7 +95,7 @@ def random_batch(
     ends = torch.from_numpy(rng.integers(2, target_tokens + 1, batch_size))
     ends[0] = target_tokens
     labels[torch.arange(target_tokens) >= ends[:, None]] = IGNORED_LABEL
-    return Batch(source, mask, labels.clamp(min=1), labels, torch.ones(batch_size))
+    return Batch(source, mask, None, labels.clamp(min=1), labels, torch.ones(batch_size))
 
 
 def build_model(variant: Variant, size: str, seed: int) -> BartForConditionalGeneration:

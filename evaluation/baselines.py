@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sparse  # type: ignore[import-untyped]
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -14,6 +16,9 @@ from evaluation.metrics import CUTOFF, distinct, normal_form
 
 NEIGHBOURS = 30
 _ROWS_AT_ONCE = 512
+_SEVERAL, _UNKNOWN = -1, -2  # in the place of the number of an item
+
+KeyT = TypeVar("KeyT", str, tuple[str, str])
 
 
 class MostPopular:
@@ -43,36 +48,75 @@ class TitleNeighbours:
 
     def __init__(self, pairs: Iterable[TitledQuery]) -> None:
         """Index the training titles and their clicked queries."""
-        clicks: Counter[tuple[str, str]] = Counter()
+        clicks: Counter[tuple[str, str, str]] = Counter()
         for pair in pairs:
-            clicks[pair.title, normal_form(pair.query)] += 1
-        titles = {title: row for row, title in enumerate(sorted({title for title, _ in clicks}))}
-        queries = {query: column for column, query in enumerate(sorted({query for _, query in clicks}))}
+            clicks[pair.title, pair.item, normal_form(pair.query)] += 1
+        titles = _numbered(title for title, _, _ in clicks)
+        entries = _numbered((title, item) for title, item, _ in clicks)
+        queries = _numbered(query for _, _, query in clicks)
+        self._items = _numbered(item for _, item in entries)
         self._queries = list(queries)
         self._vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
         self._titles = self._vectorizer.fit_transform(titles).tocsr().astype(np.float32)  # [titles, features]
-        rows, columns = zip(*((titles[title], queries[query]) for title, query in clicks), strict=True)
+
+        rows, columns = zip(*((entries[title, item], queries[query]) for title, item, query in clicks), strict=True)
         self._clicks = sparse.csr_matrix(
-            (np.array(list(clicks.values()), np.float32), (rows, columns)), shape=(len(titles), len(queries))
+            (np.array(list(clicks.values()), np.float32), (rows, columns)), shape=(len(entries), len(queries))
         )
+        title_of = np.array([titles[title] for title, _ in entries])
+        self._item_of = np.array([self._items[item] for _, item in entries])
+        self._entries = sparse.csr_matrix(
+            (np.ones(len(entries), np.float32), (title_of, np.arange(len(entries)))), shape=(len(titles), len(entries))
+        )
+        # The item of a title that has only one.
+        self._sole_item = np.full(len(titles), _SEVERAL)
+        self._sole_item[title_of] = self._item_of
+        self._sole_item[np.bincount(title_of) > 1] = _SEVERAL
 
     def predict(self, examples: Sequence[Example]) -> list[list[str]]:
         """Return up to eight queries for each example, none where no word of the title is known."""
         return self.predict_titles([example.title for example in examples])
 
-    def predict_titles(self, titles: Sequence[str]) -> list[list[str]]:
-        """Return up to eight queries for each title."""
-        distinct_titles = list(dict.fromkeys(titles))
-        answers: dict[str, list[str]] = {}
-        for start in range(0, len(distinct_titles), _ROWS_AT_ONCE):
-            part = distinct_titles[start : start + _ROWS_AT_ONCE]
-            similarity = (self._vectorizer.transform(part).astype(np.float32) @ self._titles.T).tocsr()
-            scores = (_squared_nearest(similarity) @ self._clicks).tocsr()  # [part, queries]
-            for row, title in enumerate(part):
+    def predict_titles(
+        self, titles: Sequence[str], items: Sequence[str] | None = None, count: int = CUTOFF
+    ) -> list[list[str]]:
+        """Return queries for each title, best first.
+
+        Args:
+            titles: one for each answer.
+            items: the item of each title; the training pairs of that item are left out for its answer.
+            count: the most queries of an answer.
+        """
+        item_of_title: Sequence[str | None] = [None] * len(titles) if items is None else items
+        wanted = list(zip(titles, item_of_title, strict=True))
+        different = list(dict.fromkeys(wanted))
+        answers: dict[tuple[str, str | None], list[str]] = {}
+        for start in range(0, len(different), _ROWS_AT_ONCE):
+            part = different[start : start + _ROWS_AT_ONCE]
+            own = np.array([_UNKNOWN if item is None else self._items.get(item, _UNKNOWN) for _, item in part])
+            words = self._vectorizer.transform([title for title, _ in part]).astype(np.float32)
+            similarity = _without((words @ self._titles.T).tocsr(), self._sole_item, own)  # [part, titles]
+            weights = _without((_squared_nearest(similarity) @ self._entries).tocsr(), self._item_of, own)
+            scores = (weights @ self._clicks).tocsr()  # [part, queries]
+            for row, key in enumerate(part):
                 span = slice(scores.indptr[row], scores.indptr[row + 1])
-                order = np.lexsort((scores.indices[span], -scores.data[span]))[:CUTOFF]
-                answers[title] = [self._queries[scores.indices[span][place]] for place in order]
-        return [answers[title] for title in titles]
+                order = np.lexsort((scores.indices[span], -scores.data[span]))[:count]
+                answers[key] = [self._queries[scores.indices[span][place]] for place in order]
+        return [answers[key] for key in wanted]
+
+
+def _numbered(values: Iterable[KeyT]) -> dict[KeyT, int]:
+    """Return the place of each different value in sorted order."""
+    return {value: place for place, value in enumerate(sorted(set(values)))}
+
+
+def _without(
+    scores: sparse.csr_matrix, item_of: npt.NDArray[np.int64], own: npt.NDArray[np.int64]
+) -> sparse.csr_matrix:
+    """Return scores [n, m] without the entries whose column has the item of the row."""
+    scores.data[item_of[scores.indices] == np.repeat(own, np.diff(scores.indptr))] = 0
+    scores.eliminate_zeros()
+    return scores
 
 
 def _squared_nearest(similarity: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -82,6 +126,9 @@ def _squared_nearest(similarity: sparse.csr_matrix) -> sparse.csr_matrix:
         span = slice(similarity.indptr[row], similarity.indptr[row + 1])
         found, values = similarity.indices[span], similarity.data[span]
         if len(values) > NEIGHBOURS:
+            # Sorting tens of thousands of candidates would take most of the time.
+            near = values >= np.partition(values, -NEIGHBOURS)[-NEIGHBOURS]
+            found, values = found[near], values[near]
             nearest = np.lexsort((found, -values))[:NEIGHBOURS]
             found, values = found[nearest], values[nearest]
         indices.append(found)

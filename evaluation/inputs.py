@@ -51,10 +51,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class TitledQuery:
-    """A training pair: the canonical text of a video, or of an item, and a query that was clicked there."""
+    """A training pair: the canonical text of a video, or of an item, and a query that was clicked there.
+
+    `item` names the video or the item, where answers for it must be made without its own pairs.
+    """
 
     title: str
     query: str
+    item: str = ""
 
 
 def read_titled_queries(path: Path) -> list[TitledQuery]:

@@ -17,7 +17,10 @@ from typing import Any
 
 _ROOT = Path(__file__).resolve().parent.parent
 # Changes elsewhere (documents, tests) do not make figures irreproducible.
-_MEASURED = ("benchmarks", "evidence", "feature_store", "generation", "loadtest", "model_export", "service", "training")
+_MEASURED = (
+    "benchmarks", "evaluation", "evidence", "feature_store", "generation", "loadtest", "model_export", "service",
+    "training",
+)  # fmt: skip
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm")
 _UNITS = {"K": 2**10, "M": 2**20}
 

@@ -19,7 +19,7 @@ from benchmarks.training_speed import (
     make_step,
     random_batch,
 )
-from training.data import IGNORED_LABEL
+from training.batches import IGNORED_LABEL
 
 
 def test_a_source_is_padded_to_the_multiple_and_masked() -> None:

@@ -55,6 +55,30 @@ def test_many_titles_are_answered_as_one_by_one() -> None:
     assert baseline.predict_titles(titles)[600:610] == [baseline.predict_titles([t])[0] for t in titles[600:610]]
 
 
+def test_an_item_is_answered_without_its_own_pairs() -> None:
+    baseline = TitleNeighbours(
+        [
+            TitledQuery("red road bike", "its own", item="a"),
+            TitledQuery("red road bike", "of its twin", item="b"),
+            TitledQuery("road bike bell", "bell", item="c"),
+        ]
+    )
+    titles = ["red road bike", "road bike bell"]
+    assert baseline.predict_titles(titles) == [["its own", "of its twin", "bell"], ["bell", "its own", "of its twin"]]
+    assert baseline.predict_titles(titles, items=["a", "c"]) == [["of its twin", "bell"], ["its own", "of its twin"]]
+
+
+def test_a_title_of_the_item_alone_takes_no_place_among_the_thirty() -> None:
+    near = [TitledQuery(f"bike {n}", "near", item=f"item {n}") for n in range(30)]
+    far = [TitledQuery("bike with a very long title about other things", "far", item="far")]
+    assert TitleNeighbours([*near, *far]).predict_titles(["bike 7"], items=["item 7"]) == [["near", "far"]]
+
+
+def test_more_than_eight_queries_can_be_asked_for() -> None:
+    baseline = TitleNeighbours(TitledQuery("bike", f"query {n:02d}") for n in range(20))
+    assert [len(baseline.predict_titles(["bike"], count=count)[0]) for count in (3, 8, 16)] == [3, 8, 16]
+
+
 def test_cached_queries_are_shown_histories_first_without_repeats(examples: Callable[..., list[Example]]) -> None:
     [example] = examples({"histories": ["b", "a"], "anchors": ["A", "c"], "personal": ["p"]})
     assert CopyEvidence().predict([example]) == [["b", "a", "c"]]
