@@ -66,14 +66,31 @@ bench: $(VENV)/.dev redis  ## Time generation and the feature store on this mach
 	mkdir -p var/benchmarks && $(BIN)/python -m benchmarks.generation_latency --output var/benchmarks/generation_latency.json
 	$(BIN)/python -m benchmarks.feature_store --output var/benchmarks/feature_store.json
 
-demo-model: $(VENV)/.dev  ## Rebuild the shipped demo: world, training, bundle, evidence (about two hours on two cores)
+# The shops of the foundation, by seed, and one more to choose its best checkpoint on. Their departments leave out pets
+# and crafts, whose words therefore are new to the foundation wherever it meets them.
+SHOPS := $(shell seq 1001 1024)
+SHOP_SIZE := --videos 3000 --users 1500 --impressions-per-day 12000
+KNOWN := $(patsubst %,--departments '%',kitchen beauty fashion_women fashion_men phones computers home fitness outdoors baby \
+	toys auto garden)
+KNOWN := $(subst _, ,$(KNOWN))
+# One process with one thread on each core.
+TORCHRUN := $(BIN)/torchrun --nproc-per-node $(shell nproc) --no-python
+
+var/shops/%/report.json: | $(VENV)/.dev
+	$(BIN)/onebar world var/worlds/$* --seed $* $(SHOP_SIZE) $(KNOWN)
+	$(BIN)/onebar offline examples var/worlds/$* var/shops/$*
+
+foundation: $(patsubst %,var/shops/%/report.json,$(SHOPS) 1101)  ## Train var/foundation on 24 simulated shops, for --init-from (an hour and a half on two cores)
+	$(BIN)/onebar train tokenizer $(SHOPS:%=var/worlds/%) var/tokenizer.json
+	$(TORCHRUN) $(BIN)/onebar train sft $(SHOPS:%=var/shops/%) var/foundation --tokenizer var/tokenizer.json \
+		--config training/configs/foundation.yaml --validate-on var/shops/1101 --resume
+
+demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation to the demo's shop, bundle, evidence
 	$(BIN)/onebar world var/world --seed 7
 	$(BIN)/onebar offline examples var/world var/examples
-	$(BIN)/onebar world var/worlds/201 --seed 201
+	$(BIN)/onebar world var/worlds/201 --seed 201 $(KNOWN)
 	$(BIN)/onebar offline examples var/worlds/201 var/unseen/201
-	$(BIN)/onebar train tokenizer var/world var/tokenizer.json
-	$(BIN)/onebar train pretrain var/examples var/pretrained --tokenizer var/tokenizer.json --logs var/world
-	$(BIN)/onebar train sft var/examples var/checkpoint --init-from var/pretrained
+	$(TORCHRUN) $(BIN)/onebar train sft var/examples var/checkpoint --init-from var/foundation --resume
 	$(BIN)/onebar export var/checkpoint demo/bundle --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
 	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --no-embeddings
@@ -116,5 +133,5 @@ $(VENV)/.dev: $(VENV)/.serve
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help run test lint lint-native closure lock sbom audit format format-native sanitize loadtest bench demo-model redis \
+.PHONY: help run test lint lint-native closure lock sbom audit format format-native sanitize loadtest bench foundation demo-model redis \
 	promtool

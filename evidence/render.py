@@ -35,10 +35,10 @@ class RenderBudgets:
 
     text: int = 20
     summary: int = 24
-    anchors: int = 20
-    histories: int = 30
-    personal: int = 12
-    max_source_tokens: int = 112
+    anchors: int = 26
+    histories: int = 36
+    personal: int = 16
+    max_source_tokens: int = 128
 
     def __post_init__(self) -> None:
         """Refuse budgets that cannot fit."""

@@ -140,6 +140,7 @@ def plan_batches(
     batch_size: int,
     rng: np.random.Generator,
     targets: OffsetArray | None = None,
+    together: int = 1,
 ) -> list[NDArray[np.int64]]:
     """Cut all sources into batches of nearly equal length, in random order.
 
@@ -152,6 +153,7 @@ def plan_batches(
         batch_size: targets in a batch, about.
         rng: decides the order.
         targets: the number of targets of each source; None for one.
+        together: so many batches of one length follow each other, for processes that work on them at the same time.
     """
     order = np.lexsort((rng.random(len(source_lengths)), target_lengths // 4, source_lengths))
     if targets is None:
@@ -159,7 +161,8 @@ def plan_batches(
     before = np.cumsum(targets[order]) - targets[order]
     cuts = np.flatnonzero(np.diff(before // batch_size)) + 1
     batches = np.split(order, cuts)
-    return [batches[i] for i in rng.permutation(len(batches))]
+    groups = [batches[i : i + together] for i in range(0, len(batches), together)]
+    return [batch for i in rng.permutation(len(groups)) for batch in groups[i]]
 
 
 def drop_fields(

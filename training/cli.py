@@ -79,19 +79,21 @@ def _report(progress: Progress, out: Path) -> None:
 
 
 @train.command()
-@click.argument("logs", type=_FOLDER)
+@click.argument("logs", type=_FOLDER, nargs=-1, required=True)
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--size", default=8192, show_default=True, help="Entries, special tokens and bytes included.")
 @click.option("--lowercase/--keep-case", default=True, show_default=True, help="Fold case, in evidence and queries.")
-def tokenizer(logs: Path, out: Path, size: int, lowercase: bool) -> None:
+def tokenizer(logs: tuple[Path, ...], out: Path, size: int, lowercase: bool) -> None:
     """Learn a byte-level BPE tokenizer from the texts and queries of the training days of LOGS.
+
+    With the logs of several shops, words that fewer than a third of them have (mostly names of brands) are left out.
 
     \b
     Example:  onebar train tokenizer logs build/tokenizer.json
     """
-    from training.tokenizer import log_texts, train_tokenizer
+    from training.tokenizer import shared_texts, train_tokenizer
 
-    trained = train_tokenizer(log_texts(logs), size, lowercase)
+    trained = train_tokenizer(shared_texts(logs), size, lowercase)
     out.parent.mkdir(parents=True, exist_ok=True)
     trained.save(str(out))
     click.echo(f"{trained.get_vocab_size()} entries in {out}")

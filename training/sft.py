@@ -19,13 +19,19 @@ from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
 from training.losses import sft_loss, token_accuracy
 from training.model import choose_device, target_logits
+from training.parallel import join_processes
 from training.substitution import ordinary_tokens, substitute_tokens
 from training.tokenizer import special_token_ids
 from training.validation import sample_validation, validate
 
 
 def open_epoch(
-    examples: PackedExamples, config: SftConfig, special: Mapping[str, int], ordinary: NDArray[np.int32], epoch: int
+    examples: PackedExamples,
+    config: SftConfig,
+    special: Mapping[str, int],
+    ordinary: NDArray[np.int32],
+    epoch: int,
+    processes: int = 1,
 ) -> PackedBatches:
     """Return the batches of one epoch.
 
@@ -37,6 +43,7 @@ def open_epoch(
         special: ids of the special tokens.
         ordinary: tokens that may be substituted.
         epoch: its number, which with the seed decides everything.
+        processes: that share the batches.
     """
     rng = np.random.default_rng((config.optim.seed, epoch))
     sep, rates = special["sep"], config.field_dropout
@@ -52,7 +59,7 @@ def open_epoch(
     substitute_tokens(sources, targets, rows_of, chosen, ordinary, rng)
     lengths = targets.lengths
     longest = np.maximum.reduceat(lengths[rows_of.values], rows_of.offsets[:-1])
-    plan = plan_batches(sources.lengths, longest, config.optim.batch_size, rng, rows_of.lengths)
+    plan = plan_batches(sources.lengths, longest, config.optim.batch_size, rng, rows_of.lengths, processes)
     weights = np.where(examples.is_reject, config.reject_weight, 1.0).astype(np.float32)
     return PackedBatches(sources, targets, plan, special["pad"], special["eos"], rows_of, weights)
 
@@ -97,6 +104,7 @@ def finetune(
 
     examples = PackedExamples.join([load(path) for path in train_paths])
     held_out = load(valid_path)
+    processes = join_processes()
     sample = sample_validation(held_out, config.validation, config.optim.seed)
     ordinary = ordinary_tokens(words.get_vocab_size(), special, words.token_to_id(QUERY_SEPARATOR))
     probe = make_probe(ordinary, special, words.token_to_id(QUERY_SEPARATOR), config.optim.seed)
@@ -131,7 +139,7 @@ def finetune(
         return {**measured, "copy_accuracy": copy_accuracy(model, probe, device)}
 
     stage = Stage(
-        open_epoch=lambda epoch: open_epoch(examples, config, special, ordinary, epoch),
+        open_epoch=lambda epoch: open_epoch(examples, config, special, ordinary, epoch, processes.count),
         loss=loss,
         evaluate=evaluate,
         selection="hr@8",

@@ -8,7 +8,8 @@ frequent price is one token, a rare one a few.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,26 @@ def log_texts(logs: Path | str) -> Iterator[str]:
         if cleaned := clean_query(query):
             for _ in range(min(counts[query], 20)):
                 yield cleaned
+
+
+def shared_texts(shops: Sequence[Path | str]) -> Iterator[str]:
+    """Yield the texts of several shops, without the words that fewer than a third of the shops have.
+
+    Such words are mostly names: brands of one shop. A model that has a token for each of them learns them by heart, and
+    a brand that it meets later would be a token that training never touched. Names are then spelt with pieces of
+    ordinary words. With one or two shops every word is kept.
+
+    Args:
+        shops: folders of log tables.
+
+    Raises:
+        DataError: see `log_texts`.
+    """
+    needed = len(shops) / 3
+    found_in = Counter(word for shop in shops for word in {w for text in log_texts(shop) for w in text.lower().split()})
+    for shop in shops:
+        for text in log_texts(shop):
+            yield " ".join(word for word in text.split() if found_in[word.lower()] >= needed)
 
 
 def _read(logs: Path | str, name: str, columns: list[str]) -> Any:

@@ -122,6 +122,14 @@ def test_batches_are_cut_by_their_targets() -> None:
     assert max(counts[rows].sum() for rows in plan) < 16 + 7
 
 
+def test_processes_get_batches_of_one_length_at_the_same_time() -> None:
+    lengths = np.repeat(np.arange(10, 30), 16)
+    plan = plan_batches(lengths, lengths, 8, np.random.default_rng(2), together=2)
+    assert len(plan) == 40
+    assert all(lengths[plan[n][0]] == lengths[plan[n + 1][0]] for n in range(0, 40, 2))
+    assert [lengths[rows[0]] for rows in plan] != sorted(lengths[rows[0]] for rows in plan)
+
+
 def test_personal_queries_are_dropped_where_told() -> None:
     sources, no = Ragged.from_lists([FULL, FULL]), np.array([False, False])
     dropped = drop_fields(sources, no, np.array([True, False]), NEVER, SEP, np.random.default_rng(0))
