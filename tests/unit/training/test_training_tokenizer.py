@@ -11,7 +11,7 @@ from evidence.render import Renderer
 from evidence.schema import Evidence
 from evidence.tokens import SPECIAL_TOKENS
 from training.errors import DataError
-from training.tokenizer import load_tokenizer, log_texts, special_token_ids, train_tokenizer
+from training.tokenizer import load_tokenizer, log_texts, shared_texts, special_token_ids, train_tokenizer
 
 
 def test_special_tokens_have_the_first_ids_in_order(tokenizer: Tokenizer) -> None:
@@ -97,3 +97,28 @@ def test_a_table_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "impressions.parquet").write_bytes(b"no table")
     with pytest.raises(DataError, match=r"impressions\.parquet cannot be read as Parquet"):
         list(log_texts(tmp_path))
+
+
+def write_shop(folder: Path, brand: str) -> Path:
+    folder.mkdir()
+    videos = {name: [f"best {brand} camping chair"] for name in ("caption", "photo_title", "title", "item_title")}
+    tables = {
+        "impressions": {"day": [0, 5]},
+        "videos": {"created_day": [0], "summary": [f"a {brand} chair"], **videos},
+        "searches": {"day": [0], "query": [f"{brand} chair"]},
+        "exposures": {"day": [0], "query": ["camping chair"]},
+    }
+    for name, columns in tables.items():
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+    return folder
+
+
+def test_words_that_few_shops_have_are_left_out(tmp_path: Path) -> None:
+    shops = [write_shop(tmp_path / brand, brand) for brand in ("zorvex", "milano", "quant", "haber")]
+    words = {word for text in shared_texts(shops) for word in text.split()}
+    assert {"camping", "chair", "best"} <= words
+    assert not words & {"zorvex", "milano", "quant", "haber"}
+
+
+def test_one_shop_keeps_its_words(tmp_path: Path) -> None:
+    assert "zorvex" in " ".join(shared_texts([write_shop(tmp_path / "a", "zorvex")]))
