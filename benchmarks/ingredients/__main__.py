@@ -103,7 +103,7 @@ def run(
     click.echo(to_markdown(rows))
     failed = [f"{row['variant']}: {row['error']}" for row in rows if "error" in row]
     if failed:
-        raise click.ClickException("; ".join(failed))
+        raise click.ClickException("; ".join(failed) + " (more is in the train.log of the variant)")
 
 
 @main.command()
