@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     # OpenMP threads that spin while they wait halve the speed when other work runs on the machine.
     "OMP_WAIT_POLICY": "PASSIVE",
     # oneDNN compiles a kernel for each shape of a bf16 product and keeps 1,024 of them; torch keeps as many
@@ -39,7 +39,7 @@ def train() -> None:
     onebar train sft build/examples build/checkpoint --init-from build/pretrained
     """
     # torch reads these variables when it is imported or first used, which no subcommand has done yet.
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 

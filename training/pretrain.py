@@ -159,14 +159,16 @@ def evaluate_denoising(model: BartForConditionalGeneration, batches: PackedBatch
         for index in range(len(batches)):
             batch = batches[index].to(device.device)
             logits, labels, _ = target_logits(model, batch)
-            correct, tokens = float(token_accuracy(logits, labels)) * len(labels), len(labels)
+            right, count = float(token_accuracy(logits, labels)) * len(labels), len(labels)
             short = batch.labels.shape[1] <= 24
-            totals += [float(sft_loss(logits, labels)) * tokens, correct, tokens, correct * short, tokens * short]
+            totals += [float(sft_loss(logits, labels)) * count, right, count, right * short, count * short]
+    # Plain floats: the state of a run records the best figure, and `torch.load` of weights refuses numpy's.
+    loss, correct, tokens, correct_in_short, tokens_in_short = totals.tolist()
     return {
-        "loss": totals[0] / totals[2],
-        "accuracy": totals[1] / totals[2],
-        "segment_accuracy": totals[3] / max(totals[4], 1),
-        "negative_loss": -totals[0] / totals[2],
+        "loss": loss / tokens,
+        "accuracy": correct / tokens,
+        "segment_accuracy": correct_in_short / max(tokens_in_short, 1),
+        "negative_loss": -loss / tokens,
     }
 
 

@@ -127,6 +127,18 @@ def test_a_finished_run_is_not_run_again(examples_dir: Path, tokenizer_file: Pat
     assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns == written
 
 
+def test_a_stage_0_that_is_resumed_after_an_evaluation_continues(
+    examples_dir: Path, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    def run(resume: bool) -> int:
+        return pretrain(
+            examples_dir, tmp_path / "out", pretrain_config(6), tokenizer=tokenizer_file, init_from=None, logs=None,
+            cache=tmp_path / "cache", resume=resume,
+        ).step  # fmt: skip
+
+    assert (run(resume=False), run(resume=True)) == (6, 6)
+
+
 def test_a_run_is_neither_overwritten_nor_resumed_with_another_configuration(
     examples_dir: Path, tokenizer_file: Path, tmp_path: Path
 ) -> None:

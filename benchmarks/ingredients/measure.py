@@ -1,0 +1,67 @@
+"""The figures of a trained variant. They are of its last step, where the learning rate has decayed to zero.
+
+The checkpoint has the weights of the best evaluation instead. With few clicks in an evaluation that choice is mostly
+chance, which would blur the differences between variants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.ingredients.plan import Plan
+from evidence.tokens import QUERY_SEPARATOR
+from training.checkpoint import Checkpoint, load_checkpoint
+from training.config import GenerationDefaults, RuntimeConfig, ValidationConfig
+from training.copying_probe import copy_accuracy, make_probe
+from training.data import load_examples
+from training.loop import STATE_FILE
+from training.model import Device, choose_device
+from training.substitution import ordinary_tokens
+from training.tokenizer import special_token_ids
+from training.validation import sample_validation, validate
+
+
+def measure(folder: Path, plan: Plan) -> dict[str, Any]:
+    """Return steps, samples and seconds of Stage I, copy_accuracy, and the figures on each shop.
+
+    Args:
+        folder: of the finished Stage I.
+        plan: has the shops and the number of clicks.
+
+    Raises:
+        TrainingError: the checkpoint or the examples cannot be read.
+    """
+    checkpoint = load_checkpoint(folder)
+    state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    checkpoint.model.load_state_dict(state["model"])
+    device = choose_device(RuntimeConfig(**checkpoint.meta.training["config"]["runtime"]))
+    device.prepare(checkpoint.model)
+    special, words = special_token_ids(checkpoint.tokenizer), checkpoint.tokenizer
+    between = words.token_to_id(QUERY_SEPARATOR)
+    probe = make_probe(ordinary_tokens(words.get_vocab_size(), special, between), special, between, plan.seed)
+    progress: Mapping[str, Any] = state["progress"]
+    return {
+        "steps": progress["step"],
+        "samples": progress["samples"],
+        "seconds": round(progress["seconds"], 1),
+        "copy_accuracy": round(copy_accuracy(checkpoint.model, probe, device), 4),
+        "own": _on_shop(checkpoint, plan.shops[0] / "examples_valid.parquet", plan, device),
+        "unseen": {
+            shop.name: _on_shop(checkpoint, shop / "examples_test.parquet", plan, device) for shop in plan.unseen
+        },
+    }
+
+
+def _on_shop(checkpoint: Checkpoint, examples: Path, plan: Plan, device: Device) -> dict[str, float]:
+    generation = GenerationDefaults(**checkpoint.meta.generation)
+    packed = load_examples(
+        examples, checkpoint.tokenizer, checkpoint.meta.render, generation.max_new_tokens, examples.parent / ".packed"
+    )
+    sample = sample_validation(packed, ValidationConfig(click_examples=plan.clicks, reject_examples=0), plan.seed)
+    threshold = checkpoint.meta.reject_threshold
+    found = validate(checkpoint.model, checkpoint.tokenizer, sample, generation, threshold, device)
+    return {"clicks": len(sample), **{name: round(found[name], 4) for name in ("hr@8", "mrr@8", "loss")}}
