@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -128,13 +129,13 @@ def train(
     if progress.finished:
         return progress
 
-    steps_per_epoch = len(stage.open_epoch(progress.epoch)) // processes.count
+    batches = stage.open_epoch(progress.epoch)
+    steps_per_epoch = len(batches) // processes.count
     if not steps_per_epoch:
         raise DataError(f"an epoch has fewer batches than the run has processes ({processes.count}); start fewer")
     total_steps = min(steps_per_epoch * optim.epochs, optim.max_steps or steps_per_epoch * optim.epochs)
     max_seconds = math.inf if optim.max_minutes is None else optim.max_minutes * 60
     parameters = [p for p in model.parameters() if p.requires_grad]
-    batches = stage.open_epoch(progress.epoch)
     running: dict[str, float] = {}
     model.train()
     with (
@@ -233,7 +234,7 @@ def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage, o
         raise CheckpointError(f"{out} already has a run; give --resume to continue it, or another folder")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}; remove it to start again") from error
     if state["config"] != dict(stage.config):
         raise CheckpointError(f"{path} is of another configuration; give the configuration of that run")

@@ -177,3 +177,10 @@ def test_the_command_line_says_what_is_wrong_in_one_sentence(examples_dir: Path,
 def test_help_shows_an_example(command: str) -> None:
     result = CliRunner().invoke(main, ["train", command, "--help"])
     assert f"onebar train {command}" in " ".join(result.output.split()) or "Example:" in result.output
+
+
+def test_an_unreadable_state_is_named(examples_dir: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "training_state.pt").write_bytes(b"\x80\x02}q\x00K\x01.")
+    with pytest.raises(CheckpointError, match=r"training_state\.pt cannot be read"):
+        run_sft(examples_dir, tmp_path / "out", sft_config(2), tokenizer_file, resume=True)
