@@ -153,6 +153,7 @@ class SftConfig:
     generation: GenerationDefaults = field(default_factory=GenerationDefaults)
     targets_per_source: int = 8
     substitution: float = 0.3
+    answer_removal: float = 0.0
     reject_weight: float = 1.0
     reject_threshold: float = 0.5
     label_smoothing: float = 0.0

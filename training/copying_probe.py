@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import BartForConditionalGeneration
 
+from training.augmentation import Alphabet
 from training.batches import IGNORED_LABEL, Batch, collate
 from training.data import Ragged
 from training.model import Device, target_logits
@@ -20,16 +20,15 @@ _ENTRY_TOKENS = (2, 6)
 _ENTRIES = 6
 
 
-def make_probe(ordinary: NDArray[np.int32], special: dict[str, int], between: int, seed: int) -> Batch:
+def make_probe(alphabet: Alphabet, seed: int) -> Batch:
     """Return the probe: sources with six random entries in two fields; the target is one of the entries.
 
     Args:
-        ordinary: tokens that entries consist of.
-        special: ids of the special tokens (evidence.tokens).
-        between: the token between two entries of a field.
+        alphabet: of the tokenizer.
         seed: of the entries.
     """
     rng = np.random.default_rng(seed)
+    special, between, ordinary = alphabet.special, alphabet.between, alphabet.ordinary
     bos, sep, eos = special["bos"], special["sep"], special["eos"]
     sources, targets = [], []
     for _ in range(_SOURCES):

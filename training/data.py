@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,22 @@ class Ragged:
         np.cumsum(lengths, out=offsets[1:])
         where = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
         return Ragged(self.values[where], offsets)
+
+    def replaced(self, rows: Mapping[int, Sequence[int]]) -> Ragged:
+        """Return a copy with other values in some rows."""
+        if not rows:
+            return self
+        lengths = self.lengths
+        lengths[list(rows)] = [len(values) for values in rows.values()]
+        offsets = np.zeros(len(self) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        kept = np.ones(len(self), dtype=np.bool_)
+        kept[list(rows)] = False
+        values = np.empty(int(offsets[-1]), dtype=np.int32)
+        values[np.repeat(kept, lengths)] = self.values[np.repeat(kept, self.lengths)]
+        for row, new in rows.items():
+            values[offsets[row] : offsets[row + 1]] = new
+        return Ragged(values, offsets)
 
     def padded(self, rows: NDArray[np.int64], pad: int) -> Tensor:
         """Return rows as one int64 tensor [rows, longest], padded on the right."""

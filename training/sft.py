@@ -6,21 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from evidence.tokens import QUERY_SEPARATOR
+from training.augmentation import Alphabet, remove_answers, substitute_words
 from training.batches import Batch, PackedBatches, drop_fields, plan_batches, share_sources
 from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import SftConfig, to_dict
 from training.copying_probe import copy_accuracy, make_probe
-from training.data import PackedExamples, Ragged, file_hash, load_examples
+from training.data import PackedExamples, file_hash, load_examples
 from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
 from training.losses import sft_loss, token_accuracy
 from training.model import choose_device, target_logits
 from training.parallel import join_processes
-from training.substitution import ordinary_tokens, substitute_tokens
 from training.tokenizer import special_token_ids
 from training.validation import sample_validation, validate
 
@@ -28,38 +26,41 @@ from training.validation import sample_validation, validate
 def open_epoch(
     examples: PackedExamples,
     config: SftConfig,
-    special: Mapping[str, int],
-    ordinary: NDArray[np.int32],
+    alphabet: Alphabet,
     epoch: int,
     processes: int = 1,
 ) -> PackedBatches:
     """Return the batches of one epoch.
 
-    Sources are shared, their fields blanked and their tokens substituted at random; [REJECT] examples are weighted.
+    Sources are shared, and changed at random: fields blanked, answers removed, words substituted. [REJECT] examples are
+    weighted.
 
     Args:
         examples: of all shops.
         config: of the stage.
-        special: ids of the special tokens.
-        ordinary: tokens that may be substituted.
+        alphabet: of the tokenizer.
         epoch: its number, which with the seed decides everything.
         processes: that share the batches.
     """
     rng = np.random.default_rng((config.optim.seed, epoch))
-    sep, rates = special["sep"], config.field_dropout
+    special, rates = alphabet.special, config.field_dropout
+    sep = special["sep"]
     personal = examples.has_personal(sep)
-    alone = personal & (rng.random(len(examples)) >= rates.personal)
+    removed = (rng.random(len(examples)) < config.answer_removal) & ~examples.is_reject
+    alone = (personal & (rng.random(len(examples)) >= rates.personal)) | removed
     rows_of = share_sources(examples.evidence, alone, config.targets_per_source, rng)
     first = rows_of.values[rows_of.offsets[:-1]].astype(np.int64)
     sources = drop_fields(
         examples.sources.take(first), examples.is_reject[first], personal[first] & ~alone[first], rates, sep, rng
     )
-    targets = Ragged(examples.targets.values.copy(), examples.targets.offsets)
-    chosen = np.flatnonzero((rng.random(len(first)) < config.substitution) & ~examples.is_reject[first])
-    substitute_tokens(sources, targets, rows_of, chosen, ordinary, rng)
+    removals = np.flatnonzero(removed[first])
+    sources = remove_answers(sources, examples.targets, rows_of, removals, special, alphabet.between)
+    substituted = np.flatnonzero((rng.random(len(first)) < config.substitution) & ~examples.is_reject[first])
+    longest = (config.render.max_source_tokens, config.generation.max_new_tokens)
+    sources, targets = substitute_words(sources, examples.targets, rows_of, substituted, alphabet, longest, rng)
     lengths = targets.lengths
-    longest = np.maximum.reduceat(lengths[rows_of.values], rows_of.offsets[:-1])
-    plan = plan_batches(sources.lengths, longest, config.optim.batch_size, rng, rows_of.lengths, processes)
+    longest_targets = np.maximum.reduceat(lengths[rows_of.values], rows_of.offsets[:-1])
+    plan = plan_batches(sources.lengths, longest_targets, config.optim.batch_size, rng, rows_of.lengths, processes)
     weights = np.where(examples.is_reject, config.reject_weight, 1.0).astype(np.float32)
     return PackedBatches(sources, targets, plan, special["pad"], special["eos"], rows_of, weights)
 
@@ -106,8 +107,8 @@ def finetune(
     held_out = load(valid_path)
     processes = join_processes()
     sample = sample_validation(held_out, config.validation, config.optim.seed)
-    ordinary = ordinary_tokens(words.get_vocab_size(), special, words.token_to_id(QUERY_SEPARATOR))
-    probe = make_probe(ordinary, special, words.token_to_id(QUERY_SEPARATOR), config.optim.seed)
+    alphabet = Alphabet.of(words)
+    probe = make_probe(alphabet, config.optim.seed)
 
     def save(metrics: Mapping[str, float], progress: Progress) -> None:
         training = {
@@ -139,7 +140,7 @@ def finetune(
         return {**measured, "copy_accuracy": copy_accuracy(model, probe, device)}
 
     stage = Stage(
-        open_epoch=lambda epoch: open_epoch(examples, config, special, ordinary, epoch, processes.count),
+        open_epoch=lambda epoch: open_epoch(examples, config, alphabet, epoch, processes.count),
         loss=loss,
         evaluate=evaluate,
         selection="hr@8",

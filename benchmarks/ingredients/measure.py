@@ -13,15 +13,13 @@ from typing import Any
 import torch
 
 from benchmarks.ingredients.plan import Plan
-from evidence.tokens import QUERY_SEPARATOR
+from training.augmentation import Alphabet
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig, ValidationConfig
 from training.copying_probe import copy_accuracy, make_probe
 from training.data import load_examples
 from training.loop import STATE_FILE
 from training.model import Device, choose_device
-from training.substitution import ordinary_tokens
-from training.tokenizer import special_token_ids
 from training.validation import sample_validation, validate
 
 
@@ -40,9 +38,8 @@ def measure(folder: Path, plan: Plan) -> dict[str, Any]:
     checkpoint.model.load_state_dict(state["model"])
     device = choose_device(RuntimeConfig(**checkpoint.meta.training["config"]["runtime"]))
     device.prepare(checkpoint.model)
-    special, words = special_token_ids(checkpoint.tokenizer), checkpoint.tokenizer
-    between = words.token_to_id(QUERY_SEPARATOR)
-    probe = make_probe(ordinary_tokens(words.get_vocab_size(), special, between), special, between, plan.seed)
+    words = checkpoint.tokenizer
+    probe = make_probe(Alphabet.of(words), plan.seed)
     progress: Mapping[str, Any] = state["progress"]
     return {
         "steps": progress["step"],

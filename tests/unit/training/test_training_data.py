@@ -92,3 +92,10 @@ def test_shops_are_joined_without_sharing_evidence() -> None:
     assert both.evidence.tolist() == [0, 1, 2, 3]
     assert [both.sources[row].tolist() for row in range(4)] == [[1, 2], [3], [1, 2], [3]]
     assert both.is_reject.tolist() == [False, True, False, True]
+
+
+def test_rows_are_replaced_by_longer_and_shorter_ones() -> None:
+    rows = Ragged.from_lists([[1, 2], [3], [4, 5, 6]])
+    new = rows.replaced({0: [7, 8, 9], 2: []})
+    assert [new[n].tolist() for n in range(3)] == [[7, 8, 9], [3], []]
+    assert [rows[n].tolist() for n in range(3)] == [[1, 2], [3], [4, 5, 6]]

@@ -1,0 +1,160 @@
+"""What is changed in training sources at random, so that only reading answers them.
+
+- Substitution: words are replaced by invented ones, alike in a source and in its targets. What a row teaches about its
+  own words is lost, and what it teaches about reading stays: the answer still stands in the same places. A model that
+  starts with copying (training/copying_start.py) keeps it this way, where it would soon prefer the names that it has
+  seen.
+- Removal of the answer: anchors and histories that contain the target are taken out. What is left is what a new video,
+  or a rare query, has, and the model must compose the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from evidence.tokens import QUERY_SEPARATOR
+from training.data import Ragged
+from training.noising import join_segments, split_on, split_segments, word_start_table
+from training.tokenizer import special_token_ids
+
+_QUERIES_OF_OTHERS = (2, 3)
+"""The segments of a source that hold anchors and histories."""
+
+_LONGEST_INVENTION = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Alphabet:
+    """The tokens of a tokenizer by their use in sources.
+
+    Attributes:
+        special: ids of the special tokens. between: the token between two queries of a field.
+        ordinary: int64, every other token. starts: those of them that start a word. pieces: those that do not.
+        joins: bool [V], whether a token continues the word before it.
+    """
+
+    special: Mapping[str, int]
+    between: int
+    ordinary: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    pieces: NDArray[np.int64]
+    joins: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Alphabet:
+        """Read the vocabulary of a tokenizer."""
+        special, between = special_token_ids(tokenizer), tokenizer.token_to_id(QUERY_SEPARATOR)
+        ordinary = np.setdiff1d(np.arange(tokenizer.get_vocab_size()), [*special.values(), between])
+        is_start = word_start_table(tokenizer)
+        joins = np.zeros(tokenizer.get_vocab_size(), dtype=np.bool_)
+        joins[ordinary] = ~is_start[ordinary]
+        return cls(special, between, ordinary, ordinary[is_start[ordinary]], ordinary[~is_start[ordinary]], joins)
+
+    def words(self, ids: Sequence[int]) -> list[tuple[int, ...]]:
+        """Cut ids into words; special tokens and separators are words of their own."""
+        found: list[list[int]] = []
+        inside = False
+        for token in ids:
+            if inside and self.joins[token]:
+                found[-1].append(token)
+            else:
+                found.append([token])
+            inside = token != self.between and token not in self.special.values()
+        return [tuple(word) for word in found]
+
+    def invent(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """Return a word of one to four random tokens."""
+        rest = rng.choice(self.pieces, int(rng.integers(_LONGEST_INVENTION)))
+        return int(rng.choice(self.starts)), *rest.tolist()
+
+
+def substitute_words(
+    sources: Ragged,
+    targets: Ragged,
+    targets_of: Ragged,
+    rows: NDArray[np.int64],
+    alphabet: Alphabet,
+    longest: tuple[int, int],
+    rng: np.random.Generator,
+) -> tuple[Ragged, Ragged]:
+    """Replace words of some sources by invented ones, and the same words in their targets.
+
+    For each row a share is drawn from 0 to 1, and each distinct word of the source is replaced with that chance. A word
+    of a target that is not in the source stays. A row that would be too long is not changed.
+
+    Args:
+        sources: m rows.
+        targets: n rows.
+        targets_of: for each source the rows of its targets; no target has two sources.
+        rows: of `sources`, to change.
+        alphabet: of the tokenizer.
+        longest: tokens that a source and a target may have.
+        rng: source of randomness.
+
+    Returns:
+        The m sources and the n targets.
+    """
+    kept = {*alphabet.special.values(), alphabet.between}
+    new_sources: dict[int, list[int]] = {}
+    new_targets: dict[int, list[int]] = {}
+    for row in rows.tolist():
+        source = alphabet.words(sources[row].tolist())
+        share = rng.random()
+        distinct = [word for word in dict.fromkeys(source) if word[0] not in kept]
+        draws = rng.random(len(distinct))
+        becomes = {word: alphabet.invent(rng) for word, draw in zip(distinct, draws, strict=True) if draw < share}
+        changed = [token for word in source for token in becomes.get(word, word)]
+        answers = {
+            target: [token for word in alphabet.words(targets[target].tolist()) for token in becomes.get(word, word)]
+            for target in targets_of[row].tolist()
+        }
+        if len(changed) <= longest[0] and max(map(len, answers.values())) <= longest[1]:
+            new_sources[row] = changed
+            new_targets.update(answers)
+    return sources.replaced(new_sources), targets.replaced(new_targets)
+
+
+def remove_answers(
+    sources: Ragged,
+    targets: Ragged,
+    targets_of: Ragged,
+    rows: NDArray[np.int64],
+    special: Mapping[str, int],
+    between: int,
+) -> Ragged:
+    """Take the anchors and histories that contain a target out of some sources (decontamination: 5.1, paper).
+
+    Args:
+        sources: m rows.
+        targets: n rows that end in </s>.
+        targets_of: for each source the rows of its targets.
+        rows: of `sources`, to change.
+        special: ids of the special tokens.
+        between: the token between two queries of a field.
+
+    Returns:
+        The m sources.
+    """
+    changed: dict[int, list[int]] = {}
+    for row in rows.tolist():
+        answers = [targets[target][:-1].tolist() for target in targets_of[row].tolist()]
+        segments = split_segments(sources[row].tolist(), special["sep"])
+        for segment in _QUERIES_OF_OTHERS:
+            queries = split_on(segments[segment], between)
+            kept = [query for query in queries if not any(_contains(query, answer) for answer in answers)]
+            if len(kept) < len(queries):
+                segments[segment] = [
+                    token for n, query in enumerate(kept) for token in ([between, *query] if n else query)
+                ]
+                changed[row] = join_segments(segments, special["bos"], special["sep"], special["eos"])
+    return sources.replaced(changed)
+
+
+def _contains(query: Sequence[int], answer: Sequence[int]) -> bool:
+    length = len(answer)
+    return any(query[start : start + length] == answer for start in range(len(query) - length + 1))
