@@ -142,7 +142,16 @@ class PretrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class SftConfig:
-    """The whole configuration of Stage I."""
+    """The whole configuration of Stage I.
+
+    Attributes:
+        targets_per_source: the most clicks that are learnt from one encoded source.
+        substitution: share of the sources in which words are replaced by invented ones (training/augmentation.py).
+        answer_removal: share of the clicks whose anchors and histories that contain the target are taken out.
+        reject_weight: weight of a [REJECT] example in the loss; a click has 1.
+        reject_threshold: P([REJECT]) from which the model abstains, for the bundle.
+        label_smoothing: share of the target probability that is spread over the vocabulary.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -153,7 +162,7 @@ class SftConfig:
     generation: GenerationDefaults = field(default_factory=GenerationDefaults)
     targets_per_source: int = 8
     substitution: float = 0.3
-    answer_removal: float = 0.0
+    answer_removal: float = 0.15
     reject_weight: float = 1.0
     reject_threshold: float = 0.5
     label_smoothing: float = 0.0
