@@ -161,7 +161,7 @@ class SftConfig:
     render: RenderBudgets = field(default_factory=RenderBudgets)
     generation: GenerationDefaults = field(default_factory=GenerationDefaults)
     targets_per_source: int = 8
-    substitution: float = 0.3
+    substitution: float = 0.5
     answer_removal: float = 0.15
     reject_weight: float = 1.0
     reject_threshold: float = 0.5
