@@ -36,7 +36,7 @@ IMPATIENT = StoreSettings(
 _START_SECONDS = 30.0
 # Below the ports that the kernel gives to clients (from 32,768 on Linux): between the choice of a port and the start of
 # its server no connection of another test can take it. A cluster's bus listens 10,000 higher.
-_PORTS = range(10_000, 22_000)
+_PORTS = range(10_000, 20_000)
 
 
 def free_port() -> int:

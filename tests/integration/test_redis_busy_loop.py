@@ -18,8 +18,8 @@ from tests.integration.redis_servers import RedisClusterOfThree, RedisServer
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 SETTINGS = StoreSettings(
-    timeout_seconds=0.05,
-    socket_timeout_seconds=0.05,  # no longer than that: a connection must survive a busy loop, too
+    timeout_seconds=0.25,
+    socket_timeout_seconds=0.25,  # no longer than that: a connection must survive a busy loop, too
     connect_timeout_seconds=5,
     max_connections=40,
     warm_connections=40,

@@ -15,7 +15,7 @@ def config_file(tmp_path: Path, text: str) -> Path:
 
 
 def test_shipped_configurations_load() -> None:
-    assert load_config(PretrainConfig, CONFIG_FOLDER / "pretrain.yaml").model.encoder_layers == 4
+    assert load_config(PretrainConfig, CONFIG_FOLDER / "pretrain.yaml").model.encoder_layers == 3
     assert load_config(SftConfig, CONFIG_FOLDER / "sft.yaml").model.decoder_layers == 2
 
 
