@@ -166,16 +166,16 @@ class Renderer:
         Args:
             token_ids: of a source that this renderer has made.
         """
-        text, summary, *lists = _split(token_ids[1:-1], self._sep)
-        queries = (tuple(self._decode(query) for query in _split(ids, self._between)) if ids else () for ids in lists)
+        text, summary, *lists = split_on(token_ids[1:-1], self._sep)
+        queries = (tuple(self._decode(query) for query in split_on(ids, self._between)) if ids else () for ids in lists)
         return Evidence(self._decode(text), self._decode(summary), *queries)
 
     def _decode(self, token_ids: Sequence[int]) -> str:
         return str(self._ids.decode(list(token_ids), skip_special_tokens=True)).strip()
 
 
-def _split(token_ids: Sequence[int], separator: int) -> list[list[int]]:
-    """Return the parts between separators; one more than there are separators."""
+def split_on(token_ids: Sequence[int], separator: int) -> list[list[int]]:
+    """Split ids at every `separator`, which is dropped; n separators give n + 1 lists."""
     parts: list[list[int]] = [[]]
     for token_id in token_ids:
         if token_id == separator:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from evidence.render import split_on
 from evidence.tokens import QUERY_SEPARATOR
 from training.data import Ragged
-from training.noising import join_segments, split_on, split_segments, word_start_table
+from training.noising import join_on, join_segments, split_segments, word_start_table
 from training.tokenizer import special_token_ids
 
 _QUERIES_OF_OTHERS = (2, 3)
@@ -35,7 +36,7 @@ class Alphabet:
     Attributes:
         special: ids of the special tokens. between: the token between two queries of a field.
         ordinary: int64, every other token. starts: those of them that start a word. pieces: those that do not.
-        joins: bool [V], whether a token continues the word before it.
+        is_ordinary: bool [V]. joins: bool [V], whether a token continues the word before it.
     """
 
     special: Mapping[str, int]
@@ -43,6 +44,7 @@ class Alphabet:
     ordinary: NDArray[np.int64]
     starts: NDArray[np.int64]
     pieces: NDArray[np.int64]
+    is_ordinary: NDArray[np.bool_]
     joins: NDArray[np.bool_]
 
     @classmethod
@@ -50,10 +52,11 @@ class Alphabet:
         """Read the vocabulary of a tokenizer."""
         special, between = special_token_ids(tokenizer), tokenizer.token_to_id(QUERY_SEPARATOR)
         ordinary = np.setdiff1d(np.arange(tokenizer.get_vocab_size()), [*special.values(), between])
+        is_ordinary = np.zeros(tokenizer.get_vocab_size(), dtype=np.bool_)
+        is_ordinary[ordinary] = True
         is_start = word_start_table(tokenizer)
-        joins = np.zeros(tokenizer.get_vocab_size(), dtype=np.bool_)
-        joins[ordinary] = ~is_start[ordinary]
-        return cls(special, between, ordinary, ordinary[is_start[ordinary]], ordinary[~is_start[ordinary]], joins)
+        starts, pieces = ordinary[is_start[ordinary]], ordinary[~is_start[ordinary]]
+        return cls(special, between, ordinary, starts, pieces, is_ordinary, is_ordinary & ~is_start)
 
     def words(self, ids: Sequence[int]) -> list[tuple[int, ...]]:
         """Cut ids into words; special tokens and separators are words of their own."""
@@ -64,13 +67,14 @@ class Alphabet:
                 found[-1].append(token)
             else:
                 found.append([token])
-            inside = token != self.between and token not in self.special.values()
+            inside = self.is_ordinary[token]
         return [tuple(word) for word in found]
 
     def invent(self, rng: np.random.Generator) -> tuple[int, ...]:
         """Return a word of one to four random tokens."""
-        rest = rng.choice(self.pieces, int(rng.integers(_LONGEST_INVENTION)))
-        return int(rng.choice(self.starts)), *rest.tolist()
+        # The draws of rng.choice, without its checks: an epoch has millions of them.
+        rest = self.pieces[rng.integers(len(self.pieces), size=int(rng.integers(_LONGEST_INVENTION)))]
+        return int(self.starts[rng.integers(len(self.starts))]), *rest.tolist()
 
 
 def substitute_words(
@@ -99,13 +103,12 @@ def substitute_words(
     Returns:
         The m sources and the n targets.
     """
-    kept = {*alphabet.special.values(), alphabet.between}
     new_sources: dict[int, list[int]] = {}
     new_targets: dict[int, list[int]] = {}
     for row in rows.tolist():
         source = alphabet.words(sources[row].tolist())
         share = rng.random()
-        distinct = [word for word in dict.fromkeys(source) if word[0] not in kept]
+        distinct = [word for word in dict.fromkeys(source) if alphabet.is_ordinary[word[0]]]
         draws = rng.random(len(distinct))
         becomes = {word: alphabet.invent(rng) for word, draw in zip(distinct, draws, strict=True) if draw < share}
         changed = [token for word in source for token in becomes.get(word, word)]
@@ -148,9 +151,7 @@ def remove_answers(
             queries = split_on(segments[segment], between)
             kept = [query for query in queries if not any(_contains(query, answer) for answer in answers)]
             if len(kept) < len(queries):
-                segments[segment] = [
-                    token for n, query in enumerate(kept) for token in ([between, *query] if n else query)
-                ]
+                segments[segment] = join_on(kept, between)
                 changed[row] = join_segments(segments, special["bos"], special["sep"], special["eos"])
     return sources.replaced(changed)
 

@@ -14,6 +14,7 @@ from training.augmentation import Alphabet
 from training.batches import IGNORED_LABEL, Batch, collate
 from training.data import Ragged
 from training.model import Device, target_logits
+from training.noising import join_on
 
 _SOURCES = 128
 _ENTRY_TOKENS = (2, 6)
@@ -34,10 +35,7 @@ def make_probe(alphabet: Alphabet, seed: int) -> Batch:
     for _ in range(_SOURCES):
         entries = [rng.choice(ordinary, rng.integers(*_ENTRY_TOKENS), replace=False).tolist() for _ in range(_ENTRIES)]
         half = _ENTRIES // 2
-        anchors, histories = (
-            [token for n, entry in enumerate(part) for token in ([between, *entry] if n else entry)]
-            for part in (entries[:half], entries[half:])
-        )
+        anchors, histories = join_on(entries[:half], between), join_on(entries[half:], between)
         sources.append([bos, sep, sep, *anchors, sep, *histories, sep, eos])
         targets.append([*entries[int(rng.integers(_ENTRIES))], eos])
     return collate(

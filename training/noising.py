@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from evidence.render import split_on
+
 
 def word_start_table(tokenizer: Tokenizer) -> NDArray[np.bool_]:
     """Return, for each id, whether a token of that id starts a word; shape [vocabulary].
@@ -79,23 +81,11 @@ def split_segments(ids: Sequence[int], sep_id: int) -> list[list[int]]:
     return split_on(ids[1:-1], sep_id)
 
 
-def split_on(ids: Sequence[int], separator_id: int) -> list[list[int]]:
-    """Split ids at every `separator_id`, which is dropped; n separators give n + 1 lists."""
-    parts: list[list[int]] = [[]]
-    for token_id in ids:
-        if token_id == separator_id:
-            parts.append([])
-        else:
-            parts[-1].append(token_id)
-    return parts
+def join_on(parts: Sequence[Sequence[int]], separator_id: int) -> list[int]:
+    """The inverse of `split_on` (evidence.render)."""
+    return [token for n, part in enumerate(parts) for token in ([separator_id, *part] if n else part)]
 
 
 def join_segments(segments: Sequence[Sequence[int]], bos_id: int, sep_id: int, eos_id: int) -> list[int]:
     """The inverse of `split_segments`."""
-    ids = [bos_id]
-    for index, segment in enumerate(segments):
-        if index:
-            ids.append(sep_id)
-        ids.extend(segment)
-    ids.append(eos_id)
-    return ids
+    return [bos_id, *join_on(segments, sep_id), eos_id]

@@ -31,6 +31,7 @@ from torch import Tensor
 from transformers import BartForConditionalGeneration
 
 from evidence.cleaning import clean_query
+from evidence.render import split_on
 from evidence.tokens import QUERY_SEPARATOR
 from training.batches import Batch, PackedBatches, plan_batches
 from training.checkpoint import CheckpointMeta, save_checkpoint
@@ -41,7 +42,7 @@ from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
 from training.losses import sft_loss, token_accuracy
 from training.model import Device, choose_device, target_logits
-from training.noising import infill, join_segments, split_on, split_segments, word_start_table
+from training.noising import infill, join_on, join_segments, split_segments, word_start_table
 from training.tokenizer import special_token_ids
 
 _SEGMENTS = 5
@@ -80,7 +81,7 @@ def noised_pair(document: Sequence[int], noise: Noise, rng: np.random.Generator)
         unit = int(rng.integers(len(units)))
         target = [*units[unit], eos]
         units[unit] = noise.infill(units[unit], noise.config.segment_mask_ratio, rng)
-        noised[chosen] = [i for n, part in enumerate(units) for i in ([noise.between, *part] if n else part)]
+        noised[chosen] = join_on(units, noise.between)
     if rng.random() < noise.config.permute_probability:
         noised = [noised[i] for i in rng.permutation(len(noised))]
     source = join_segments(noised, bos, sep, eos)

@@ -64,20 +64,8 @@ def answer_rows(
             for source, hypotheses in zip(part, found, strict=True):
                 kept = [hypothesis for hypothesis in hypotheses if hypothesis[:1] != [special["reject"]]]
                 queries = distinct(_text(tokenizer, hypothesis) for hypothesis in kept)
-                answers[source] = Answer(queries[:CUTOFF], _readable(tokenizer, source, special["sep"]))
+                answers[source] = Answer(queries[:CUTOFF], frozenset(map(normal_form, renderer.read(source).anchors)))
     return [answers[source] for source in sources]
-
-
-def _readable(tokenizer: Tokenizer, source: Sequence[int], sep_id: int) -> frozenset[str]:
-    ends = [place for place, token in enumerate(source) if token == sep_id]
-    between = tokenizer.token_to_id(";")
-    entries: list[list[int]] = [[]]
-    for token in source[ends[1] + 1 : ends[2]]:  # the anchors, separated by ";"
-        if token == between:
-            entries.append([])
-        else:
-            entries[-1].append(token)
-    return frozenset(normal_form(_text(tokenizer, entry)) for entry in entries if entry)
 
 
 def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

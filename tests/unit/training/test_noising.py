@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from training.noising import infill, join_segments, split_on, split_segments, word_start_table
+from evidence.render import split_on
+from training.noising import infill, join_segments, split_segments, word_start_table
 
 MASK = 4
 # Ids from 100 start a word, ids 50..99 continue one.
