@@ -31,12 +31,15 @@ QUERY_CACHE_BYTES = 16 * 1024 * 1024  # anchors and histories repeat across vide
 
 @dataclass(frozen=True, slots=True)
 class RenderBudgets:
-    """Tokens that each field may take, and the whole. They travel with a checkpoint and its bundle."""
+    """Tokens that each field may take, and the whole. They travel with a checkpoint and its bundle.
+
+    The histories take what the other fields leave of `max_source_tokens`, but no more than their own budget.
+    """
 
     text: int = 20
     summary: int = 24
-    anchors: int = 26
-    histories: int = 36
+    anchors: int = 36
+    histories: int = 56
     personal: int = 16
     max_source_tokens: int = 128
 
@@ -45,10 +48,12 @@ class RenderBudgets:
         parts = (self.text, self.summary, self.anchors, self.histories, self.personal)
         if min(parts) < 0:
             raise RenderError("a token budget is negative; give 0 to leave a field out")
-        if sum(parts) + _FRAME_TOKENS > self.max_source_tokens:
+        others = sum(parts) - self.histories + _FRAME_TOKENS
+        if max(others, self.histories + _FRAME_TOKENS) > self.max_source_tokens:
             raise RenderError(
-                f"the field budgets sum to {sum(parts)} and the frame takes {_FRAME_TOKENS}, more than "
-                f"max_source_tokens={self.max_source_tokens}; lower a budget or raise the maximum"
+                f"the histories take {self.histories} tokens, the other fields {others - _FRAME_TOKENS}, and the frame "
+                f"{_FRAME_TOKENS}: one of the two and the frame are more than max_source_tokens="
+                f"{self.max_source_tokens}; lower a budget or raise the maximum"
             )
 
     @classmethod
@@ -139,26 +144,22 @@ class Renderer:
     def render(self, evidence: Evidence) -> RenderedSource:
         """Return the source of one trigger, at most `max_source_tokens` ids long."""
         budgets = self.budgets
-        token_ids = [self._bos]
-        truncated = []
-        for name, value in (("text", evidence.text), ("summary", evidence.summary)):
-            budget: int = getattr(budgets, name)
-            encoded = self._encode(value)
-            if len(encoded) > budget:
-                truncated.append(name)
-            token_ids += encoded[:budget]
-            token_ids.append(self._sep)
-        for name, queries in (
-            ("anchors", evidence.anchors),
-            ("histories", evidence.histories),
-            ("personal", evidence.personal),
-        ):
-            ids, cut = self._join(queries, getattr(budgets, name))
-            if cut:
-                truncated.append(name)
-            token_ids += ids
-            token_ids.append(self._eos if name == "personal" else self._sep)
-        return RenderedSource(token_ids, _as_text(evidence), tuple(truncated))
+        text, summary = self._encode(evidence.text), self._encode(evidence.summary)
+        anchors, anchors_cut = self._join(evidence.anchors, budgets.anchors)
+        personal, personal_cut = self._join(evidence.personal, budgets.personal)
+        front = [self._bos, *text[: budgets.text], self._sep, *summary[: budgets.summary], self._sep, *anchors]
+        back = [self._sep, *personal, self._eos]
+        room = budgets.max_source_tokens - len(front) - 1 - len(back)
+        histories, histories_cut = self._join(evidence.histories, min(budgets.histories, room))
+        cut = {
+            "text": len(text) > budgets.text,
+            "summary": len(summary) > budgets.summary,
+            "anchors": anchors_cut,
+            "histories": histories_cut,
+            "personal": personal_cut,
+        }
+        truncated = tuple(name for name, was_cut in cut.items() if was_cut)
+        return RenderedSource([*front, self._sep, *histories, *back], _as_text(evidence), truncated)
 
     def read(self, token_ids: Sequence[int]) -> Evidence:
         """Return what a source says: the fields of its evidence, without what the budgets have cut.

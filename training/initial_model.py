@@ -55,14 +55,17 @@ def load_initial_model(
         torch.manual_seed(seed)
         loaded = load_tokenizer(tokenizer)
         return InitialModel(build_model(model, loaded), loaded, "nothing")
-    if not (init_from / META_FILE).is_file():
-        adopted, own = adopt_model(init_from, model.dropout, budgets.max_source_tokens)
-        return InitialModel(adopted, own, f"BART checkpoint {init_from.name}")
-    checkpoint = load_checkpoint(init_from)
-    if checkpoint.meta.render != budgets:
+    if (init_from / META_FILE).is_file():
+        checkpoint = load_checkpoint(init_from)
+        set_dropout(checkpoint.model, model.dropout)
+        origin = f"{checkpoint.meta.training.get('stage')} {init_from.name}"
+        start = InitialModel(checkpoint.model, checkpoint.tokenizer, origin)
+    else:
+        start = InitialModel(*adopt_model(init_from, model.dropout), f"BART checkpoint {init_from.name}")
+    positions: int = start.model.config.max_position_embeddings
+    if budgets.max_source_tokens > positions:
         raise CheckpointError(
-            f"{init_from} was trained with {checkpoint.meta.render}, the configuration says {budgets}; make them equal"
+            f"{init_from} has {positions} positions, render.max_source_tokens is {budgets.max_source_tokens}; lower it "
+            "and the budgets of the fields, such as --set render.anchors=20 --set render.max_source_tokens=112"
         )
-    set_dropout(checkpoint.model, model.dropout)
-    origin = f"{checkpoint.meta.training.get('stage')} {init_from.name}"
-    return InitialModel(checkpoint.model, checkpoint.tokenizer, origin)
+    return start

@@ -51,9 +51,7 @@ def build_model(config: ModelConfig, tokenizer: Tokenizer) -> BartForConditional
     return model
 
 
-def adopt_model(
-    folder: Path | str, dropout: float, needed_positions: int
-) -> tuple[BartForConditionalGeneration, Tokenizer]:
+def adopt_model(folder: Path | str, dropout: float) -> tuple[BartForConditionalGeneration, Tokenizer]:
     """Read any local BART with its tokenizer.json, and add what the [SEP] schema needs.
 
     [SEP] and [REJECT] are added when they are missing, with embeddings drawn around the mean of the others. The other
@@ -62,10 +60,9 @@ def adopt_model(
     Args:
         folder: the checkpoint in transformers' format.
         dropout: the rate to train with.
-        needed_positions: the longest source.
 
     Raises:
-        CheckpointError: no tokenizer.json, a special token of BART is missing, or too few positions.
+        CheckpointError: no tokenizer.json, or a special token of BART is missing.
     """
     model = load_weights(folder)
     path = Path(folder) / TOKENIZER_FILE
@@ -78,11 +75,6 @@ def adopt_model(
     if not set(missing) <= {SEP_TOKEN, REJECT_TOKEN}:
         raise CheckpointError(f"{path} has no {missing[0]}; it is not a BART tokenizer")
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in missing])
-    if model.config.max_position_embeddings < needed_positions:
-        raise CheckpointError(
-            f"{folder} has {model.config.max_position_embeddings} positions, max_source_tokens is {needed_positions}; "
-            "lower the render budgets"
-        )
     if tokenizer.get_vocab_size() > model.config.vocab_size:
         torch.manual_seed(0)
         model.resize_token_embeddings(tokenizer.get_vocab_size(), mean_resizing=True)

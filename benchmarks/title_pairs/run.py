@@ -3,7 +3,6 @@
 split.json       what the examples depend on
 examples/        examples_train.parquet and examples_valid.parquet
 tokenizer.json   learnt from the train pairs, unless a checkpoint brings its own
-start/           the checkpoint to start from, with the budgets of this run
 checkpoint/      the trained model
 """
 
@@ -11,14 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.title_pairs.examples import training_texts, write_training
 from benchmarks.title_pairs.pairs import Split
 from evaluation.errors import InputError
-from training.checkpoint import META_FILE, load_checkpoint, save_checkpoint
 from training.config import CONFIG_FOLDER, SftConfig, load_config
 from training.errors import CheckpointError
 from training.loop import STATE_FILE, Progress
@@ -96,8 +93,6 @@ def train_generator(
     if init_from is None:
         tokenizer = work / "tokenizer.json"
         train_tokenizer(training_texts(split)).save(str(tokenizer))
-    elif (init_from / META_FILE).is_file():
-        init_from = _with_budgets(init_from, work / "start", config)
     return finetune(
         [work / "examples"],
         work / "checkpoint",
@@ -107,16 +102,3 @@ def train_generator(
         cache=work / "packed",
         resume=resume,
     )
-
-
-def _with_budgets(folder: Path, out: Path, config: SftConfig) -> Path:
-    """Copy a checkpoint with the budgets of this run: a stage refuses a start that was trained with others."""
-    start = load_checkpoint(folder)
-    positions: int = start.model.config.max_position_embeddings
-    if config.render.max_source_tokens > positions:
-        raise CheckpointError(
-            f"{folder} has {positions} positions, this run needs {config.render.max_source_tokens}; lower the budgets, "
-            "such as --set render.anchors=40 --set render.max_source_tokens=82"
-        )
-    save_checkpoint(out, start.model, start.tokenizer, replace(start.meta, render=config.render))
-    return out

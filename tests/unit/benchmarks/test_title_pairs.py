@@ -284,7 +284,7 @@ def test_a_checkpoint_with_too_few_positions_is_refused(command: Callable[..., R
     assert command("--work", str(work), *options(short)).exit_code == 0
     refused = command("--init-from", str(work / "checkpoint"))
     assert refused.exit_code == 1
-    assert "has 56 positions, this run needs 114" in refused.stderr
+    assert "has 56 positions, render.max_source_tokens is 114" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,19 @@ def test_the_frame_and_the_budget_hold_for_any_evidence(evidence: Evidence) -> N
     assert len(token_ids) <= RENDERER.budgets.max_source_tokens
 
 
-def test_budgets_that_cannot_fit_are_refused_with_the_mend() -> None:
-    with pytest.raises(RenderError, match="lower a budget or raise the maximum"):
-        RenderBudgets(text=80)
+def test_histories_are_cut_to_what_the_other_fields_leave() -> None:
+    budgets = RenderBudgets(text=8, summary=0, anchors=4, histories=12, personal=4, max_source_tokens=24)
+    renderer, histories = Renderer(TOKENIZER, budgets), ("abc", "def", "ghi")
+    alone = renderer.render(Evidence(histories=histories))
+    assert (segments(alone.token_ids)[3], alone.truncated) == ("abc;def;ghi", ())
+    beside = renderer.render(Evidence("12345678", "", ("9",), histories, ("0",)))
+    assert (segments(beside.token_ids), beside.truncated) == (["12345678", "", "9", "abc;def", "0"], ("histories",))
+
+
+def test_budgets_that_cannot_fit_are_refused_with_the_fix() -> None:
+    for budgets in ({"text": 80}, {"histories": 123}):
+        with pytest.raises(RenderError, match="lower a budget or raise the maximum"):
+            RenderBudgets(**budgets)
     with pytest.raises(RenderError, match="negative"):
         RenderBudgets(text=-1)
 

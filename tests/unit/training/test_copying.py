@@ -53,7 +53,7 @@ def test_an_adopted_checkpoint_keeps_its_weights(words: Tokenizer, tmp_path: Pat
     model = BartForConditionalGeneration(build_model(replace(SMALL, copying_start=False), words).config)
     model.save_pretrained(tmp_path)
     words.save(str(tmp_path / "tokenizer.json"))
-    adopted, _ = adopt_model(tmp_path, 0.0, 100)
+    adopted, _ = adopt_model(tmp_path, 0.0)
     for name, weight in load_weights(tmp_path).state_dict().items():
         assert torch.equal(adopted.state_dict()[name], weight), name
 

@@ -121,7 +121,7 @@ def foreign_checkpoint(folder: Path, positions: int = 128) -> Path:
 
 
 def test_any_local_bart_learns_the_two_new_tokens(tmp_path: Path) -> None:
-    model, tokenizer = adopt_model(foreign_checkpoint(tmp_path / "bart"), 0.2, 96)
+    model, tokenizer = adopt_model(foreign_checkpoint(tmp_path / "bart"), 0.2)
     special = special_token_ids(tokenizer)
     size = tokenizer.get_vocab_size()
     assert {special["sep"], special["reject"]} == {size - 2, size - 1}
@@ -133,15 +133,16 @@ def test_any_local_bart_learns_the_two_new_tokens(tmp_path: Path) -> None:
 
 
 def test_a_bart_with_too_few_positions_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="64 positions, max_source_tokens is 96"):
-        adopt_model(foreign_checkpoint(tmp_path / "bart", positions=64), 0.1, 96)
+    folder = foreign_checkpoint(tmp_path / "bart", positions=64)
+    with pytest.raises(CheckpointError, match=r"64 positions, render\.max_source_tokens is 128"):
+        load_initial_model(folder, None, TINY, RenderBudgets(), 0)
 
 
 def test_a_bart_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = foreign_checkpoint(tmp_path / "bart")
     (folder / "tokenizer.json").unlink()
     with pytest.raises(CheckpointError, match="fast tokenizer"):
-        adopt_model(folder, 0.1, 96)
+        adopt_model(folder, 0.1)
 
 
 def test_dropout_can_be_turned_off_for_every_layer(tokenizer: Tokenizer) -> None:
@@ -158,10 +159,17 @@ def test_a_stage_starts_from_one_thing(tokenizer_file: Path, tokenizer: Tokenize
     save_checkpoint(tmp_path / "c", build_model(TINY, tokenizer), tokenizer, meta(tokenizer))
     with pytest.raises(ConfigError, match="either --init-from"):
         load_initial_model(tmp_path / "c", tokenizer_file, TINY, RenderBudgets(), 0)
-    with pytest.raises(CheckpointError, match="make them equal"):
-        load_initial_model(tmp_path / "c", None, TINY, RenderBudgets(text=19), 0)
     with pytest.raises(ConfigError, match="max_source_tokens=200"):
         load_initial_model(None, tokenizer_file, TINY, RenderBudgets(max_source_tokens=200), 0)
+
+
+def test_a_stage_may_have_other_budgets_than_its_start_if_the_positions_suffice(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path / "c", build_model(TINY, tokenizer), tokenizer, meta(tokenizer))
+    assert load_initial_model(tmp_path / "c", None, TINY, RenderBudgets(text=19), 0).origin.endswith(" c")
+    with pytest.raises(CheckpointError, match=r"has 128 positions, render\.max_source_tokens is 130"):
+        load_initial_model(tmp_path / "c", None, TINY, RenderBudgets(max_source_tokens=130), 0)
 
 
 def test_two_starts_from_nothing_are_equal(tokenizer_file: Path) -> None:
