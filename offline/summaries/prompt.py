@@ -17,7 +17,7 @@ from PIL import Image
 
 from evidence.rows import TEXT_FIELDS
 from offline.summaries.frames import Frame
-from offline.summaries.videos import Video
+from offline.summaries.videos import Video, whole_characters
 
 INSTRUCTIONS = """\
 You describe short videos of a shopping platform, so that another program can suggest search queries for them.
@@ -86,7 +86,7 @@ def parse_answer(text: str) -> Answer:
     if start < 0:
         if not text.strip():
             raise AnswerError("empty answer")
-        return Answer(prose=text.strip()[:MAX_FIELD_CHARACTERS])
+        return Answer(prose=whole_characters(text.strip()[:MAX_FIELD_CHARACTERS]))
     try:
         values = json.loads(text[start : end + 1])
     except (ValueError, RecursionError) as error:
@@ -101,7 +101,7 @@ def _phrases(value: Any) -> tuple[str, ...]:
     """Return the strings of a value: models answer a list where a string is asked for, and the other way round."""
     values = value if isinstance(value, list | tuple) else [value]
     strings = [str(item) for item in values[:MAX_VALUES] if isinstance(item, str | int | float) and item is not True]
-    return tuple(" ".join(item.split())[:MAX_FIELD_CHARACTERS] for item in strings if item.strip())
+    return tuple(whole_characters(" ".join(item.split())[:MAX_FIELD_CHARACTERS]) for item in strings if item.strip())
 
 
 def known_texts(video: Video, speech: str) -> dict[str, str]:

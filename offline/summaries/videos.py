@@ -106,6 +106,11 @@ def _json_rows(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"line {number}", row
 
 
+def whole_characters(text: str) -> str:
+    """Return a text with each half of a surrogate pair, which JSON can hold and UTF-8 cannot, replaced by `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _video(row: Mapping[str, Any], place: str) -> Video:
     for name in _STRINGS:
         if not isinstance(row.get(name), str | None):
@@ -115,12 +120,13 @@ def _video(row: Mapping[str, Any], place: str) -> Video:
         raise InputError(f"{place}: created_day must be an integer or null, not {type(day).__name__}")
     if not row.get("photo_id"):
         raise InputError(f"{place} has no photo_id; every video needs one")
+    strings = {name: whole_characters(row[name]) for name in _STRINGS if row.get(name)}
     return Video(
-        photo_id=row["photo_id"],
-        text=RawText(*(row.get(name) for name in TEXT_FIELDS)),
-        summary=row.get("summary") or "",
-        speech=row.get("speech") or "",
-        file=row.get("file") or "",
+        photo_id=strings["photo_id"],
+        text=RawText(*(strings.get(name) for name in TEXT_FIELDS)),
+        summary=strings.get("summary", ""),
+        speech=strings.get("speech", ""),
+        file=strings.get("file", ""),
         created_day=day,
     )
 

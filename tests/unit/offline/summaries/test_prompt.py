@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,20 @@ def test_what_is_kept_of_an_answer_is_bounded() -> None:
     answer = parse_answer(json.dumps({"objects": ["x" * 10_000] * 1000}))
     assert len(answer.objects) == MAX_VALUES
     assert len(answer.objects[0]) == MAX_FIELD_CHARACTERS
+
+
+def test_half_characters_of_an_answer_are_replaced() -> None:
+    assert parse_answer('{"objects": ["kettle \\ud83d"]}') == Answer(objects=("kettle ?",))
+    assert parse_answer("kettle \ud83d") == Answer(prose="kettle ?")
+
+
+@pytest.mark.parametrize("value", [None, True, 3.5, float("nan"), [[["deep"]]], {"a": "b"}, ["\ud83d", "\0", 7], " \n"])
+def test_an_answer_of_any_values_is_plain_text(value: Any) -> None:
+    answer = parse_answer(json.dumps({"scene": "kitchen", "objects": value, "ocr_text": value, "product_use": value}))
+    assert answer.scene == "kitchen"
+    for part in answer.to_dict().values():
+        for text in [part] if isinstance(part, str) else part:
+            assert text.encode("utf-8").decode("utf-8") == text
 
 
 def test_an_answer_survives_the_journal() -> None:

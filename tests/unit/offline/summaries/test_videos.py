@@ -34,6 +34,12 @@ def test_parquet_and_json_lines_give_the_same_rows(tmp_path: Path) -> None:
     assert read_videos(write_lines(tmp_path / "a.jsonl", *rows)) == expected
 
 
+def test_half_characters_of_json_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"photo_id": "p", "caption": "kettle \\ud83d now"}\n')
+    (video,) = read_videos(tmp_path / "a.jsonl")
+    assert video.text.caption == "kettle ? now"
+
+
 def test_a_folder_of_log_tables_stands_for_its_videos(tmp_path: Path) -> None:
     pq.write_table(pa.table({"photo_id": ["p"]}), tmp_path / "videos.parquet")
     assert find_table(tmp_path) == tmp_path / "videos.parquet"
