@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import random
-from asyncio import sleep
+from asyncio import sleep, timeout
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,7 +97,12 @@ class Endpoint:
         self._settings, self._prices, self._budget = settings, prices, budget
         headers = {"authorization": f"Bearer {settings.key}"} if settings.key else {}
         # Redirects are not followed: they would take the key to another host.
-        self._client = httpx.AsyncClient(headers=headers, timeout=settings.timeout_seconds, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            headers=headers,
+            timeout=settings.timeout_seconds,
+            limits=httpx.Limits(max_connections=None),
+            follow_redirects=False,
+        )
         self._url = settings.url.rstrip("/") + "/chat/completions"
         self._next_request = 0.0
         self._failures = 0
@@ -188,11 +193,15 @@ class Endpoint:
         reservation = self._budget.reserve(highest_cost)
         self.counts["requests"] += 1
         try:
-            response = await self._client.post(self._url, json=body)
-        except httpx.ConnectError as error:
+            async with timeout(self._settings.timeout_seconds):  # httpx limits only the time between two bytes
+                response = await self._client.post(self._url, json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             self._budget.settle(reservation, 0.0)
             raise _RetryableError("no connection", f"{self._url} does not answer; start the server") from error
-        except httpx.TimeoutException as error:  # the server may have done the work: the reservation stays
+        except (
+            httpx.TimeoutException,
+            TimeoutError,
+        ) as error:  # the server may have done the work: the reservation stays
             raise _RetryableError("time-out", f"no answer in {self._settings.timeout_seconds:g} s") from error
         except httpx.HTTPError as error:
             raise _RetryableError("broken answer", f"the connection broke off: {self._shown(str(error))}") from error

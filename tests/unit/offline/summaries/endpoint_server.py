@@ -33,6 +33,7 @@ class Reply:
         finish_reason, refusal: of the answer.
         retry_after: the header of that name.
         hang: answer only when the server ends.
+        drip: send a byte of the body now and then, and the rest when the server ends.
         usage: tokens of the prompt and of the answer; None leaves them out.
     """
 
@@ -44,6 +45,7 @@ class Reply:
     refusal: str | None = None
     retry_after: str | None = None
     hang: bool = False
+    drip: bool = False
     usage: tuple[int, int] | None = (1000, 100)
 
     def content(self) -> bytes:
@@ -119,10 +121,13 @@ def endpoint_server(
                 if reply.retry_after is not None:
                     self.send_header("retry-after", reply.retry_after)
                 self.end_headers()
+                while reply.drip and len(content) > 1 and not ended.wait(0.02):
+                    self.wfile.write(content[:1])
+                    content = content[1:]
                 self.wfile.write(content[: len(content) - reply.cut])
             except OSError:
                 pass  # the client has given up
-            self.close_connection = bool(reply.cut or reply.hang)
+            self.close_connection = bool(reply.cut or reply.hang or reply.drip)
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

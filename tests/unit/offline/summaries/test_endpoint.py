@@ -105,9 +105,10 @@ def test_a_passing_fault_is_asked_again(ask: Ask, fault: Reply, kind: str) -> No
     assert endpoint.counts[f"repeated after {kind}"] == 2
 
 
-def test_a_time_out_is_asked_again_and_stays_paid(ask: Ask) -> None:
-    with endpoint_server(Reply(hang=True)) as server:
-        (answer,), endpoint, budget = ask(server, timeout_seconds=0.2)
+@pytest.mark.parametrize("slow", [Reply(hang=True), Reply(drip=True)])
+def test_a_time_out_is_asked_again_and_stays_paid(ask: Ask, slow: Reply) -> None:
+    with endpoint_server(slow) as server:
+        (answer,), endpoint, budget = ask(server, timeout_seconds=1.5)
     assert answer == EXPECTED
     assert endpoint.counts["repeated after time-out"] == 1
     assert budget.spent == pytest.approx(0.02 + 0.02)  # the reservation of the first, the cost of the second
