@@ -15,6 +15,7 @@ from offline.evidence.examples import ExampleSettings, write_examples
 from offline.evidence.examples_report import describe
 from offline.evidence.safety_labels import label_videos, read_terms
 from offline.evidence.store_rows import evidence_table, user_table, without_embeddings, write_rows
+from offline.summaries.command import summaries
 
 _LOGS = click.argument("logs", type=click.Path(exists=True, file_okay=False, path_type=Path))
 _DEFAULTS = ExampleSettings()
@@ -39,6 +40,9 @@ def offline() -> None:
     onebar offline evidence logs build/evidence.parquet
     onebar offline users    logs build/users.parquet
     """
+
+
+offline.add_command(summaries)
 
 
 @offline.command()
