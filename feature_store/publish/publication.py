@@ -119,7 +119,8 @@ def publish(
         try:
             report.read_back = run.sample.read_back(target)
         except PublishError:
-            target.renew({"position": "0"})  # what is lost may be anything: the next run compares every row
+            # What is lost may be anything: the next run compares every row.
+            target.renew({"position": "0", "counts": PublishReport().to_state()})
             raise
         versions = json.dumps(report.embedding_versions, sort_keys=True)
         finished = {"status": "published", "finished": now_text(), "embedding_versions": versions}

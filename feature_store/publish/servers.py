@@ -9,6 +9,7 @@ import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.crc import key_slot
 from redis.retry import Retry
 
 from feature_store.errors import StoreUnavailable
@@ -19,6 +20,8 @@ Command = tuple[Any, ...]
 SCAN_COUNT: Final = 1000
 """Keys that one SCAN looks at. It blocks the server for about a quarter of a millisecond."""
 
+_KEY_OF_SCRIPT: Final = 3  # EVALSHA digest 1 key
+_REDIRECTIONS: Final = (redis.exceptions.MovedError, redis.exceptions.AskError, redis.exceptions.TryAgainError)
 _OPTIONS: Final[dict[str, Any]] = {
     "protocol": 2,
     "socket_connect_timeout": 5.0,
@@ -94,11 +97,12 @@ class SingleServer:
 
 
 class Cluster:
-    """See `Servers`. The pipeline of redis-py sends each command to its node, and follows slots that move."""
+    """See `Servers`. Commands go to the nodes of their keys, at the same time; a slot that has moved is followed."""
 
     def __init__(self, url: RedisUrl) -> None:
         """Connect. Raises StoreUnavailable."""
         self._shown = url.shown
+        self._connections: dict[str, Any] = {}
         try:
             self._client: Any = RedisCluster.from_url(url.url, **_OPTIONS)
         except Exception as error:  # redis-py's cluster client raises more kinds than it names
@@ -106,6 +110,37 @@ class Cluster:
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         """See `Servers`."""
+        try:
+            return self._send(commands)
+        except _REDIRECTIONS:
+            self._disconnect()
+        except Exception as error:
+            self._disconnect()
+            raise StoreUnavailable(explain(error, self._shown)) from error
+        return self._follow(commands)
+
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
+        """Send the commands to the nodes that are known to have their keys, and return the replies."""
+        positions: dict[str, list[int]] = {}
+        for position, command in enumerate(commands):
+            key = command[_KEY_OF_SCRIPT] if command[0] == "EVALSHA" else command[1]
+            slot = key_slot(key if isinstance(key, bytes) else key.encode())
+            node = self._client.nodes_manager.get_node_from_slot(slot)
+            positions.setdefault(node.name, []).append(position)
+            if node.name not in self._connections:
+                pool = self._client.get_redis_connection(node).connection_pool
+                self._connections[node.name] = pool.get_connection()
+        for name, of_node in positions.items():
+            packed = b"".join(hiredis.pack_command(commands[position]) for position in of_node)
+            self._connections[name].send_packed_command([packed])
+        replies: list[Any] = [None] * len(commands)
+        for name, of_node in positions.items():
+            for position in of_node:
+                replies[position] = self._connections[name].read_response()
+        return replies
+
+    def _follow(self, commands: Sequence[Command]) -> list[Any]:
+        """Send the commands by the pipeline of redis-py, which follows redirections and learns of them."""
         pipeline = self._client.pipeline()
         for command in commands:
             pipeline.execute_command(*command)
@@ -114,6 +149,12 @@ class Cluster:
         except Exception as error:
             raise StoreUnavailable(explain(error, self._shown)) from error
         return replies
+
+    def _disconnect(self) -> None:
+        """Close the connections: further replies may be under way, which must answer nothing else."""
+        for connection in self._connections.values():
+            connection.disconnect()
+        self._connections.clear()
 
     def load_scripts(self, scripts: Sequence[str]) -> None:
         """See `Servers`."""
@@ -139,6 +180,7 @@ class Cluster:
 
     def close(self) -> None:
         """See `Servers`."""
+        self._disconnect()
         self._client.close()
 
 
