@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +51,15 @@ class Shop:
     def target(self) -> Target:
         return open_target(self.url, DAY)
 
-    @contextmanager
-    def journal(self) -> Iterator[Journal]:
-        with closing(self.target()) as target:
-            path, _ = journal_for(self.folder, self.url, target.state())
-        with Journal(path) as journal:
-            yield journal
+    def journal(self, target: Target) -> Journal:
+        return Journal(journal_for(self.folder, self.url, target.state())[0])
 
     def publish(self, rows: Rows | None = None, *, wrap: Wrap | None = None, **settings: Any) -> PublishReport:
         """Publish the folder, after its videos have become `rows`, through a target that `wrap` has changed."""
         if rows is not None:
             self.write(rows)
         sources = open_sources(self.folder)
-        with closing(self.target()) as target, self.journal() as journal:
+        with closing(self.target()) as target, self.journal(target) as journal:
             return publish(
                 sources,
                 wrap(target) if wrap else target,
@@ -79,7 +75,7 @@ class Shop:
             return preview(open_sources(self.folder), target, RowOptions(0))
 
     def restore(self, *, wrap: Wrap | None = None) -> RestoreReport:
-        with closing(self.target()) as target, self.journal() as journal:
+        with closing(self.target()) as target, self.journal(target) as journal:
             return restore(wrap(target) if wrap else target, journal)
 
     def records(self, *, with_marks: bool = False) -> dict[str, dict[str, bytes]]:

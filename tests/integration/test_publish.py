@@ -133,6 +133,7 @@ def test_restoring_brings_back_every_byte_of_the_publication_before(shop: Shop) 
     assert shop.publish(second_day()).counts["photos"]["removed"] == 10
 
 
+@without_cluster
 def test_a_dry_run_counts_what_the_publication_does_and_writes_nothing(shop: Shop) -> None:
     shop.publish(first_day())
     before = shop.records(with_marks=True)
@@ -218,7 +219,7 @@ def test_users_are_written_whole_and_never_in_the_journal(shop: Shop) -> None:
     assert report.counts["users"] == Counter(changed=1, unchanged=1, removed=1)
     record = shop.records()[user_key("u0")]
     assert record == {"queries": b'["other"]', "embeddings": b"", "updated_at": b"2"}
-    with shop.journal() as journal:
+    with closing(shop.target()) as target, shop.journal(target) as journal:
         assert len(journal) == 0
     assert all(b"secret" not in path.read_bytes() for path in shop.folder.glob("*.journal*"))
 
@@ -242,17 +243,14 @@ def test_what_is_read_back_must_be_what_was_published(shop: Shop) -> None:
     assert len(shop.records()) == COUNT
 
 
-KILLS = 10
-
-
-def test_a_publication_that_is_killed_ten_times_ends_like_an_undisturbed_one(shop: Shop) -> None:
+@pytest.mark.parametrize(("shop", "kills"), [("single", 10), ("cluster", 4), ("file", 4)], indirect=["shop"])
+def test_a_publication_that_is_killed_ends_like_an_undisturbed_one(shop: Shop, kills: int) -> None:
     shop.publish(first_day())
     before = shop.records()
     calls = count_calls(lambda wrap: shop.publish(second_day(), wrap=wrap))
     after = shop.records()
     chance = random.Random(9)
-    assert calls >= KILLS
-    for at in sorted(chance.sample(range(1, calls + 1), KILLS)):
+    for at in sorted(chance.sample(range(1, calls + 1), kills)):
         shop.restore()
         assert shop.records() == before
         run_and_kill(lambda wrap: shop.publish(second_day(), wrap=wrap), at)
@@ -260,6 +258,7 @@ def test_a_publication_that_is_killed_ten_times_ends_like_an_undisturbed_one(sho
         assert shop.records() == after, f"killed at call {at} of {calls}"
 
 
+@without_cluster
 def test_restoring_may_be_killed_and_may_follow_a_publication_that_was(shop: Shop) -> None:
     shop.publish(first_day())
     before = shop.records()
