@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -118,10 +120,11 @@ def publish(
     row_options = RowOptions(time.time_ns() // 1_000_000, vectors, key_ring)
     pace = Pace(rows_per_second, bytes_per_second)
     with (
-        closing(open_target(store, round(ttl_days * 86_400))) as target,
+        closing(open_target(store, round(ttl_days * 86_400), makes_file=not dry_run)) as target,
         progress_bars() as progress,
         BadRows(put_aside) as bad_rows,
     ):
+        before = json.loads(target.state().get("embedding_versions", "{}"))
         if dry_run:
             report = preview(sources, target, row_options, pace=pace, bad_rows=bad_rows, progress=progress)
         else:
@@ -138,6 +141,7 @@ def publish(
                     progress=progress,
                 )
     _print(report, dry_run)
+    _compare_embedders(before, report.embedding_versions)
     conclude(report.loaded, strict, put_aside)
 
 
@@ -162,13 +166,22 @@ def _print(report: PublishReport, is_dry: bool) -> None:
     if report.embedding_versions:
         versions = ", ".join(f"{name} ({n:,})" for name, n in report.embedding_versions.most_common())
         click.echo(f"embeddings by version of the embedder: {versions}")
-    if len(report.embedding_versions) > 1:
-        click.echo("Warning: a service uses the embeddings of one version only, and ignores the others", err=True)
     if report.continued_from:
         click.echo(f"continued after row {report.continued_from:,}")
     click.echo(f"{report.bytes_written:,} bytes {'to write' if is_dry else 'written'}; {report.seconds:.1f} s")
     if report.read_back:
         click.echo(f"{report.read_back:,} records read back: all are as published")
+
+
+def _compare_embedders(before: Mapping[str, int], now: Mapping[str, int]) -> None:
+    if len(now) > 1:
+        click.echo("Warning: a service uses the embeddings of one version only, and ignores the others", err=True)
+    if before and now and set(before) != set(now):
+        click.echo(
+            f"Warning: the embedder has changed from {', '.join(before)} to {', '.join(now)}: services with another"
+            " version leave out the personal part (degraded: embedding_version)",
+            err=True,
+        )
 
 
 @click.command()
@@ -196,7 +209,7 @@ def restore(
       onebar evidence restore --store "$STORE" --journal /backup/publication-0f3a91c2.journal
     """
     warn_of_url(store)
-    with closing(open_target(store, round(ttl_days * 86_400))) as target:
+    with closing(open_target(store, round(ttl_days * 86_400), makes_file=False)) as target:
         path = journal_path or journal_of(target.state(), target.shown)
         if not path.is_file():
             raise PublishError(f"{path} is not there: name the journal of the last publication")

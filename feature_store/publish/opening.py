@@ -18,18 +18,20 @@ from feature_store.redaction import redact
 from feature_store.redis_urls import parse_redis_url
 from feature_store.rows import Kind
 from feature_store.schemes import EMBEDDED_SCHEMES, REDIS_SCHEMES
+from feature_store.settings import StoreSettings
 from feature_store.store import unknown_scheme
 
 _NAMES: Final = ("evidence.", "users.")
 """How the files begin that a build of evidence leaves in its folder, beside files of other kinds."""
 
 
-def open_target(url: str, ttl_seconds: int) -> Target:
+def open_target(url: str, ttl_seconds: int, *, makes_file: bool = True) -> Target:
     """Open a store to publish to. The caller closes it.
 
     Args:
         url: As for `writers.open_writer`.
         ttl_seconds: Life of a record from its last publication; 0 for ever.
+        makes_file: Whether a `sqlite:` file is made where it is missing; an empty store takes its place if not.
 
     Raises:
         StoreUrlError: The URL cannot be used.
@@ -37,10 +39,15 @@ def open_target(url: str, ttl_seconds: int) -> Target:
     """
     scheme = url.partition("://")[0]
     if scheme in EMBEDDED_SCHEMES:
-        from feature_store.embedded import open_embedded_writer
+        from feature_store.embedded import open_embedded, open_embedded_writer, path_of
         from feature_store.publish.embedded_target import EmbeddedTarget
 
-        return EmbeddedTarget(open_embedded_writer(url, ttl_seconds), redact(url), ttl_seconds)
+        path = path_of(url)
+        if path is not None and not makes_file and not path.exists():
+            writer = open_embedded("memory://", StoreSettings()).writer()
+        else:
+            writer = open_embedded_writer(url, ttl_seconds)
+        return EmbeddedTarget(writer, redact(url), ttl_seconds)
     if scheme in REDIS_SCHEMES:
         checked = parse_redis_url(url)
         return RedisTarget(connect(checked), checked.shown, ttl_seconds)

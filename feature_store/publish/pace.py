@@ -43,11 +43,6 @@ class Pace:
         self._due = clock()
 
     @property
-    def is_limited(self) -> bool:
-        """Whether there is a limit."""
-        return bool(self._rows_per_second or self._bytes_per_second)
-
-    @property
     def chunk_rows(self) -> int:
         """The most records of one chunk: of a tenth of a second, so that a limited rate is not a row of bursts."""
         if not self._rows_per_second:

@@ -61,7 +61,11 @@ class _Run:
 
 def holder() -> str:
     """Return who publishes, for people."""
-    return f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = f"user {os.getuid()}"
+    return f"{user}@{socket.gethostname()} (process {os.getpid()})"
 
 
 def now_text() -> str:
@@ -172,6 +176,8 @@ def _upsert_all(
                 for chunk in run.pace.chunks(writes):
                     _upsert(run, source.kind, chunk)
                 run.target.renew({"position": str(done), "counts": run.report.to_state()})
+            else:
+                run.target.renew({})
             if progress is not None:
                 progress(source, batch.position)
     return done
@@ -201,8 +207,7 @@ def _upsert(run: _Run, kind: Kind, writes: list[HashWrite]) -> None:
             run.target.apply(gone)
         run.report.bytes_written += size
     run.pace.wait(len(writes), size)
-    if run.pace.is_limited:
-        run.target.renew({})
+    run.target.renew({})
 
 
 def _remove_missing(run: _Run, kind: Kind, marks_from: int, max_removed: float) -> None:

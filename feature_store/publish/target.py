@@ -20,8 +20,8 @@ from feature_store.keys import user_key
 from feature_store.rows import Kind
 from feature_store.writes import HashWrite
 
-LEASE_SECONDS: Final = 30
-"""Life of a lease after its last renewal. A publisher renews it after each chunk, which takes a second at most."""
+LEASE_SECONDS: Final = 60
+"""Life of a lease after its last renewal. A publisher renews it after each chunk."""
 GRACE_SECONDS: Final = 2
 """A lease is given to another process only so long after its end: the clocks of a cluster's nodes may differ."""
 
