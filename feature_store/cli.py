@@ -1,4 +1,4 @@
-"""`onebar evidence`: put evidence into a store, check it, look at it."""
+"""`onebar evidence`: publish, load, check and show evidence. `publish.cli` has `publish` and `restore`."""
 
 from __future__ import annotations
 
@@ -11,76 +11,58 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
+from feature_store.cli_options import (
+    conclude,
+    errors_option,
+    errors_path,
+    path_argument,
+    progress_bars,
+    store_option,
+    strict_option,
+    ttl_option,
+    vectors_option,
+    warn_of_url,
+)
 from feature_store.files import Source
 from feature_store.loader import BadRows, LoadReport, open_sources
 from feature_store.loader import load as load_sources
 from feature_store.privacy_cli import key_options
 from feature_store.pseudonym import KeyRing, open_key_ring
 from feature_store.publish import open_writer
+from feature_store.publish.cli import publish, restore
 from feature_store.records import PhotoRecord, UserRecord
-from feature_store.redis_urls import url_warnings
 from feature_store.rows import Kind
-from feature_store.schemes import STORE_URLS
 from feature_store.settings import StoreSettings
 from feature_store.store import open_store
 from feature_store.vectors import VectorType
 from feature_store.writes import Writer
 
-_SHOWN_REASONS = 10
 _PATIENT = StoreSettings(
     timeout_seconds=2.0, socket_timeout_seconds=2.0, connect_timeout_seconds=2.0, warm_connections=1
 )
 
-_store_option = click.option(
-    "--store",
-    default="sqlite:///evidence.db",
-    envvar="ONEBAR_STORE__URL",
-    show_default=True,
-    show_envvar=True,
-    help=STORE_URLS,
-)
 _kind_option = click.option(
     "--kind",
     type=click.Choice(["photos", "users"]),
     help="What the rows are; by default found from their columns.",
 )
-_errors_option = click.option(
-    "--errors-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Where bad rows go, with the reason, as JSON Lines.  [default: PATH.errors.jsonl]",
-)
-_strict_option = click.option("--strict", is_flag=True, help="Fail (exit code 1) if a single row is bad.")
-_path_argument = click.argument("path", type=click.Path(exists=True, path_type=Path))
 
 
 @click.group()
 def evidence() -> None:
-    """Evidence of videos and histories of users: load, check, show."""
+    """Evidence of videos and histories of users: publish, restore, load, check, show."""
 
 
 @evidence.command()
-@_path_argument
-@_store_option
+@path_argument
+@store_option
 @_kind_option
-@click.option(
-    "--ttl-days",
-    type=click.FloatRange(min=0),
-    default=30.0,
-    show_default=True,
-    help="Life of each record from this write on; 0 is without end (videos only). All writers must use one value.",
-)
-@click.option(
-    "--vectors",
-    type=click.Choice(["fp16", "int8"]),
-    default="fp16",
-    show_default=True,
-    help="How embeddings are kept.",
-)
+@ttl_option
+@vectors_option
 @key_options
-@_errors_option
-@_strict_option
+@errors_option
+@strict_option
 def load(
     path: Path,
     store: str,
@@ -109,20 +91,20 @@ def load(
         key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
         if not ttl_days:
             raise click.UsageError("users must expire: give --ttl-days a value over 0")
-    _warn(store)
+    warn_of_url(store)
     writer = open_writer(store, round(ttl_days * 86_400))
     try:
-        report = _run(sources, writer, vectors, key_ring, _errors_path(path, errors_file))
+        report = _run(sources, writer, vectors, key_ring, errors_path(path, errors_file))
     finally:
         writer.close()
-    _conclude(report, "written", strict, path, errors_file)
+    _conclude(report, "written", strict, errors_path(path, errors_file))
 
 
 @evidence.command()
-@_path_argument
+@path_argument
 @_kind_option
-@_errors_option
-@_strict_option
+@errors_option
+@strict_option
 def check(path: Path, kind: Kind | None, errors_file: Path | None, strict: bool) -> None:
     """Check PATH as `load` would, and write nothing.
 
@@ -130,14 +112,14 @@ def check(path: Path, kind: Kind | None, errors_file: Path | None, strict: bool)
     Example:
       onebar evidence check evidence.parquet --strict
     """
-    report = _run(open_sources(path, kind), None, "fp16", None, _errors_path(path, errors_file))
-    _conclude(report, "good", strict, path, errors_file)
+    report = _run(open_sources(path, kind), None, "fp16", None, errors_path(path, errors_file))
+    _conclude(report, "good", strict, errors_path(path, errors_file))
 
 
 @evidence.command()
 @click.argument("photo_id", required=False)
 @click.option("--user", "user_id", help="A user, instead of the video or beside it.")
-@_store_option
+@store_option
 @key_options
 def show(photo_id: str | None, user_id: str | None, store: str, key_file: Path | None, raw_user_ids: bool) -> None:
     """Show what is stored of PHOTO_ID and of a user, as JSON. ID is a user id, or a pseudonym out of an event.
@@ -152,16 +134,11 @@ def show(photo_id: str | None, user_id: str | None, store: str, key_file: Path |
     if user_id is not None:
         key_ring = open_key_ring(key_file, raw_user_ids=raw_user_ids)
         user_id = (key_ring.current(user_id) or user_id) if key_ring else user_id
-    _warn(store)
+    warn_of_url(store)
     answer = asyncio.run(_fetch(store, photo_id, user_id))
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
     if answer.get("photo") is None and answer.get("user") is None:
         raise click.exceptions.Exit(1)
-
-
-def _warn(url: str) -> None:
-    for warning in url_warnings(url):
-        click.echo(f"Warning: {warning}", err=True)
 
 
 async def _fetch(url: str, photo_id: str | None, user_id: str | None) -> dict[str, Any]:
@@ -210,48 +187,25 @@ def _when(milliseconds: int) -> str:
         return str(milliseconds)
 
 
-def _errors_path(path: Path, errors_file: Path | None) -> Path:
-    return errors_file or path.with_name(f"{path.name}.errors.jsonl")
-
-
 def _run(
     sources: Sequence[Source],
     writer: Writer | None,
     vectors: VectorType,
     key_ring: KeyRing | None,
-    errors_path: Path,
+    put_aside: Path,
 ) -> LoadReport:
-    bars: dict[Path, tqdm[Any]] = {}
-
-    def progress(source: Source, position: int) -> None:
-        if source.path not in bars:
-            is_rows = source.path.suffix == ".parquet"
-            bars[source.path] = tqdm(
-                total=source.size, desc=source.path.name, unit="row" if is_rows else "B", unit_scale=True
-            )
-        bars[source.path].update(position - bars[source.path].n)
-
-    try:
-        with BadRows(errors_path) as bad_rows:
-            return load_sources(
-                sources, writer, vector_type=vectors, key_ring=key_ring, bad_rows=bad_rows, progress=progress
-            )
-    finally:
-        for bar in bars.values():
-            bar.close()
+    with progress_bars() as progress, BadRows(put_aside) as bad_rows:
+        return load_sources(
+            sources, writer, vector_type=vectors, key_ring=key_ring, bad_rows=bad_rows, progress=progress
+        )
 
 
-def _conclude(report: LoadReport, done: str, strict: bool, path: Path, errors_file: Path | None) -> None:
+def _conclude(report: LoadReport, done: str, strict: bool, put_aside: Path) -> None:
     kinds = " and ".join(report.kinds) or "rows"
     rate = report.written / report.seconds if report.seconds else 0.0
     click.echo(f"{report.written:,} of {report.rows:,} {kinds} {done} in {report.seconds:.1f} s ({rate:,.0f}/s)")
-    if report.ignored_columns:
-        click.echo(f"columns that are not known, and were ignored: {', '.join(sorted(report.ignored_columns))}")
-    if report.bad:
-        click.echo(f"{report.bad:,} bad rows are in {_errors_path(path, errors_file)}:", err=True)
-        for reason, count in report.reasons.most_common(_SHOWN_REASONS):
-            click.echo(f"  {count:>8,}  {reason}", err=True)
-        if len(report.reasons) > _SHOWN_REASONS:
-            click.echo(f"  … and {len(report.reasons) - _SHOWN_REASONS} other reasons", err=True)
-    if not report.written or (strict and report.bad):
-        raise click.exceptions.Exit(1)
+    conclude(report, strict, put_aside)
+
+
+evidence.add_command(publish)
+evidence.add_command(restore)

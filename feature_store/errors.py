@@ -7,6 +7,7 @@ FeatureStoreError
 ├── CodecError         stored bytes that are not what FORMAT.md says
 ├── PrivacyError       a key of pseudonyms that is missing, or a key file that cannot be used
 ├── RowError           one bad row of a file of evidence
+├── PublishError       a publication that must not begin or go on, or that cannot be undone
 └── LoadError          a file of evidence that cannot be read at all
 
 An outage is not an error for a reader: `fetch` returns what there is and names the cause in `degraded`.
@@ -41,6 +42,10 @@ class PrivacyError(FeatureStoreError):
 
 class RowError(FeatureStoreError):
     """One row of a file cannot be written; the message is the reason, in words."""
+
+
+class PublishError(FeatureStoreError):
+    """A publication was refused or stopped; the message says why, and what to do."""
 
 
 class LoadError(FeatureStoreError):

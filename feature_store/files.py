@@ -20,6 +20,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _SUFFIXES: Final = (".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 _PEEKED_LINES: Final = 100
 _BATCH_ROWS: Final = 1000
+_READ_BYTES: Final = 64 * 1024  # of each column at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class Source:
                 f"{self.path} is Parquet, and pyarrow is not installed: install the extra 'offline', or use JSON Lines"
             ) from None
         try:
-            return parquet.ParquetFile(self.path)
+            # Without these two the whole of a row group, which may be the whole file, is read before its first row.
+            return parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=_READ_BYTES)
         except (pyarrow.ArrowException, OSError) as error:
             raise LoadError(
                 f"{self.path} is corrupt or not all there ({_first_line(error)}): write it again"

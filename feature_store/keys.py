@@ -14,6 +14,12 @@ PHOTO_FIELDS = ("text", "summary", "anchors", "histories", "category", "embeddin
 USER_FIELDS = ("queries", "embeddings", "updated_at")
 """Fields of a user's hash."""
 
+PUBLICATION_KEY = f"onebar:{FORMAT_VERSION}:publication"
+"""Key of the hash that says what was published last, and which process publishes now."""
+
+MARK_FIELD = "publication"
+"""Field of a video's or user's hash: the token of the publisher that last wrote or confirmed it."""
+
 _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 
 

@@ -6,7 +6,7 @@ import base64
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 from feature_store.errors import LoadError, RowError
 from feature_store.files import BadLine, Source, find_files
 from feature_store.pseudonym import KeyRing
-from feature_store.rows import PHOTO_COLUMNS, USER_COLUMNS, Kind, RowOptions, photo_write, user_write
+from feature_store.rows import PHOTO_COLUMNS, USER_COLUMNS, Kind, RowOptions, key_of_row, photo_write, user_write
 from feature_store.vectors import VectorType
 from feature_store.writes import HashWrite, Writer
 
@@ -27,11 +27,12 @@ class LoadReport:
     """What became of the rows.
 
     Attributes:
-        rows: read, of `kinds`.
-        written: of them.
-        reasons: why the others were not, and how often.
-        ignored_columns: that no row can have; a misspelt name shows here.
-        seconds: that it took.
+        kinds: Rows by kind.
+        rows: All rows that were read.
+        written: Rows that were written.
+        reasons: Why the other rows were not written, and how often.
+        ignored_columns: Columns that no row can have; a misspelt name shows here.
+        seconds: Duration of the load.
     """
 
     kinds: dict[Kind, int] = field(default_factory=dict)
@@ -147,10 +148,44 @@ def _load_source(
     progress: Progress | None,
     report: LoadReport,
 ) -> None:
+    for batch in encoded_batches(source, options, bad_rows, report):
+        if writer is not None and batch.writes:
+            writer.write(batch.writes)
+        report.written += len(batch.writes)
+        if progress is not None:
+            progress(source, batch.position)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """Rows of a file as writes.
+
+    Attributes:
+        writes: Of the good rows, in the file's order.
+        bad_keys: Keys of bad rows, as far as their ids can be read.
+        rows: How many rows there were, good and bad.
+        position: How far into the file this batch reaches (`files.Batch.position`).
+    """
+
+    writes: list[HashWrite]
+    bad_keys: list[str]
+    rows: int
+    position: int
+
+
+def encoded_batches(
+    source: Source, options: RowOptions, bad_rows: BadRows | None, report: LoadReport
+) -> Iterator[EncodedBatch]:
+    """Yield a file's rows as writes, and count them in the report; `LoadReport.written` is left to the caller.
+
+    Raises:
+        LoadError: the file cannot be read further, or bad rows cannot be put aside.
+    """
     to_write = photo_write if source.kind == "photos" else user_write
     known = frozenset(PHOTO_COLUMNS if source.kind == "photos" else USER_COLUMNS)
     for batch in source.batches():
         writes: list[HashWrite] = []
+        bad_keys: list[str] = []
         for number, row in batch.rows:
             try:
                 if isinstance(row, BadLine):
@@ -160,13 +195,11 @@ def _load_source(
                 writes.append(to_write(row, options))
             except RowError as error:
                 report.reasons[str(error)] += 1
+                if not isinstance(row, BadLine) and (key := key_of_row(row, source.kind, options)):
+                    bad_keys.append(key)
                 if bad_rows is not None:
                     content: Any = row.text if isinstance(row, BadLine) else row
                     bad_rows.add(source.path, number, str(error), content)
-        if writer is not None and writes:
-            writer.write(writes)
         report.rows += len(batch.rows)
-        report.written += len(writes)
         report.kinds[source.kind] = report.kinds.get(source.kind, 0) + len(batch.rows)
-        if progress is not None:
-            progress(source, batch.position)
+        yield EncodedBatch(writes, bad_keys, len(batch.rows), batch.position)

@@ -147,6 +147,32 @@ def _encoded(column: str, encode: Callable[[Any], bytes], value: Any) -> bytes:
         raise RowError(f"{column}: {error}") from None
 
 
+def _photo_key(row: Row) -> str:
+    try:
+        return photo_key(_identifier(row, "photo_id"))
+    except InvalidIdError as error:
+        raise RowError(f"photo_id: {error}") from None
+
+
+def _user_key(row: Row, options: RowOptions) -> str:
+    try:
+        user_id = _identifier(row, "user_id")
+        stored_id = user_id if options.key_ring is None else options.key_ring.current(user_id)
+        if stored_id is None:
+            raise RowError("user_id is a pseudonym of a key that is not in the key file")
+        return user_key(stored_id)
+    except InvalidIdError as error:
+        raise RowError(f"user_id: {error}") from None
+
+
+def key_of_row(row: Row, kind: Kind, options: RowOptions) -> str | None:
+    """Return the key of a row that is otherwise bad, or None where its id is bad, too."""
+    try:
+        return _photo_key(row) if kind == "photos" else _user_key(row, options)
+    except RowError:
+        return None
+
+
 def photo_write(row: Row, options: RowOptions) -> HashWrite:
     """Return the write of one row of a video.
 
@@ -155,10 +181,7 @@ def photo_write(row: Row, options: RowOptions) -> HashWrite:
     Raises:
         RowError: with the reason.
     """
-    try:
-        key = photo_key(_identifier(row, "photo_id"))
-    except InvalidIdError as error:
-        raise RowError(f"photo_id: {error}") from None
+    key = _photo_key(row)
     fields: dict[str, bytes] = {}
     if any(name in row for name in TEXT_FIELDS):
         raw = RawText(*(_text(row, name) for name in TEXT_FIELDS))
@@ -186,14 +209,7 @@ def user_write(row: Row, options: RowOptions) -> HashWrite:
     Raises:
         RowError: with the reason.
     """
-    try:
-        user_id = _identifier(row, "user_id")
-        stored_id = user_id if options.key_ring is None else options.key_ring.current(user_id)
-        if stored_id is None:
-            raise RowError("user_id is a pseudonym of a key that is not in the key file")
-        key = user_key(stored_id)
-    except InvalidIdError as error:
-        raise RowError(f"user_id: {error}") from None
+    key = _user_key(row, options)
     if row.get("queries") is None:
         raise RowError("queries is missing")
     queries = _strings(row, "queries")

@@ -93,6 +93,12 @@ def encode_vectors(matrix: Matrix | Halves, version: str, dtype: VectorType = "f
     return _HEADER.pack(_LAYOUT, code, dimension, rows, len(name)) + name + payload
 
 
+def version_of(data: bytes) -> str:
+    """Return the model's version from the header of encoded embeddings; empty where there are none."""
+    end = _HEADER.size + data[_HEADER.size - 1] if data else 0
+    return data[_HEADER.size : end].decode("utf-8", "replace")
+
+
 def decode_vectors(data: bytes) -> Vectors:
     """Return embeddings from their stored form.
 

@@ -115,7 +115,50 @@ def test_an_invalid_or_unreachable_store_is_reported_in_one_sentence(
     assert (answer.exit_code, "start it" in answer.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("command", ["load", "check", "show"])
+def test_publish_counts_writes_and_restores(url: str, mixed: Path) -> None:
+    dry = run("publish", mixed, "--store", url, "--dry-run")
+    assert "photos: 5 new, 0 changed, 0 unchanged, 0 removed (dry run: nothing was written)" in dry.stdout
+    assert run("show", "p1", "--store", url).exit_code == 1
+    first = run("publish", mixed, "--store", url)
+    assert (first.exit_code, "2 bad rows are in" in first.stderr) == (0, True)
+    assert "5 records read back: all are as published" in first.stdout
+    mixed.write_text("".join(json.dumps(row | {"caption": "new"}) + "\n" for row in GOOD[1:]))
+    assert "0 new, 4 changed, 0 unchanged, 1 removed" in run("publish", mixed, "--store", url).stdout
+    assert run("show", "p0", "--store", url).exit_code == 1
+    restored = run("restore", "--store", url)
+    assert "4 changed and 1 removed videos are as they were, 0 new ones are gone" in restored.stdout
+    assert json.loads(run("show", "p0", "--store", url).stdout)["photo"]["caption"] == "红色跑鞋 0"
+    again = run("restore", "--store", url)
+    assert (again.exit_code, "no publication that could be undone" in again.stderr) == (1, True)
+
+
+def test_a_build_folder_is_published_without_its_other_files(url: str, tmp_path: Path) -> None:
+    (tmp_path / "evidence.jsonl").write_text(json.dumps(GOOD[0]))
+    (tmp_path / "users.jsonl").write_text(json.dumps({"user_id": "u", "queries": ["q"]}))
+    (tmp_path / "examples.jsonl").write_text(json.dumps({"photo_id": "p", "user_id": "u", "target": "q"}))
+    assert "photos: 1 new" in run("publish", tmp_path, "--store", url, "--kind", "photos").stdout
+    both = run("publish", tmp_path, "--store", url, "--raw-user-ids").stdout
+    assert "photos: 0 new, 0 changed, 1 unchanged, 0 removed" in both
+    assert "users: 1 new" in both
+
+
+def test_a_dry_run_and_a_restoration_do_not_make_a_store(mixed: Path, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/none.db"
+    assert run("publish", mixed, "--store", store, "--dry-run").exit_code == 0
+    assert run("restore", "--store", store).exit_code == 1
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_change_of_the_embedder_is_announced(url: str, mixed: Path) -> None:
+    for version in ("m1", "m2"):
+        row = GOOD[0] | {"embedding": "ADwAPA==", "embedding_version": version}
+        mixed.write_text(json.dumps(row))
+        published = run("publish", mixed, "--store", url)
+        assert f"embeddings by version of the embedder: {version} (1)" in published.stdout
+    assert "the embedder has changed from m1 to m2" in published.stderr
+
+
+@pytest.mark.parametrize("command", ["publish", "restore", "load", "check", "show"])
 def test_help_has_an_example(command: str) -> None:
     assert f"onebar evidence {command}" in run(command, "--help").stdout
 

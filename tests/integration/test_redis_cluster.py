@@ -11,6 +11,7 @@ from feature_store import Store, StoreSettings, StoreUnavailable, open_store
 from feature_store.keys import photo_key, user_key
 from feature_store.publish import open_writer
 from feature_store.rows import RowOptions, photo_write, user_write
+from feature_store.writes import HashWrite
 from tests.integration.redis_servers import IMPATIENT, RedisClusterOfThree, RedisServer
 
 PATIENT = StoreSettings(timeout_seconds=5, socket_timeout_seconds=5, connect_timeout_seconds=5)
@@ -122,6 +123,21 @@ async def test_a_slot_that_moves_is_followed(any_cluster: RedisClusterOfThree) -
     for _ in range(3):
         assert await is_whole(store, photo, user)
     await store.close()
+
+
+async def test_a_writer_follows_a_slot_that_moves(redis_cluster: RedisClusterOfThree) -> None:
+    key = photo_key("moved")
+    writes = [photo_write({"photo_id": photo, "summary": photo}, RowOptions(0)) for photo in ("moved", *PHOTOS)]
+    writer = open_writer(redis_cluster.url)
+    writer.write(writes)
+    source = redis_cluster.server_of(key)
+    target = next(server for server in redis_cluster.servers if server is not source)
+    move_slot(redis_cluster, key, source, target)
+    for summary in (b"once", b"twice"):
+        writer.write([HashWrite(key, {"summary": summary}), *writes[1:]])
+        with target.client() as client:
+            assert client.hget(key, "summary") == summary
+    writer.close()
 
 
 def move_slot(cluster: RedisClusterOfThree, key: str, source: RedisServer, target: RedisServer) -> None:

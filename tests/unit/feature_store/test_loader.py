@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,15 @@ async def test_the_store_in_memory_can_be_filled_too(tmp_path: Path) -> None:
 def test_urls_that_cannot_be_written_are_refused(url: str) -> None:
     with pytest.raises(StoreUrlError):
         open_writer(url)
+
+
+def test_a_row_group_of_any_size_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.parquet"
+    noise = random.Random(1)
+    rows = [{"photo_id": f"p{n}", "embedding": noise.randbytes(2000), "embedding_version": "m"} for n in range(12_000)]
+    parquet.write_table(pa.Table.from_pylist(rows), path, row_group_size=len(rows))
+    del rows
+    before = pa.total_allocated_bytes()
+    allocated = [pa.total_allocated_bytes() - before for _ in open_sources(path)[0].batches()]
+    assert len(allocated) == 12
+    assert max(allocated) < path.stat().st_size / 3
