@@ -56,7 +56,7 @@ class TrainingSettings:
     dimensions: tuple[int, ...] = (256, 128, 64)
     vocabulary_size: int = VOCABULARY_SIZE
     batch_size: int = 512
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
     temperature: float = 0.05
     epochs: tuple[float, ...] = (2.0, 1.0)
     max_steps: int = 1_000_000

@@ -1,6 +1,8 @@
 """The settings of the evidence for one embedder: tuned on the validation day, measured on the day after it.
 
-The hashed embedder with its own settings is measured beside it, on the same clicks.
+The hashed embedder with its own settings is measured beside it, on the same clicks. Both are also measured on the last
+day that the embedder was trained on. If the trained one gains much more there, evidence of its training days is better
+than serving will have (ADR 73).
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def tune_evidence(dataset: Path, embedder: Embedder, valid_day: int, *, show_pro
     """
     hashed = embed_logs(dataset)
     embedded = embed_logs(dataset, EvidenceSettings(), embedder)
-    valid, test = (clicks_of_day(hashed, day) for day in (valid_day, valid_day + 1))
+    seen, valid, test = (clicks_of_day(hashed, day) for day in (valid_day - 1, valid_day, valid_day + 1))
     with tqdm(total=TUNING_STEPS, desc="tuning", unit="setting", disable=not show_progress) as bar:
         anchors = tune_anchors(embedded, valid, embedded.settings.anchors, bar.update)
     users, tried = tune_personal(embedded, valid, embedded.settings.users)
@@ -69,7 +71,7 @@ def tune_evidence(dataset: Path, embedder: Embedder, valid_day: int, *, show_pro
         }
 
     tuned = EvidenceSettings(anchors=anchors.settings, users=users)
-    days: list[tuple[str, Clicks]] = [("valid", valid), ("test", test)]
+    days: list[tuple[str, Clicks]] = [("seen", seen), ("valid", valid), ("test", test)]
     return Tuning(
         chosen,
         {
