@@ -132,7 +132,8 @@ def load_static_embedder(folder: Path | str) -> StaticEmbedder:
     scales = np.frombuffer(vector_bytes, "<f4", vocabulary, offset=vocabulary * dimension)
     if not np.all((scales >= 0) & (scales < np.inf)):
         raise EmbedderError(f"{folder / VECTORS_FILE} has a scale that is negative or not finite")
-    return StaticEmbedder(tokenizer, whole * scales[:, None].astype(np.float32), version, manifest["tuned"])
+    table = whole.astype(np.float32) * scales[:, None]
+    return StaticEmbedder(tokenizer, table, version, manifest["tuned"])
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

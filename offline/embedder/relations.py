@@ -153,8 +153,8 @@ def _query_codes(column: pa.ChunkedArray, queries: pa.Array) -> IntArray:
     """Return the codes of raw queries once they are cleaned, -1 for one that the vocabulary does not have."""
     encoded = pc.dictionary_encode(column.combine_chunks())
     cleaned = pa.array([clean_query(query) for query in encoded.dictionary.to_pylist()], pa.string())
-    codes = _codes(cleaned, queries)
-    return codes[encoded.indices.to_numpy()]
+    codes: IntArray = _codes(cleaned, queries)[encoded.indices.to_numpy()]
+    return codes
 
 
 def _codes(column: pa.Array | pa.ChunkedArray, values: pa.Array) -> IntArray:
