@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 
 from evidence.static_embedder import StaticEmbedder
 from offline.arrays import Matrix
-from offline.embedder.folder import write_static_embedder
+from offline.embedder.folder import KEPT_FILE, write_static_embedder
+from offline.embedder.kept_vectors import KeptVectors
 from offline.embedder.relations import FROM_VIDEO, TO_VIDEO, Relations
 from offline.embedder.retrieval import held_out_pairs, measure
 from offline.embedder.tokenizer import learn_tokenizer
@@ -66,7 +67,8 @@ class TransformerTrainee:
 
     def write(self, folder: Path, details: dict[str, Any]) -> Embedder:
         """See `Trainee`."""
-        return write_transformer(folder, self.model, self.dimension, self.query_prompt, details)
+        written = write_transformer(folder, self.model, self.dimension, self.query_prompt, details)
+        return KeptVectors(written, folder / KEPT_FILE)
 
 
 def new_static(relations: Relations, before_day: int, settings: TrainingSettings) -> StaticTrainee:

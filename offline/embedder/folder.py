@@ -27,10 +27,14 @@ from evidence.static_embedder import (
     read_manifest,
 )
 from offline.arrays import Matrix
+from offline.embedder.kept_vectors import KeptVectors
 from offline.embedder.vectors import Embedder, HashedEmbedder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+KEPT_FILE = "kept_vectors.parquet"
+"""In the folder of a transformer: the vectors of texts that were embedded before."""
 
 _INT8_MAX = 127
 
@@ -47,7 +51,7 @@ def load_embedder(folder: Path | None) -> Embedder:
         return load_static_embedder(folder)
     from offline.embedder.transformer import load_transformer  # torch is imported for this kind alone
 
-    return load_transformer(folder)
+    return KeptVectors(load_transformer(folder), folder / KEPT_FILE)
 
 
 def write_static_embedder(
