@@ -141,6 +141,9 @@ def examples(
 @click.option("--batch-size", type=click.IntRange(2), help="Pairs of a step. Default: 512, with --model 64.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Default: 0.02, with --model 2e-5.")
 @click.option("--max-steps", type=click.IntRange(1), default=1_000_000, help="The most steps of a stage.")
+@click.option(
+    "--hard-negatives", is_flag=True, help="Queries that were shown on a video and not clicked are negatives."
+)
 @click.option("--seed", default=0, show_default=True, help="Of the first vectors and the order of pairs.")
 @click.option("--all-days", is_flag=True, help="After the report, train again on all days, with the settings tuned.")
 def embedder(
@@ -154,6 +157,7 @@ def embedder(
     batch_size: int | None,
     learning_rate: float | None,
     max_steps: int,
+    hard_negatives: bool,
     seed: int,
     all_days: bool,
 ) -> None:
@@ -186,7 +190,7 @@ def embedder(
         seed=seed,
     )
     start = None if model is None else StartModel(model, query_prompt, frozen)
-    train_embedder(logs, out, settings, start, all_days=all_days, say=click.echo)
+    train_embedder(logs, out, settings, start, all_days=all_days, with_unclicked=hard_negatives, say=click.echo)
 
 
 def _embed(folder: Path, embedder_folder: Path | None) -> EmbeddedLogs:

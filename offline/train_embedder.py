@@ -44,6 +44,7 @@ def train_embedder(
     start: StartModel | None = None,
     *,
     all_days: bool = False,
+    with_unclicked: bool = False,
     say: Callable[[str], object] = print,
     show_progress: bool = True,
 ) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def train_embedder(
         settings: how it is trained.
         start: the model of the transformer kind; None trains the static kind.
         all_days: train again on all days when the settings of the evidence are tuned.
+        with_unclicked: use queries that were shown on a video and not clicked as hard negatives.
         say: called with each line of the summary.
         show_progress: show progress bars.
 
@@ -71,7 +73,7 @@ def train_embedder(
             f"the logs end on day {logs.last_day}; an embedder needs at least one day of training before the "
             f"{_HELD_OUT_DAYS} days that are held out: give logs of more days"
         )
-    relations = read_relations(logs_folder, logs)
+    relations = read_relations(logs_folder, logs, with_unclicked=with_unclicked)
 
     def build(before_day: int, measured_day: int | None) -> tuple[Embedder, dict[str, Any]]:
         def new() -> Trainee:

@@ -109,7 +109,7 @@ def build_embedder(
     Raises:
         SettingsError: there are too few pairs.
     """
-    stages = [] if frozen else [stage_columns(relations, names, before_day) for names in STAGES]
+    stages = [] if frozen else [stage_columns(relations, names, before_day, settings.seed) for names in STAGES]
     trainee = new()
     held_out = {} if measured_day is None else held_out_pairs(relations, measured_day, MEASURED_PAIRS, settings.seed)
     details: dict[str, Any] = {"before_day": 0 if frozen else before_day, "settings": asdict(settings)}

@@ -25,8 +25,12 @@ from offline.logs.tables import read_table
 
 QUERY_VIDEO, VIDEO_QUERY, QUERY_QUERY = "query_video", "video_query", "query_query"
 RELATIONS = (QUERY_VIDEO, VIDEO_QUERY, QUERY_QUERY)
-FROM_VIDEO = frozenset({VIDEO_QUERY})
+WITH_NEGATIVE = "video_query_unclicked"
+"""The pairs of video_query that have a hard negative, which training holds as a set of their own."""
+
+FROM_VIDEO = frozenset({VIDEO_QUERY, WITH_NEGATIVE})
 TO_VIDEO = frozenset({QUERY_VIDEO})
+"""Where the left texts, and where the right texts, are those of videos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +78,13 @@ class Relations:
         events: by name of the relation.
         video_texts: the embedded text of each video, "" where nothing is known of it.
         query_texts: each query of the logs.
+        unclicked: queries that were shown on a video and not clicked, as (video, query); None if they were not read.
     """
 
     events: dict[str, Events]
     video_texts: list[str]
     query_texts: list[str]
+    unclicked: Events | None = None
 
     def left_texts(self, relation: str) -> list[str]:
         """Return the texts that the left codes of a relation index."""
@@ -110,12 +116,36 @@ _QUERY_REPEATS = 20
 """The most times that the tokenizer reads one query; a video's text is read once."""
 
 
-def read_relations(dataset: Path, logs: Logs) -> Relations:
+def hard_negatives(relations: Relations, pairs: Pairs, before_day: int, seed: int) -> IntArray:
+    """Return int64[n], for each (video, query) pair one query that was shown on the video and never wanted on it.
+
+    Args:
+        relations: with `unclicked`.
+        pairs: of the relation video_query.
+        before_day: shown and wanted on the days before it.
+        seed: of the draw.
+
+    Returns:
+        Codes of queries; -1 where the video has none.
+    """
+    if relations.unclicked is None or not len(pairs):
+        return np.full(len(pairs), -1, np.int64)
+    size = len(relations.query_texts)
+    wanted = relations.events[VIDEO_QUERY].pairs(0, before_day)
+    shown = relations.unclicked.pairs(0, before_day)
+    keys = np.setdiff1d(shown.left * size + shown.right, wanted.left * size + wanted.right)  # in order of videos
+    first, last = np.searchsorted(keys, [pairs.left * size, (pairs.left + 1) * size])
+    place = first + (np.random.default_rng(seed).random(len(pairs)) * (last - first)).astype(np.int64)
+    return np.where(last > first, keys[np.minimum(place, max(len(keys) - 1, 0))] % size if len(keys) else -1, -1)
+
+
+def read_relations(dataset: Path, logs: Logs, *, with_unclicked: bool = False) -> Relations:
     """Read the relations of a dataset folder.
 
     Args:
         dataset: folder of the log tables.
         logs: the same tables, coded.
+        with_unclicked: read the exposures without a click too.
 
     Raises:
         TableError: a table is missing or not of the documented form.
@@ -146,7 +176,17 @@ def read_relations(dataset: Path, logs: Logs) -> Relations:
         },
         videos,
         logs.queries.to_pylist(),
+        _unclicked(dataset, logs, has_text) if with_unclicked else None,
     )
+
+
+def _unclicked(dataset: Path, logs: Logs, has_text: BoolArray) -> Events:
+    shown = read_table(dataset, "exposures", ["impression_id", "day", "query", "clicked"])
+    shown = shown.filter(pc.invert(shown["clicked"]))
+    impression = _codes(shown["impression_id"], logs.impressions.ids)
+    photo = np.where(impression >= 0, logs.impressions.photo[impression], -1)
+    events = Events(_days(shown), photo, _query_codes(shown["query"], logs.queries))
+    return events.kept((events.right >= 0) & (events.left >= 0) & has_text[events.left])
 
 
 def _query_codes(column: pa.ChunkedArray, queries: pa.Array) -> IntArray:

@@ -6,6 +6,7 @@ relation; relations are drawn in proportion to their pairs.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from offline.arrays import IntArray, Matrix
 from offline.embedder.loss import InBatchLoss
-from offline.embedder.relations import QUERY_VIDEO, RELATIONS, Relations
+from offline.embedder.relations import QUERY_VIDEO, RELATIONS, VIDEO_QUERY, WITH_NEGATIVE, Relations, hard_negatives
 from offline.embedder.tokenizer import VOCABULARY_SIZE
 from offline.errors import SettingsError
 
@@ -91,21 +92,36 @@ class _RememberingStatic(StaticEmbedding):  # type: ignore[misc]
         return {"input_ids": torch.from_numpy(np.concatenate(found)), "offsets": torch.from_numpy(offsets)}
 
 
-def stage_columns(relations: Relations, stage: Sequence[str], before_day: int) -> dict[str, Columns]:
+def stage_columns(
+    relations: Relations, stage: Sequence[str], before_day: int, seed: int = 0
+) -> dict[str, dict[str, list[str]]]:
     """Return the texts of the pairs of a stage, by relation.
+
+    Where exposures without a click were read, pairs of a video and a query with a hard negative are a set of their own.
+
+    Args:
+        relations: of the logs.
+        stage: names of relations.
+        before_day: only pairs of the days before it.
+        seed: of the choice of hard negatives.
 
     Raises:
         SettingsError: the days have too few pairs.
     """
-    columns: dict[str, Columns] = {}
+    columns: dict[str, dict[str, list[str]]] = {}
     for name in stage:
         pairs = relations.events[name].pairs(0, before_day)
         left, right = relations.left_texts(name), relations.right_texts(name)
-        if len(pairs):
-            columns[name] = {
-                "left": [left[code] for code in pairs.left],
-                "right": [right[code] for code in pairs.right],
-            }
+        texts = {"left": [left[code] for code in pairs.left], "right": [right[code] for code in pairs.right]}
+        negatives = np.full(len(pairs), -1, np.int64)
+        if name == VIDEO_QUERY:
+            negatives = hard_negatives(relations, pairs, before_day, seed)
+        has_negative = negatives >= 0
+        for key, chosen in ((name, np.flatnonzero(~has_negative)), (WITH_NEGATIVE, np.flatnonzero(has_negative))):
+            if len(chosen):
+                columns[key] = {side: [values[place] for place in chosen] for side, values in texts.items()}
+        if has_negative.any():
+            columns[WITH_NEGATIVE]["negative"] = [right[code] for code in negatives[has_negative]]
     found = sum(len(texts["left"]) for texts in columns.values())
     if found < MIN_PAIRS:
         raise SettingsError(
@@ -135,14 +151,13 @@ def train_stage(
         show_progress: show a progress bar.
     """
     sizes = [len(texts["left"]) for texts in columns.values()]
-    batch = min(settings.batch_size, min(sizes))
-    epochs = settings.epochs[stage]
-    steps = min(settings.max_steps, max(1, round(epochs * sum(size // batch for size in sizes))))
+    batches = sum(math.ceil(size / settings.batch_size) for size in sizes)
+    steps = min(settings.max_steps, max(1, round(settings.epochs[stage] * batches)))
     loss = MatryoshkaLoss(model, InBatchLoss(model, settings.temperature), list(settings.dimensions))
     with tempfile.TemporaryDirectory(prefix="embedder-") as folder, _bar(stage, show_progress) as bar:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=folder,
-            per_device_train_batch_size=batch,
+            per_device_train_batch_size=settings.batch_size,
             max_steps=steps,
             learning_rate=settings.learning_rate,
             weight_decay=0.0,
@@ -151,7 +166,6 @@ def train_stage(
             prompts=prompts,
             seed=settings.seed,
             data_seed=settings.seed,
-            dataloader_drop_last=True,
             dataloader_pin_memory=False,
             logging_strategy="no",
             save_strategy="no",

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from offline.embedder.relations import QUERY_QUERY, QUERY_VIDEO, VIDEO_QUERY, Relations, read_relations
+from offline.embedder.relations import (
+    QUERY_QUERY,
+    QUERY_VIDEO,
+    VIDEO_QUERY,
+    WITH_NEGATIVE,
+    Relations,
+    hard_negatives,
+    read_relations,
+)
+from offline.embedder.training import stage_columns
 from offline.logs.coded import load_logs
 
 VIDEOS = [
@@ -37,13 +46,18 @@ CLICKS = [
     {"search_id": "s2", "day": 1, "query": "tea kettle", "photo_id": "p0"},
     {"search_id": "s4", "day": 2, "query": "bike", "photo_id": "unknown"},
 ]
-EXPOSURES = [{"impression_id": "i1", "day": 1, "query": "bike", "clicked": True}]
+EXPOSURES = [
+    {"impression_id": "i1", "day": 1, "query": "bike", "clicked": True},
+    {"impression_id": "i1", "day": 1, "query": "kettle", "clicked": False},
+    {"impression_id": "i2", "day": 2, "query": "bike", "clicked": False},
+    {"impression_id": "gone", "day": 1, "query": "tea kettle", "clicked": False},
+]
 SEEN = [{"impression_id": f"i{day}", "day": day, "user_id": "u0", "photo_id": "p1"} for day in range(3)]
 
 
 @pytest.fixture
-def relations(dataset: Callable[..., Path]) -> Relations:
-    folder = dataset(
+def shop(dataset: Callable[..., Path]) -> Path:
+    return dataset(
         videos=VIDEOS,
         users=[{"user_id": "u0"}],
         impressions=SEEN,
@@ -51,7 +65,11 @@ def relations(dataset: Callable[..., Path]) -> Relations:
         searches=SEARCHES,
         search_clicks=CLICKS,
     )
-    return read_relations(folder, load_logs(folder))
+
+
+@pytest.fixture
+def relations(shop: Path) -> Relations:
+    return read_relations(shop, load_logs(shop))
 
 
 def texts(relations: Relations, name: str, before_day: int = 9) -> list[tuple[str, str, int]]:
@@ -81,3 +99,21 @@ def test_pairs_of_later_days_are_left_out(relations: Relations) -> None:
 def test_the_tokenizer_reads_a_query_as_often_as_it_occurs(relations: Relations) -> None:
     read = list(relations.texts(9))
     assert (read.count("tea kettle"), read.count("kettle"), read.count("road bike")) == (2, 3, 1)
+
+
+def test_a_hard_negative_was_shown_on_the_video_and_never_wanted_there(shop: Path) -> None:
+    relations = read_relations(shop, load_logs(shop), with_unclicked=True)
+    pairs = relations.events[VIDEO_QUERY].pairs(0, 9)
+    found = hard_negatives(relations, pairs, 9, seed=0)
+    # Video p0 was shown without a bar. On p1 "bike" was clicked once, so only "kettle" is a negative.
+    assert [relations.query_texts[code] if code >= 0 else None for code in found] == [None, "kettle"]
+    assert hard_negatives(relations, pairs, 1, seed=0).tolist() == [-1, -1]
+
+
+def test_pairs_with_a_hard_negative_are_a_set_of_their_own(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offline.embedder.training.MIN_PAIRS", 1)
+    relations = read_relations(shop, load_logs(shop), with_unclicked=True)
+    assert stage_columns(relations, [VIDEO_QUERY], 9) == {
+        VIDEO_QUERY: {"left": ["steel kettle a kettle"], "right": ["kettle"]},
+        WITH_NEGATIVE: {"left": ["road bike"], "right": ["bike"], "negative": ["kettle"]},
+    }
