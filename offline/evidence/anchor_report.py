@@ -14,6 +14,7 @@ import numpy as np
 from offline.arrays import BoolArray, IntArray
 from offline.evidence.anchors import AnchorCandidates, AnchorSettings, find_candidates
 from offline.evidence.embedded_logs import EmbeddedLogs
+from offline.evidence.nearest import IndexFigures
 from offline.evidence.personal import UserSettings, filter_personal_rows, user_histories_as_of
 from offline.evidence.ranked import RankedQueries
 
@@ -117,10 +118,11 @@ def personal_figures(embedded: EmbeddedLogs, clicks: Clicks, settings: UserSetti
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The settings with the best hit rate on a day, and the figures of all that were tried."""
+    """The settings with the best hit rate on a day, the figures of all that were tried, and the indexes."""
 
     settings: AnchorSettings
     tried: list[dict[str, Any]]
+    indexes: dict[str, IndexFigures]
 
 
 def tune_anchors(
@@ -155,7 +157,7 @@ def tune_anchors(
     popular = best(replace(queries, popularity=value, query_threshold=0.0) for value in POPULARITIES)
     nearest = best(replace(popular, query_threshold=value) for value in QUERY_THRESHOLDS)
     both = replace(nearest, similarity_threshold=neighbour.similarity_threshold)
-    return Tuned(best(replace(both, query_weight=value) for value in QUERY_WEIGHTS), tried)
+    return Tuned(best(replace(both, query_weight=value) for value in QUERY_WEIGHTS), tried, searched.indexes)
 
 
 TUNING_STEPS = len(NEIGHBOUR_THRESHOLDS) + len(POPULARITIES) + len(QUERY_THRESHOLDS) + len(QUERY_WEIGHTS)

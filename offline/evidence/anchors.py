@@ -20,14 +20,14 @@ A video's own queries never enter, unless they were issued on other videos too; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from offline.arrays import BoolArray, FloatArray, IntArray, Matrix
 from offline.embedder.vectors import pair_similarity
 from offline.evidence.histories import issued_queries
-from offline.evidence.nearest import NearestVectors
+from offline.evidence.nearest import IndexFigures, NearestVectors
 from offline.evidence.ranked import RankedQueries, positions_within, rank_queries
 from offline.logs.coded import Logs
 
@@ -106,11 +106,13 @@ class AnchorCandidates:
         num_videos: n.
         by_videos: the first source, None where it is not wanted.
         by_queries: the second source, None where it is not wanted.
+        indexes: by name of the source, the kind, size and recall of its index.
     """
 
     num_videos: int
     by_videos: VideoSource | None
     by_queries: QuerySource | None
+    indexes: dict[str, IndexFigures] = field(default_factory=dict)
 
     def choose(self, settings: AnchorSettings) -> RankedQueries:
         """Return the anchors of each video by these settings; weights are scores."""
@@ -173,25 +175,28 @@ def find_candidates(
     """
     first = as_of_day - settings.window_days
     by_videos = by_queries = None
+    indexes: dict[str, IndexFigures] = {}
     if wanted[0]:
         issued = issued_queries(logs, as_of_day, settings.window_days, _QUERIES_PER_NEIGHBOUR, usable)
-        by_videos = _video_source(issued, vectors, query_vectors, photos, settings.neighbours)
+        by_videos, indexes["videos"] = _video_source(issued, vectors, query_vectors, photos, settings.neighbours)
     if wanted[1]:
         events = logs.events
         inside = (events.day < as_of_day) & (events.day >= first) & events.on_trigger & usable[events.query]
-        by_queries = _query_source(
+        by_queries, indexes["queries"] = _query_source(
             events.photo[inside], events.query[inside], vectors, query_vectors, photos, settings.query_candidates
         )
-    return AnchorCandidates(len(photos), by_videos, by_queries)
+    return AnchorCandidates(len(photos), by_videos, by_queries, indexes)
 
 
 def _video_source(
     issued: RankedQueries, vectors: Matrix, query_vectors: Matrix, photos: IntArray, neighbours: int
-) -> VideoSource:
+) -> tuple[VideoSource, IndexFigures]:
+    """Search the videos nearest to each video among those with queries, and list their queries."""
     owners = np.flatnonzero((issued.lengths > 0) & vectors.any(axis=1))
     known = np.flatnonzero(vectors[photos].any(axis=1))
     # One more than needed, because a video that has queries finds itself.
-    nearest = NearestVectors(vectors[owners]).search(vectors[photos[known]], neighbours + 1)
+    index = NearestVectors(vectors[owners])
+    nearest = index.search(vectors[photos[known]], neighbours + 1)
     found = np.where(nearest.places >= 0, owners[nearest.places] if len(owners) else -1, -1)  # [known, width]
     others = (found >= 0) & (found != photos[known][:, None])
     others &= np.cumsum(others, axis=1) <= neighbours
@@ -201,18 +206,20 @@ def _video_source(
     pairs = np.repeat(np.arange(len(rows)), lists.lengths)
     relevance = pair_similarity(vectors, photos[rows[pairs]], query_vectors, lists.queries)
     score = similarity[pairs] * lists.weights * np.maximum(relevance, 0)
-    return VideoSource(rows[pairs], lists.queries, similarity[pairs], score)
+    source = VideoSource(rows[pairs], lists.queries, similarity[pairs], score)
+    return source, index.figures(vectors[photos[known]], neighbours + 1)
 
 
 def _query_source(
     photo: IntArray, query: IntArray, vectors: Matrix, query_vectors: Matrix, photos: IntArray, width: int
-) -> QuerySource:
+) -> tuple[QuerySource, IndexFigures]:
     """Search the queries of events (`photo`, `query`) that are nearest to each video and occur on another one."""
     size = len(query_vectors)
     total = np.bincount(query, minlength=size)
     candidates = np.flatnonzero((total > 0) & query_vectors.any(axis=1))
     known = np.flatnonzero(vectors[photos].any(axis=1))
-    found = NearestVectors(query_vectors[candidates]).search(vectors[photos[known]], width)
+    index = NearestVectors(query_vectors[candidates])
+    found = index.search(vectors[photos[known]], width)
     near = found.places >= 0
     owner = np.broadcast_to(known[:, None], found.places.shape)[near]
     queries, similarity = candidates[found.places[near]], found.similarity[near]
@@ -223,7 +230,8 @@ def _query_source(
     own_events = np.where(own[place] == wanted, own_count[place], 0) if len(own) else np.zeros(0, np.int64)
     count = total[queries] - own_events
     elsewhere = count > 0
-    return QuerySource(owner[elsewhere], queries[elsewhere], similarity[elsewhere], count[elsewhere])
+    source = QuerySource(owner[elsewhere], queries[elsewhere], similarity[elsewhere], count[elsewhere])
+    return source, index.figures(vectors[photos[known]], width)
 
 
 def fuse(lists: list[tuple[RankedQueries, float]], limit: int) -> RankedQueries:

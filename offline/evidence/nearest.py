@@ -16,6 +16,9 @@ import numpy as np
 
 from offline.arrays import IntArray, Matrix
 
+IndexFigures = dict[str, int | float | str]
+"""Kind, number of vectors and recall of an index."""
+
 FLAT, HNSW, IVF_PQ = "flat", "hnsw", "ivf_pq"
 FLAT_UNTIL, HNSW_UNTIL = 50_000, 1_000_000
 
@@ -26,6 +29,7 @@ _PROBED_CELLS = 64
 _RANKED_AGAIN = 8
 """Candidates per neighbour that are read before they are ranked by exact products."""
 _ROWS_AT_ONCE = 1024
+_MEASURED_TRIGGERS = 200
 
 
 def index_kind(count: int) -> str:
@@ -84,6 +88,11 @@ class NearestVectors:
         found = self.search(triggers, width).places
         exact = NearestVectors(self._vectors, FLAT).search(triggers, width).places
         return float(np.mean([len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, exact, strict=True)]))
+
+    def figures(self, triggers: Matrix, width: int) -> IndexFigures:
+        """Return the figures of the index, with its recall on the first triggers."""
+        measured = self.recall(triggers[:_MEASURED_TRIGGERS], width)
+        return {"kind": self.kind, "vectors": len(self._vectors), "recall": round(measured, 4)}
 
     def _ranked(self, triggers: Matrix, places: IntArray, width: int) -> Neighbours:
         """Return the best of the candidates by exact products."""

@@ -77,6 +77,7 @@ def tune_evidence(dataset: Path, embedder: Embedder, valid_day: int, *, show_pro
         {
             "valid_day": valid_day,
             "tuned": chosen,
+            "indexes": anchors.indexes,
             "hashed": {name: figures(hashed, hashed.settings, clicks) for name, clicks in days},
             "trained": {name: figures(embedded, tuned, clicks) for name, clicks in days},
             "tried": {"anchors": anchors.tried, "personal": tried},

@@ -52,6 +52,10 @@ def test_the_folder_has_an_embedder_with_its_report_and_other_commands_read_it(l
     assert {*evidence["tuned"]} == {*embedder.tuned} == {*TUNED_ANCHORS, *TUNED_USERS}
     for name in ("hashed", "trained"):
         assert evidence[name]["test"]["anchors"]["clicks"] == evidence["hashed"]["test"]["anchors"]["clicks"] > 20
+    assert {name: figures["kind"] for name, figures in evidence["indexes"].items()} == {
+        "videos": "flat",
+        "queries": "flat",
+    }
     best = max(tried["hit_rate"] for tried in evidence["tried"]["anchors"])
     assert evidence["trained"]["valid"]["anchors"]["hit_rate"] == best
 
