@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
@@ -34,8 +34,8 @@ class EvidenceSettings:
 def tuned_settings(tuned: Mapping[str, float]) -> EvidenceSettings:
     """Return the default settings with those that were tuned for a space (docs/embedder.md)."""
     defaults = EvidenceSettings()
-    anchors = {name: tuned[name] for name in TUNED_ANCHORS if name in tuned}
-    users = {name: tuned[name] for name in TUNED_USERS if name in tuned}
+    anchors: dict[str, Any] = {name: tuned[name] for name in TUNED_ANCHORS if name in tuned}
+    users: dict[str, Any] = {name: tuned[name] for name in TUNED_USERS if name in tuned}
     return replace(defaults, anchors=replace(defaults.anchors, **anchors), users=replace(defaults.users, **users))
 
 
