@@ -10,6 +10,7 @@ Against the exact order, `recall` is measured on some triggers, so that a report
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -105,8 +106,9 @@ class NearestVectors:
         return Neighbours(np.take_along_axis(places, order, 1), np.take_along_axis(exact, order, 1))
 
 
-def _build(vectors: Matrix, kind: str) -> faiss.Index:
+def _build(vectors: Matrix, kind: str) -> Any:
     count, dimension = vectors.shape
+    index: Any
     if kind == FLAT:
         index = faiss.IndexFlatIP(dimension)
     elif kind == HNSW:
