@@ -18,11 +18,11 @@ from offline.evidence.nearest import IndexFigures
 from offline.evidence.personal import UserSettings, filter_personal_rows, user_histories_as_of
 from offline.evidence.ranked import RankedQueries
 
-NEIGHBOUR_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-QUERY_THRESHOLDS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
+NEIGHBOUR_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+QUERY_THRESHOLDS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUERY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 POPULARITIES = (0.0, 0.02, 0.05, 0.1)
-PERSONAL_THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+PERSONAL_THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 _KEPT_HITS = 0.97
 """The share of the hits without a threshold that a personal threshold must keep."""
 
