@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer
 
 from evidence.static_embedder import StaticEmbedder
@@ -134,7 +135,9 @@ def build_embedder(
 
 def token_vectors(model: SentenceTransformer, tokenizer: Tokenizer, texts: Iterable[str]) -> Matrix:
     """Return float32 [vocabulary, d], the table of a static model; rows of tokens that `texts` do not have are zero."""
-    weights: Matrix = model[0].embedding.weight.detach().cpu().numpy().copy()
+    static = model[0]
+    assert isinstance(static, StaticEmbedding)
+    weights: Matrix = static.embedding.weight.detach().cpu().numpy().copy()
     used = np.zeros(len(weights), bool)
     for encoded in tokenizer.encode_batch_fast(list(dict.fromkeys(texts))):
         used[encoded.ids] = True

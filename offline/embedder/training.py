@@ -73,17 +73,19 @@ def new_static_model(tokenizer: Tokenizer, settings: TrainingSettings) -> Senten
     generator = np.random.default_rng(settings.seed)
     shape = (tokenizer.get_vocab_size(), settings.dimensions[0])
     weights = generator.normal(0, _INITIAL_SCALE, shape).astype(np.float32)
-    return SentenceTransformer(modules=[_RememberingStatic(tokenizer, weights), Normalize()], device="cpu")
+    modules = [_RememberingStatic(tokenizer, weights), Normalize()]
+    model: SentenceTransformer = SentenceTransformer(modules=modules, device="cpu")
+    return model
 
 
-class _RememberingStatic(StaticEmbedding):  # type: ignore[misc]
+class _RememberingStatic(StaticEmbedding):
     """A static module that tokenises each text once; otherwise half of the training time would be tokenising."""
 
     def __init__(self, tokenizer: Tokenizer, weights: Matrix) -> None:
         super().__init__(tokenizer, embedding_weights=weights)
         self._ids: dict[str, IntArray] = {}
 
-    def preprocess(self, inputs: list[str], prompt: str | None = None, **kwargs: Any) -> dict[str, torch.Tensor]:
+    def preprocess(self, inputs: list[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, torch.Tensor]:
         missing = [text for text in dict.fromkeys(inputs) if text not in self._ids]
         for text, encoded in zip(missing, self.tokenizer.encode_batch_fast(missing), strict=True):
             self._ids[text] = np.array(encoded.ids, np.int64)
@@ -186,7 +188,7 @@ class _Trainer(SentenceTransformerTrainer):
         """Add none."""
 
 
-class _Progress(TrainerCallback):  # type: ignore[misc]
+class _Progress(TrainerCallback):
     """Shows the steps of a stage."""
 
     def __init__(self, bar: tqdm[Any]) -> None:

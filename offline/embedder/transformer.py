@@ -59,13 +59,16 @@ class TransformerEmbedder:
         distinct = {text: place for place, text in enumerate(dict.fromkeys(text for text in texts if text.strip()))}
         if not distinct:
             return vectors
-        encoded = self._model.encode(
-            [text[:MAX_EMBEDDED_CHARACTERS] for text in distinct],
-            prompt=prompt or None,
-            batch_size=_BATCH,
-            show_progress_bar=False,
-            truncate_dim=self._dimension,
-        ).astype(np.float32)  # [distinct, d]
+        encoded: Matrix = np.asarray(
+            self._model.encode(
+                [text[:MAX_EMBEDDED_CHARACTERS] for text in distinct],
+                prompt=prompt or None,
+                batch_size=_BATCH,
+                show_progress_bar=False,
+                truncate_dim=self._dimension,
+            ),
+            np.float32,
+        )  # [distinct, d]
         norms = np.linalg.norm(encoded, axis=1, keepdims=True)
         np.divide(encoded, norms, out=encoded, where=norms > 0)
         known = [row for row, text in enumerate(texts) if text in distinct]
@@ -80,7 +83,7 @@ def open_model(path: Path, dimension: int) -> SentenceTransformer:
         SettingsError: the folder has no such model, or its vectors are shorter than `dimension`.
     """
     try:
-        model = SentenceTransformer(str(path), local_files_only=True)
+        model: SentenceTransformer = SentenceTransformer(str(path), local_files_only=True)
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} is no model of sentence-transformers: {error}") from error
     own = model.get_embedding_dimension() or 0
