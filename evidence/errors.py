@@ -1,6 +1,7 @@
 """Errors of this package.
 
 EvidenceError
+├── EmbedderError    a folder of an embedder that cannot be used
 ├── RenderError      a tokenizer or token budgets that do not fit the source format
 └── TermListError    a list of prohibited terms that cannot be read
 """
@@ -10,6 +11,10 @@ from __future__ import annotations
 
 class EvidenceError(Exception):
     """Base class of the errors of this package."""
+
+
+class EmbedderError(EvidenceError):
+    """A folder of an embedder is incomplete, damaged or of another form."""
 
 
 class RenderError(EvidenceError):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
 from offline.arrays import BoolArray, IntArray, Matrix
-from offline.embedder import Embedder, HashedEmbedder, embed_videos
+from offline.embedder.vectors import Embedder, HashedEmbedder, embed_videos
 from offline.evidence.anchors import AnchorSettings, anchors_as_of
 from offline.evidence.histories import HistorySettings, histories_as_of
 from offline.evidence.intent import IntentSettings, item_intent
@@ -29,6 +29,19 @@ class EvidenceSettings:
     histories: HistorySettings = field(default_factory=HistorySettings)
     users: UserSettings = field(default_factory=UserSettings)
     intent: IntentSettings = field(default_factory=IntentSettings)
+
+
+def tuned_settings(tuned: Mapping[str, float]) -> EvidenceSettings:
+    """Return the default settings with those that were tuned for a space (docs/embedder.md)."""
+    defaults = EvidenceSettings()
+    anchors: dict[str, Any] = {name: tuned[name] for name in TUNED_ANCHORS if name in tuned}
+    users: dict[str, Any] = {name: tuned[name] for name in TUNED_USERS if name in tuned}
+    return replace(defaults, anchors=replace(defaults.anchors, **anchors), users=replace(defaults.users, **users))
+
+
+TUNED_ANCHORS = ("similarity_threshold", "query_weight", "query_threshold", "popularity")
+TUNED_USERS = ("personal_threshold",)
+"""The settings that depend on the vector space; an embedder's folder has their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,8 @@ def embed_logs(
 
     Args:
         dataset: folder of the log tables.
-        settings: how evidence is made; the defaults when None.
-        embedder: text to vectors; the built-in one when None.
+        settings: how evidence is made; the ones tuned for the embedder when None.
+        embedder: text to vectors; the hashed one when None.
         show_progress: show a progress bar.
 
     Raises:
@@ -90,8 +103,10 @@ def embed_logs(
         step(f"embedding {logs.num_photos:,} videos")
         video_vectors = embed_videos(logs.videos, embedder)
         step(f"embedding {len(logs.queries):,} queries")
-        query_vectors = embedder.embed(logs.queries.to_pylist())
-    return EmbeddedLogs(logs, settings or EvidenceSettings(), embedder.version, video_vectors, query_vectors)
+        query_vectors = embedder.embed_queries(logs.queries.to_pylist())
+    return EmbeddedLogs(
+        logs, settings or tuned_settings(embedder.tuned), embedder.version, video_vectors, query_vectors
+    )
 
 
 class _Step:

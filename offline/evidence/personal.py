@@ -13,7 +13,7 @@ import numpy as np
 
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
 from offline.arrays import IntArray, Matrix
-from offline.embedder import pair_similarity
+from offline.embedder.vectors import pair_similarity
 from offline.evidence.ranked import RankedQueries, offsets_of, positions_within, rank_queries
 from offline.logs.coded import Logs
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from evidence.embedding import embed, filter_personal
-from offline.evidence.anchors import AnchorSettings
+from offline.evidence.anchors import AnchorSettings, fuse
 from offline.evidence.embedded_logs import EmbeddedLogs, EvidenceSettings, embed_logs
 from offline.evidence.histories import HistorySettings
 from offline.evidence.personal import UserSettings, filter_personal_rows, user_histories_as_of
+from offline.evidence.ranked import RankedQueries
 
 VIDEOS = [
     {"photo_id": "p0", "caption": "steel kettle for tea"},
@@ -133,3 +134,56 @@ def test_the_personal_field_is_the_one_that_serving_makes(busy_dataset: Path) ->
         served = filter_personal(trigger, past_texts[user])
         # Queries that differ in a stop word may be equally similar up to rounding, and may then be in either order.
         assert embed(chosen) @ trigger == pytest.approx(embed(served) @ trigger, abs=1e-6)
+
+
+# The second source of anchors: the queries nearest to the video itself
+
+
+def by_queries(**settings: Any) -> AnchorSettings:
+    return AnchorSettings(query_weight=1.0, **settings)
+
+
+def test_the_queries_nearest_to_a_video_are_anchors_wherever_they_were_issued(
+    shop: Callable[..., EmbeddedLogs],
+) -> None:
+    embedded = shop([search(0, "steel kettle", "p2"), search(0, "gravel bike", "p1")], anchors=by_queries())
+    anchors, _ = collaborative(embedded, 1)
+    assert anchors[0][0] == "steel kettle"
+    assert anchors[2] == ["gravel bike"]
+
+
+def test_a_query_that_only_the_video_itself_has_is_no_anchor_of_it(shop: Callable[..., EmbeddedLogs]) -> None:
+    searches = [search(0, "steel kettle", "p0"), search(0, "tea kettle", "p0"), search(0, "tea kettle", "p1")]
+    for anchors in (by_queries(), AnchorSettings(query_weight=0.5)):
+        assert collaborative(shop(searches, anchors=anchors), 1)[0][:2] == [
+            ["tea kettle"],
+            ["steel kettle", "tea kettle"],
+        ]
+
+
+def test_a_popular_query_is_preferred_by_the_weight_of_popularity(shop: Callable[..., EmbeddedLogs]) -> None:
+    searches = [search(0, "steel kettle", "p2"), *[search(0, "kettle", "p2")] * 20]
+    first = [collaborative(shop(searches, anchors=by_queries(popularity=weight)), 1)[0][0][0] for weight in (0.0, 1.0)]
+    assert first == ["steel kettle", "kettle"]
+
+
+def test_a_query_under_its_threshold_is_no_anchor(shop: Callable[..., EmbeddedLogs]) -> None:
+    searches = [search(0, "steel kettle", "p1"), search(0, "tent", "p1")]
+    assert collaborative(shop(searches, anchors=by_queries(query_threshold=0.3)), 1)[0][0] == ["steel kettle"]
+    assert collaborative(shop(searches, anchors=by_queries(query_threshold=0.99)), 1)[0][0] == []
+
+
+def test_nearest_queries_use_only_the_days_of_the_window(shop: Callable[..., EmbeddedLogs]) -> None:
+    searches = [search(0, "old kettle", "p1"), search(2, "kettle", "p1"), search(3, "kettle today", "p1")]
+    embedded = shop(searches, anchors=by_queries(window_days=2))
+    assert collaborative(embedded, 3)[0][0] == ["kettle"]
+    assert collaborative(embedded, 0)[0] == [[], [], [], []]
+
+
+def test_lists_are_fused_by_their_weights_and_ranks() -> None:
+    first = RankedQueries(np.array([0, 3, 3]), np.array([1, 2, 3]), np.ones(3, np.float32))
+    second = RankedQueries(np.array([0, 2, 3]), np.array([3, 4, 5]), np.ones(3, np.float32))
+    even = fuse([(first, 0.5), (second, 0.5)], limit=9)
+    assert even.offsets.tolist() == [0, 4, 5]
+    assert even.queries.tolist() == [3, 1, 2, 4, 5]  # 3 is in both lists; 2 and 4 have one rank, and are by code
+    assert fuse([(first, 0.9), (second, 0.1)], limit=2).queries.tolist() == [1, 3, 5]

@@ -1,12 +1,12 @@
 """Text to vectors, for nearest neighbours and for the personal filter.
 
-The built-in embedder hashes words and character n-grams (evidence.embedding) and needs no training. A trained embedder
-replaces it by offering the same two members: `version` and `embed`.
+The hashed embedder (evidence.embedding) needs no training. A trained one is read by `offline.embedder.folder`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -29,25 +29,44 @@ class Embedder(Protocol):
     def version(self) -> str:
         """The name of the vector space; it is stored beside every vector."""
 
+    @property
+    def tuned(self) -> Mapping[str, float]:
+        """Settings of the evidence that were chosen for this space, by name; empty where none were."""
+
     def embed(self, texts: Sequence[str]) -> Matrix:
-        """Return float32 [n, d]: rows of length 1, all zeros where a text has no word."""
+        """Return float32 [n, d], one vector for each text of a video.
+
+        Rows have length 1, or are all zeros where nothing of a text is known.
+        """
+
+    def embed_queries(self, queries: Sequence[str]) -> Matrix:
+        """Return the same for queries, which some models read with an instruction."""
 
 
 class HashedEmbedder:
-    """The built-in embedder: hashed words and character trigrams."""
+    """The fallback where none is trained: hashed words and character trigrams."""
 
     version: str = EMBEDDING_VERSION
+    tuned: Mapping[str, float] = MappingProxyType({})
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         """Return float32 [n, evidence.embedding.DIMENSION]."""
         return embed(texts)
 
+    def embed_queries(self, queries: Sequence[str]) -> Matrix:
+        """Return the same as `embed`."""
+        return embed(queries)
+
 
 def embed_videos(videos: pa.Table, embedder: Embedder) -> Matrix:
     """Return float32 [videos, d], made from each video's canonical text and stripped summary, as serving does."""
+    return embedder.embed(video_texts(videos))
+
+
+def video_texts(videos: pa.Table) -> list[str]:
+    """Return what is embedded of each video: its canonical text and its stripped summary, as in serving."""
     rows = videos.select([*TEXT_FIELDS, "summary"]).to_pylist()
-    texts = [trigger_text(select_text(raw_text_of_row(row)), strip_summary_prefix(row["summary"])) for row in rows]
-    return embedder.embed(texts)
+    return [trigger_text(select_text(raw_text_of_row(row)), strip_summary_prefix(row["summary"])) for row in rows]
 
 
 def pair_similarity(left: Matrix, left_rows: IntArray, right: Matrix, right_rows: IntArray) -> FloatArray:
