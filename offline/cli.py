@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,69 @@ from offline.evidence.examples import ExampleSettings, write_examples
 from offline.evidence.examples_report import describe
 from offline.evidence.safety_labels import label_videos, read_terms
 from offline.evidence.store_rows import evidence_table, user_table, without_embeddings, write_rows
+from offline.logs.engine import ENGINES, Engine, open_engine
+from offline.logs.intake import IntakeSettings, TableCount, read_logs
 
-_LOGS = click.argument("logs", type=click.Path(exists=True, file_okay=False, path_type=Path))
-_DEFAULTS = ExampleSettings()
+_DEFAULTS, _INTAKE = ExampleSettings(), IntakeSettings()
 _OUT_FILE = click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The log tables that a command reads.
+
+    Attributes:
+        dataset: folder or URL.
+        engine: what reads them.
+        settings: how bad rows are treated.
+    """
+
+    dataset: str
+    engine: Engine
+    settings: IntakeSettings
+
+
+def _reads_logs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument LOGS with its options; the command gets them as `source`."""
+
+    @click.argument("logs", callback=_folder_or_url)
+    @click.option(
+        "--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="Joins the tables."
+    )
+    @click.option("--master", default="local[*]", show_default=True, help="Address of the Spark cluster.")
+    @click.option("--memory", metavar="SIZE", help="DuckDB spills to disk above it, e.g. 4GB.  [default: 80 % of RAM]")
+    @click.option(
+        "--max-bad-share",
+        type=click.FloatRange(0, 1),
+        default=_INTAKE.max_bad_share,
+        show_default=True,
+        help="More bad rows in a table stop the command.",
+    )
+    @click.option(
+        "--set-aside",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder for bad rows and their faults. Default: set_aside in LOGS.",
+    )
+    @wraps(command)
+    def with_source(
+        logs: str,
+        engine: str,
+        master: str,
+        memory: str | None,
+        max_bad_share: float,
+        set_aside: Path | None,
+        **rest: Any,
+    ) -> None:
+        opened = open_engine(engine, master=master, memory=memory)
+        command(source=_Source(logs, opened, IntakeSettings(max_bad_share, set_aside)), **rest)
+
+    return with_source
+
+
+def _folder_or_url(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if "://" not in value and not Path(value).is_dir():
+        raise click.BadParameter(f"Directory '{value}' does not exist.", context, parameter)
+    return value
 
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +95,10 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 def offline() -> None:
     """Make evidence, user histories and training examples from log tables (docs/data_formats.md).
 
+    LOGS is a folder of tables, or a URL such as s3://bucket/logs.
+
     \b
+    onebar offline validate logs
     onebar offline examples logs build/examples
     onebar offline evidence logs build/evidence.parquet
     onebar offline users    logs build/users.parquet
@@ -42,41 +106,56 @@ def offline() -> None:
 
 
 @offline.command()
-@_LOGS
+@_reads_logs
+def validate(source: _Source) -> None:
+    """Check the tables of LOGS, and set bad rows aside with their faults.
+
+    \b
+    onebar offline validate logs
+    onebar offline validate s3://bucket/logs --set-aside bad --max-bad-share 0.05
+    """
+    intake = read_logs(source.dataset, source.engine, source.settings)
+    for name, count in intake.counts.items():
+        click.echo(f"{name:<14} {count.rows:>14,} rows")
+    _report_bad(intake.counts)
+
+
+@offline.command()
+@_reads_logs
 @_OUT_FILE
 @_shared
-def evidence(logs: Path, out: Path, as_of_day: int | None, no_embeddings: bool) -> None:
+def evidence(source: _Source, out: Path, as_of_day: int | None, no_embeddings: bool) -> None:
     """Write one evidence row for each video of LOGS to OUT (.parquet or .jsonl.gz).
 
     \b
     onebar offline evidence logs build/evidence.parquet
     onebar evidence load build/evidence.parquet --store redis://localhost:6379/0
     """
-    embedded = _embed(logs)
+    embedded = _embed(source)
     table = evidence_table(embedded, _day(embedded, as_of_day))
     write_rows(without_embeddings(table) if no_embeddings else table, out)
     click.echo(f"{table.num_rows:,} videos written to {out}")
 
 
 @offline.command()
-@_LOGS
+@_reads_logs
 @_OUT_FILE
 @_shared
-def users(logs: Path, out: Path, as_of_day: int | None, no_embeddings: bool) -> None:
+def users(source: _Source, out: Path, as_of_day: int | None, no_embeddings: bool) -> None:
     """Write the past queries of each user of LOGS to OUT (.parquet or .jsonl.gz).
 
     \b
     onebar offline users logs build/users.parquet
     onebar evidence load build/users.parquet --store redis://localhost:6379/0
     """
-    embedded = _embed(logs)
+    embedded = _embed(source)
     table = user_table(embedded, _day(embedded, as_of_day))
     write_rows(without_embeddings(table) if no_embeddings else table, out)
     click.echo(f"{table.num_rows:,} users written to {out}")
 
 
 @offline.command()
-@_LOGS
+@_reads_logs
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--terms",
@@ -88,7 +167,7 @@ def users(logs: Path, out: Path, as_of_day: int | None, no_embeddings: bool) -> 
     "--reject-rate", default=_DEFAULTS.reject_rate, show_default=True, help="[REJECT] examples per click, at most."
 )
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Which impressions become [REJECT] examples.")
-def examples(logs: Path, out: Path, terms: Path | None, first_day: int, reject_rate: float, seed: int) -> None:
+def examples(source: _Source, out: Path, terms: Path | None, first_day: int, reject_rate: float, seed: int) -> None:
     """Write training, validation and test examples of LOGS into the folder OUT.
 
     The last day is the test, the day before it the validation. Every example has the evidence of its own day.
@@ -98,8 +177,8 @@ def examples(logs: Path, out: Path, terms: Path | None, first_day: int, reject_r
     onebar train sft build/examples build/checkpoint --init-from build/pretrained
     """
     begun = time.perf_counter()
-    embedded = _embed(logs)
-    labels = label_videos(embedded.logs, read_terms(logs, terms))
+    embedded = _embed(source)
+    labels = label_videos(embedded.logs, read_terms(Path(source.dataset), terms))
     settings = ExampleSettings(first_day, reject_rate, seed)
     write_examples(embedded, labels, settings, out, show_progress=True)
     report = describe(out, embedded, labels, settings, time.perf_counter() - begun)
@@ -107,12 +186,20 @@ def examples(logs: Path, out: Path, terms: Path | None, first_day: int, reject_r
     click.echo(report.to_text())
 
 
-def _embed(folder: Path) -> EmbeddedLogs:
-    embedded = embed_logs(folder, show_progress=True)
-    for table, rows in embedded.logs.unknown.items():
-        if rows:
-            click.echo(f"{rows:,} {table} left out: their video, user or impression is in no table", err=True)
+def _embed(source: _Source) -> EmbeddedLogs:
+    embedded = embed_logs(source.dataset, engine=source.engine, intake=source.settings, show_progress=True)
+    _report_bad(embedded.logs.counts)
+    if embedded.logs.emptied:
+        click.echo(
+            f"{embedded.logs.emptied:,} distinct queries are empty after cleaning; their rows are left out", err=True
+        )
     return embedded
+
+
+def _report_bad(counts: Mapping[str, TableCount]) -> None:
+    for name, count in counts.items():
+        if count.bad:
+            click.echo(f"{name}: {count}", err=True)
 
 
 def _day(embedded: EmbeddedLogs, as_of_day: int | None) -> int:

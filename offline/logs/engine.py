@@ -19,6 +19,7 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from offline.errors import SettingsError, TableError
 from offline.logs.schema import TABLES
@@ -33,14 +34,16 @@ class Engine:
     Attributes:
         backend: the connection of Ibis.
         fetch: returns the rows of an expression as an Arrow table with the types of the expression.
+        load: hands an Arrow table to the engine.
         keep: runs an expression and returns its rows, which stay in the engine.
-        save: writes the rows of an expression to a path: one Parquet file (DuckDB) or a folder of files (Spark).
+        save: writes the rows of an expression to a Parquet file of this machine.
         search: returns the address of the files of a table in a dataset, None where there are none.
         errors: the exceptions of the engine.
     """
 
     backend: Any
     fetch: Callable[[ir.Expr], pa.Table]
+    load: Callable[[pa.Table], ir.Table]
     keep: Callable[[ir.Table], ir.Table]
     save: Callable[[ir.Table, Path], None]
     search: Callable[[str, str], str | None]
@@ -112,11 +115,18 @@ def _open_duckdb(memory: str | None) -> Engine:
     return Engine(
         backend,
         fetch=partial(_fetch, backend.to_pyarrow),
+        load=partial(_load_arrow, backend),
         keep=partial(_keep_table, backend),
         save=_save_file,
         search=partial(_search_duckdb, backend),
         errors=(duckdb.Error,),
     )
+
+
+def _load_arrow(backend: Any, rows: pa.Table) -> ir.Table:
+    name = ibis.util.gen_name("loaded")
+    backend.con.register(name, rows)
+    return backend.table(name)
 
 
 def _keep_table(backend: Any, rows: ir.Table) -> ir.Table:
@@ -144,20 +154,19 @@ def _open_spark(master: str) -> Engine:
             "the engine spark needs PySpark 4 and Java 17 or 21; install them: pip install 'onebar[spark]' and "
             "apt-get install openjdk-17-jre-headless"
         ) from error
-    session = (
-        SparkSession.builder.master(master)
-        .appName("onebar offline")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.ansi.enabled", "true")
-        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        .getOrCreate()
-    )
+    builder = SparkSession.builder.master(master).appName("onebar offline")
+    builder = builder.config("spark.sql.session.timeZone", "UTC").config("spark.sql.ansi.enabled", "true")
+    if master.startswith("local"):
+        builder = builder.config("spark.sql.shuffle.partitions", "4").config("spark.ui.enabled", "false")
+    session = builder.getOrCreate()
     backend = ibis.pyspark.connect(session)
+    fetch = partial(_fetch, partial(_arrow_of_spark, session, backend))
     return Engine(
         backend,
-        fetch=partial(_fetch, partial(_arrow_of_spark, backend)),
+        fetch=fetch,
+        load=partial(_load_data_frame, session, backend),
         keep=partial(_keep_cached, backend),
-        save=_save_folder,
+        save=partial(_save_fetched, fetch),
         search=partial(_search_spark, session),
         errors=(PySparkException, Py4JError),
     )
@@ -170,12 +179,19 @@ def _keep_cached(backend: Any, rows: ir.Table) -> ir.Table:
     return backend.table(name)
 
 
-def _arrow_of_spark(backend: Any, rows: ir.Table) -> pa.Table:
-    return backend.raw_sql(backend.compile(rows)).toArrow()
+def _arrow_of_spark(session: Any, backend: Any, rows: ir.Table) -> pa.Table:
+    return session.sql(backend.compile(rows)).toArrow()
 
 
-def _save_folder(rows: ir.Table, path: Path) -> None:
-    rows.to_parquet_dir(path, compression="zstd")
+def _load_data_frame(session: Any, backend: Any, rows: pa.Table) -> ir.Table:
+    name = ibis.util.gen_name("loaded")
+    session.createDataFrame(rows).createTempView(name)
+    return backend.table(name)
+
+
+def _save_fetched(fetch: Callable[[ir.Table], pa.Table], rows: ir.Table, path: Path) -> None:
+    # The path is one of this machine; the executors need not see it.
+    pq.write_table(fetch(rows), path, compression="zstd")
 
 
 def _search_spark(session: Any, root: str, name: str) -> str | None:

@@ -153,7 +153,7 @@ def mark_faults(rows: ir.Table, name: str, clock: Clock, known: Mapping[str, ir.
             stored = rows[stored_name(field.name)]
             branches.append((value.isnull() & stored.notnull(), f"{field.name}: {WRONG_TYPE}"))
         if not field.nullable:
-            branches.append((value.isnull(), f"{field.name}: {NULL}"))
+            branches.append((_is_null(value), f"{field.name}: {NULL}"))
     for column, allowed in spec.choices.items():
         branches.append((~rows[column].isin(allowed), f"{column}: {NOT_ALLOWED}"))
     absurd = [(_is_absurd(rows, name, field), f"{field.name}: {ABSURD}") for field in spec.schema]
@@ -163,6 +163,11 @@ def mark_faults(rows: ir.Table, name: str, clock: Clock, known: Mapping[str, ir.
         branches.extend(_reference_faults(rows, column, "day" in known[table].columns))
     fault = ibis.cases(*branches, else_=ibis.null("string"))
     return rows.mutate(**{FAULT: fault}).select(*columns, FAULT)
+
+
+def _is_null(value: ir.Value) -> ir.Value:
+    # Ibis counts NaN as null on Spark.
+    return value.isnull() & ~value.isnan().fill_null(False) if value.type().is_floating() else value.isnull()
 
 
 def _is_absurd(rows: ir.Table, name: str, field: pa.Field) -> ir.Value | None:

@@ -7,7 +7,6 @@ more than a stated share is bad is an error, which says what is wrong and how to
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -120,7 +119,7 @@ def read_logs(dataset: Path | str, engine: Engine, settings: IntakeSettings | No
             sound, bad = _separate(marked, name, engine)
             counts[name] = _count(sound, bad, engine)
             _write_bad(bad, name, counts[name], folder, engine)
-            tables[name] = engine.name(sound.select(*TABLES[name].schema.names))
+            tables[name] = sound.select(*TABLES[name].schema.names)
             if any(name in spec.references.values() for spec in TABLES.values()):
                 day = ["day"] if "day" in TABLES[name].schema.names else []
                 known[name] = engine.keep(tables[name].select(*TABLES[name].key, *day))
@@ -153,13 +152,17 @@ def _separate(marked: ir.Table, name: str, engine: Engine) -> tuple[ir.Table, ir
         return sound, bad
     sound, extra = split_duplicates(sound, engine.keep(repeated), name)
     key = " + ".join(TABLES[name].key)
-    return sound, engine.name(bad.union(extra.mutate(**{FAULT: ibis.literal(f"{key}: {DUPLICATE}")})))
+    extra = extra.mutate(**{FAULT: ibis.literal(f"{key}: {DUPLICATE}")})
+    return engine.name(sound), engine.name(bad.union(extra))
 
 
 def _count(sound: ir.Table, bad: ir.Table, engine: Engine) -> TableCount:
-    counted = engine.fetch(bad.group_by(FAULT).agg(rows=bad.count()))
-    pairs = sorted(zip(counted[FAULT].to_pylist(), counted["rows"].to_pylist(), strict=True), key=_most_frequent)
-    return TableCount(engine.count(sound) + sum(count for _, count in pairs), dict(pairs))
+    faults = sound.select(FAULT).union(bad.select(FAULT))
+    counted = engine.fetch(faults.group_by(FAULT).agg(rows=faults.count()))
+    rows = dict(zip(counted[FAULT].to_pylist(), counted["rows"].to_pylist(), strict=True))
+    total = sum(rows.values())
+    rows.pop(None, None)
+    return TableCount(total, dict(sorted(rows.items(), key=_most_frequent)))
 
 
 def _most_frequent(pair: tuple[str, int]) -> tuple[int, str]:
@@ -169,10 +172,7 @@ def _most_frequent(pair: tuple[str, int]) -> tuple[int, str]:
 def _write_bad(bad: ir.Table, name: str, count: TableCount, folder: Path, engine: Engine) -> None:
     """Write the bad rows of a table as they were stored; without any, remove those of an earlier run."""
     path = folder / f"{name}.parquet"
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
     if count.bad:
         folder.mkdir(parents=True, exist_ok=True)
         columns = {
