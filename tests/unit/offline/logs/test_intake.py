@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
 from offline.errors import SettingsError, TableError
 from offline.logs.engine import Engine, open_engine
 from offline.logs.intake import IntakeSettings, read_logs
@@ -57,6 +59,15 @@ def test_more_than_the_stated_share_stops_the_run_with_reasons_counts_and_fixes(
     assert "The limit is 1.0% of a table" in message
     assert str(poisoned.folder / "set_aside") in message
     assert "unknown: export the same days of all tables" in message
+
+
+def test_the_command_prints_the_rows_and_fails_on_too_many_bad_ones(poisoned: Poisoned, busy_dataset: Path) -> None:
+    sound = CliRunner().invoke(main, ["offline", "validate", str(busy_dataset)])
+    assert sound.exit_code == 0, sound.output
+    assert "impressions               609 rows" in sound.output
+    bad = CliRunner().invoke(main, ["offline", "validate", str(poisoned.folder), "--max-bad-share", "0.2"])
+    assert bad.exit_code == 1
+    assert "The limit is 20.0% of a table" in bad.output
 
 
 def test_logs_within_the_share_go_on_and_their_bad_rows_replace_those_of_an_earlier_run(
