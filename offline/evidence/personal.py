@@ -1,4 +1,4 @@
-"""User histories, and which of a user's past queries are personal evidence for a video (paper, 3.2).
+"""Which of a user's past queries are personal evidence for a video (paper, 3.2).
 
 The store holds the past queries of each user, newest first. Those whose similarity with the video is over a threshold
 enter the personal field. Online that is `evidence.embedding.filter_personal`; here the same rule is applied to many

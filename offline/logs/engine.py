@@ -6,7 +6,6 @@ for logs that need more than one machine. Every expression of `offline` is writt
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,9 +107,12 @@ def open_engine(name: str = "duckdb", *, master: str = "local[*]", memory: str |
 
 def _open_duckdb(memory: str | None) -> Engine:
     # DuckDB makes the folder when it spills, and removes it when the connection closes.
-    spill = Path(tempfile.gettempdir()) / f"onebar-duckdb-{os.getpid()}"
+    spill = Path(tempfile.gettempdir()) / ibis.util.gen_name("onebar-duckdb")
     options = {} if memory is None else {"memory_limit": memory}
-    backend = ibis.duckdb.connect(temp_directory=str(spill), preserve_insertion_order=False, **options)
+    try:
+        backend = ibis.duckdb.connect(temp_directory=str(spill), preserve_insertion_order=False, **options)
+    except duckdb.Error as error:
+        raise SettingsError(f"DuckDB does not accept --memory {memory}: {error}; write it like 4GB") from error
     backend.raw_sql("SET enable_progress_bar = false")
     return Engine(
         backend,
@@ -158,7 +160,14 @@ def _open_spark(master: str) -> Engine:
     builder = builder.config("spark.sql.session.timeZone", "UTC").config("spark.sql.ansi.enabled", "true")
     if master.startswith("local"):
         builder = builder.config("spark.sql.shuffle.partitions", "4").config("spark.ui.enabled", "false")
-    session = builder.getOrCreate()
+    try:
+        session = builder.getOrCreate()
+    except (PySparkException, Py4JError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SettingsError(
+            f"Spark does not start with --master {master}: {reason}; it needs Java 17 or 21 (Debian: apt-get install "
+            "openjdk-17-jre-headless) and a cluster that can be reached"
+        ) from error
     backend = ibis.pyspark.connect(session)
     fetch = partial(_fetch, partial(_arrow_of_spark, session, backend))
     return Engine(

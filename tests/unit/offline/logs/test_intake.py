@@ -171,3 +171,8 @@ def test_rows_of_a_url_are_set_aside_in_a_folder_that_is_named(engine: Engine) -
 def test_an_engine_that_does_not_exist_is_refused() -> None:
     with pytest.raises(SettingsError, match="no engine is called 'hive'; the engines are duckdb, spark"):
         open_engine("hive")
+
+
+def test_a_size_that_duckdb_cannot_read_is_refused() -> None:
+    with pytest.raises(SettingsError, match="does not accept --memory plenty.*write it like 4GB"):
+        open_engine(memory="plenty")
