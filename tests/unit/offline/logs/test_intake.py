@@ -174,5 +174,5 @@ def test_an_engine_that_does_not_exist_is_refused() -> None:
 
 
 def test_a_size_that_duckdb_cannot_read_is_refused() -> None:
-    with pytest.raises(SettingsError, match="does not accept --memory plenty.*write it like 4GB"):
+    with pytest.raises(SettingsError, match=r"does not accept --memory plenty.*write it like 4GB"):
         open_engine(memory="plenty")
