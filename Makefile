@@ -18,6 +18,9 @@ run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no t
 test: $(VENV)/.dev redis promtool  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
+test-spark:  ## Compare Spark with DuckDB (installs Java 17 as root if there is none, and PySpark in .venv-spark)
+	PYTHON=$(PYTHON) bash tests/spark.sh
+
 lint: $(VENV)/.dev  ## Check style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -133,5 +136,5 @@ $(VENV)/.dev: $(VENV)/.serve
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help run test lint lint-native closure lock sbom audit format format-native sanitize loadtest bench foundation demo-model redis \
+.PHONY: help run test test-spark lint lint-native closure lock sbom audit format format-native sanitize loadtest bench foundation demo-model redis \
 	promtool

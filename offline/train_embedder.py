@@ -73,7 +73,7 @@ def train_embedder(
             f"the logs end on day {logs.last_day}; an embedder needs at least one day of training before the "
             f"{_HELD_OUT_DAYS} days that are held out: give logs of more days"
         )
-    relations = read_relations(logs_folder, logs, with_unclicked=with_unclicked)
+    relations = read_relations(logs, with_unclicked=with_unclicked)
 
     def build(before_day: int, measured_day: int | None) -> tuple[Embedder, dict[str, Any]]:
         def new() -> Trainee:

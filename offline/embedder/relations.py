@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +19,7 @@ import pyarrow.compute as pc
 from evidence.cleaning import clean_query
 from offline.arrays import BoolArray, IntArray
 from offline.embedder.vectors import video_texts
-from offline.logs.coded import Logs
-from offline.logs.tables import read_table
+from offline.logs.coded import Logs, caused_by_video
 
 QUERY_VIDEO, VIDEO_QUERY, QUERY_QUERY = "query_video", "video_query", "query_query"
 RELATIONS = (QUERY_VIDEO, VIDEO_QUERY, QUERY_QUERY)
@@ -139,54 +137,50 @@ def hard_negatives(relations: Relations, pairs: Pairs, before_day: int, seed: in
     return np.where(last > first, keys[np.minimum(place, max(len(keys) - 1, 0))] % size if len(keys) else -1, -1)
 
 
-def read_relations(dataset: Path, logs: Logs, *, with_unclicked: bool = False) -> Relations:
-    """Read the relations of a dataset folder.
+def read_relations(logs: Logs, *, with_unclicked: bool = False) -> Relations:
+    """Read the relations of the logs.
 
     Args:
-        dataset: folder of the log tables.
-        logs: the same tables, coded.
+        logs: the log tables.
         with_unclicked: read the exposures without a click too.
-
-    Raises:
-        TableError: a table is missing or not of the documented form.
     """
     videos = video_texts(logs.videos)
-    # Code -1, an unknown video, reads the last entry.
-    has_text = np.array([*map(bool, videos), False], bool)
+    has_text = np.array(list(map(bool, videos)), bool)
     photo_ids = logs.videos["photo_id"].combine_chunks()
 
-    clicks = read_table(dataset, "search_clicks", ["day", "query", "photo_id"])
-    clicked = Events(_days(clicks), _query_codes(clicks["query"], logs.queries), _codes(clicks["photo_id"], photo_ids))
-    searches = read_table(dataset, "searches", ["day", "query", "previous_query"])
-    searches = searches.filter(pc.is_valid(searches["previous_query"]))
-    followed = Events(
-        _days(searches),
-        _query_codes(searches["previous_query"], logs.queries),
-        _query_codes(searches["query"], logs.queries),
+    clicks = logs.engine.fetch(logs.tables["search_clicks"].select("day", "query", "photo_id"))
+    clicked = Events(
+        _values(clicks["day"]), _query_codes(clicks["query"], logs.queries), _codes(clicks["photo_id"], photo_ids)
     )
-    caused = logs.events
-    issued = Events(caused.day, caused.photo, caused.query)
+    searches = logs.tables["searches"].filter(lambda row: row.previous_query.notnull())
+    asked = logs.engine.fetch(searches.select("day", "query", "previous_query"))
+    followed = Events(
+        _values(asked["day"]),
+        _query_codes(asked["previous_query"], logs.queries),
+        _query_codes(asked["query"], logs.queries),
+    )
+    caused = logs.engine.fetch(caused_by_video(logs.events).select("day", "photo", "query"))
+    issued = Events(_values(caused["day"]), _values(caused["photo"]), _values(caused["query"]))
     return Relations(
         {
             QUERY_VIDEO: clicked.kept((clicked.left >= 0) & has_text[clicked.right]),
-            VIDEO_QUERY: issued.kept(caused.on_trigger & has_text[issued.left]),
+            VIDEO_QUERY: issued.kept(has_text[issued.left]),
             QUERY_QUERY: followed.kept(
                 (followed.left >= 0) & (followed.right >= 0) & (followed.left != followed.right)
             ),
         },
         videos,
         logs.queries.to_pylist(),
-        _unclicked(dataset, logs, has_text) if with_unclicked else None,
+        _unclicked(logs, has_text) if with_unclicked else None,
     )
 
 
-def _unclicked(dataset: Path, logs: Logs, has_text: BoolArray) -> Events:
-    shown = read_table(dataset, "exposures", ["impression_id", "day", "query", "clicked"])
-    shown = shown.filter(pc.invert(shown["clicked"]))
-    impression = _codes(shown["impression_id"], logs.impressions.ids)
-    photo = np.where(impression >= 0, logs.impressions.photo[impression], -1)
-    events = Events(_days(shown), photo, _query_codes(shown["query"], logs.queries))
-    return events.kept((events.right >= 0) & (events.left >= 0) & has_text[events.left])
+def _unclicked(logs: Logs, has_text: BoolArray) -> Events:
+    shown = logs.tables["exposures"].filter(lambda row: ~row.clicked).select("impression_id", "query")
+    watched = shown.inner_join(logs.impressions, "impression_id").select("day", "photo", "query")
+    rows = logs.engine.fetch(watched)
+    events = Events(_values(rows["day"]), _values(rows["photo"]), _query_codes(rows["query"], logs.queries))
+    return events.kept((events.right >= 0) & has_text[events.left])
 
 
 def _query_codes(column: pa.ChunkedArray, queries: pa.Array) -> IntArray:
@@ -202,5 +196,5 @@ def _codes(column: pa.Array | pa.ChunkedArray, values: pa.Array) -> IntArray:
     return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
 
 
-def _days(table: pa.Table) -> IntArray:
-    return np.asarray(table["day"].to_numpy(), np.int64)
+def _values(column: pa.ChunkedArray) -> IntArray:
+    return np.asarray(column.to_numpy(), np.int64)

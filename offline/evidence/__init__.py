@@ -3,11 +3,14 @@
 embedded_logs.py    the logs with their vectors; all settings of the evidence
 histories.py        queries issued on a video
 anchors.py          queries of the nearest other videos
-personal.py         past queries of a user, and which of them resemble a video
+personal.py         which past queries of a user resemble a video
+user_histories.py   past queries of a user
 intent.py           item-search intent of queries
 safety_labels.py    videos known to be unsafe
 ranked.py           the container of ranked query lists
+ranked_tables.py    ranking in the engine
 store_rows.py       rows for the feature store
+example_rows.py     which rows of the logs become examples
 examples.py         training examples
 examples_report.py  the report on a folder of examples
 """

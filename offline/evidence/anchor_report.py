@@ -15,8 +15,10 @@ from offline.arrays import BoolArray, IntArray
 from offline.evidence.anchors import AnchorCandidates, AnchorSettings, find_candidates
 from offline.evidence.embedded_logs import EmbeddedLogs
 from offline.evidence.nearest import IndexFigures
-from offline.evidence.personal import UserSettings, filter_personal_rows, user_histories_as_of
+from offline.evidence.personal import UserSettings, filter_personal_rows
 from offline.evidence.ranked import RankedQueries
+from offline.evidence.user_histories import user_histories_as_of
+from offline.logs.coded import caused_by_video
 
 NEIGHBOUR_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUERY_THRESHOLDS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -54,18 +56,20 @@ class Clicks:
 def clicks_of_day(embedded: EmbeddedLogs, day: int) -> Clicks:
     """Return the clicks of a day that a video caused."""
     logs = embedded.logs
-    events = logs.events
     usable = embedded.has_intent(day)
-    chosen = np.flatnonzero((events.day == day) & events.on_trigger & usable[events.query])
-    photos, row = np.unique(events.photo[chosen], return_inverse=True)
+    caused = caused_by_video(logs.events)
+    rows = logs.engine.fetch(caused.filter(caused.day == day).order_by("event_id").select("photo", "user", "query"))
+    photo, user, query = (np.asarray(column.to_numpy(), np.int64) for column in rows.columns)
+    chosen = usable[query]
+    photos, row = np.unique(photo[chosen], return_inverse=True)
     created = np.asarray(logs.videos["created_day"].to_numpy(), np.int64)
     _, folded = np.unique([query.casefold() for query in logs.queries.to_pylist()], return_inverse=True)
     return Clicks(
         day,
         photos,
         row,
-        events.user[chosen],
-        events.query[chosen],
+        user[chosen],
+        query[chosen],
         created[photos[row]] == day,
         folded,
         usable,

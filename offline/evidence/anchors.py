@@ -180,10 +180,12 @@ def find_candidates(
         issued = issued_queries(logs, as_of_day, settings.window_days, _QUERIES_PER_NEIGHBOUR, usable)
         by_videos, indexes["videos"] = _video_source(issued, vectors, query_vectors, photos, settings.neighbours)
     if wanted[1]:
-        events = logs.events
-        inside = (events.day < as_of_day) & (events.day >= first) & events.on_trigger & usable[events.query]
+        window = logs.issued.filter(logs.issued.day < as_of_day, logs.issued.day >= first)
+        pairs = window.group_by("photo", "query").agg(times=window.times.sum())
+        photo, query, times = (np.asarray(column.to_numpy(), np.int64) for column in logs.engine.fetch(pairs).columns)
+        kept = usable[query]
         by_queries, indexes["queries"] = _query_source(
-            events.photo[inside], events.query[inside], vectors, query_vectors, photos, settings.query_candidates
+            photo[kept], query[kept], times[kept], vectors, query_vectors, photos, settings.query_candidates
         )
     return AnchorCandidates(len(photos), by_videos, by_queries, indexes)
 
@@ -211,11 +213,20 @@ def _video_source(
 
 
 def _query_source(
-    photo: IntArray, query: IntArray, vectors: Matrix, query_vectors: Matrix, photos: IntArray, width: int
+    photo: IntArray,
+    query: IntArray,
+    times: IntArray,
+    vectors: Matrix,
+    query_vectors: Matrix,
+    photos: IntArray,
+    width: int,
 ) -> tuple[QuerySource, IndexFigures]:
-    """Search the queries of events (`photo`, `query`) that are nearest to each video and occur on another one."""
+    """Search the queries that are nearest to each video and occur on another one.
+
+    `times[i]` is how often `query[i]` was issued on `photo[i]`; no pair occurs twice.
+    """
     size = len(query_vectors)
-    total = np.bincount(query, minlength=size)
+    total = np.bincount(query, weights=times, minlength=size).astype(np.int64)
     candidates = np.flatnonzero((total > 0) & query_vectors.any(axis=1))
     known = np.flatnonzero(vectors[photos].any(axis=1))
     index = NearestVectors(query_vectors[candidates])
@@ -224,7 +235,9 @@ def _query_source(
     owner = np.broadcast_to(known[:, None], found.places.shape)[near]
     queries, similarity = candidates[found.places[near]], found.similarity[near]
 
-    own, own_count = np.unique(photo * size + query, return_counts=True)
+    pairs = photo * size + query
+    order = np.argsort(pairs)
+    own, own_count = pairs[order], times[order]
     wanted = photos[owner] * size + queries
     place = np.minimum(np.searchsorted(own, wanted), max(len(own) - 1, 0))
     own_events = np.where(own[place] == wanted, own_count[place], 0) if len(own) else np.zeros(0, np.int64)

@@ -19,6 +19,8 @@ from offline.evidence.intent import IntentSettings, item_intent
 from offline.evidence.personal import UserSettings
 from offline.evidence.ranked import RankedQueries
 from offline.logs.coded import Logs, load_logs
+from offline.logs.engine import Engine
+from offline.logs.intake import IntakeSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +81,22 @@ class EmbeddedLogs:
 
 
 def embed_logs(
-    dataset: Path,
+    dataset: Path | str,
     settings: EvidenceSettings | None = None,
     embedder: Embedder | None = None,
     *,
+    engine: Engine | None = None,
+    intake: IntakeSettings | None = None,
     show_progress: bool = False,
 ) -> EmbeddedLogs:
     """Read the logs of a dataset folder and embed their videos and queries.
 
     Args:
-        dataset: folder of the log tables.
+        dataset: folder or URL of the log tables.
         settings: how evidence is made; the ones tuned for the embedder when None.
         embedder: text to vectors; the hashed one when None.
+        engine: reads and joins the tables; DuckDB when None.
+        intake: how bad rows are treated; the defaults when None.
         show_progress: show a progress bar.
 
     Raises:
@@ -99,7 +105,7 @@ def embed_logs(
     embedder = embedder or HashedEmbedder()
     with _steps(3, "reading", show_progress) as step:
         step("reading the logs")
-        logs = load_logs(dataset)
+        logs = load_logs(dataset, engine, intake)
         step(f"embedding {logs.num_photos:,} videos")
         video_vectors = embed_videos(logs.videos, embedder)
         step(f"embedding {len(logs.queries):,} queries")

@@ -20,13 +20,14 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from evidence.rows import QUERY_FIELDS, TEXT_FIELDS
-from evidence.tokens import REJECT_TOKEN
-from offline.arrays import BoolArray, FloatArray, IntArray
+from offline.arrays import FloatArray
 from offline.errors import SettingsError
 from offline.evidence.embedded_logs import EmbeddedLogs
-from offline.evidence.personal import filter_personal_rows, user_histories_as_of
+from offline.evidence.example_rows import ExampleRows, clicked_rows, joined, reject_rows, shown_rows
+from offline.evidence.personal import filter_personal_rows
 from offline.evidence.safety_labels import SafetyLabels
-from offline.logs.coded import BAR, Logs
+from offline.evidence.user_histories import user_histories_as_of
+from offline.logs.coded import Logs
 
 EXAMPLE_SCHEMA = pa.schema(
     [
@@ -119,7 +120,6 @@ def write_examples(
     splits = split_days(logs, settings)
     out.mkdir(parents=True, exist_ok=True)
     has_intent = embedded.has_intent(splits[0].labels_before)
-    generator = np.random.default_rng(settings.seed)
     counts: dict[str, int] = {}
     with tqdm(
         total=sum(len(split.days) for split in splits) + 1, desc="examples", unit="day", disable=not show_progress
@@ -129,105 +129,22 @@ def write_examples(
             unsafe = labels.known(split.labels_before)
             with pq.ParquetWriter(out / name, EXAMPLE_SCHEMA, compression="zstd") as writer:
                 for day in split.days:
-                    rows = _clicks(logs, day, has_intent, unsafe)
+                    rows = clicked_rows(logs, day, has_intent, unsafe)
                     if split.name != "test":
                         limit = round(settings.reject_rate * len(rows.photo))
-                        rows = _concat(rows, _rejects(logs, day, labels, unsafe, limit, generator))
+                        rows = joined(rows, reject_rows(logs, day, labels, unsafe, limit, settings.seed))
                     table = _with_evidence(embedded, day, rows)
                     writer.write_table(table)
                     counts[name] = counts.get(name, 0) + table.num_rows
                     bar.update()
-        shown = _with_evidence(embedded, logs.last_day, _shown(logs, logs.last_day, generator))
+        shown = _with_evidence(embedded, logs.last_day, shown_rows(logs, logs.last_day, settings.seed))
         pq.write_table(shown, out / "shown_test.parquet", compression="zstd")
         counts["shown_test.parquet"] = shown.num_rows
         bar.update()
     return counts
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Examples of one day, still without evidence; all columns have the same length."""
-
-    ids: pa.Array
-    photo: IntArray
-    user: IntArray
-    kind: pa.Array
-    source: pa.Array
-    target: pa.Array
-
-
-def _clicks(logs: Logs, day: int, has_intent: BoolArray, unsafe: BoolArray) -> _Rows:
-    """Return the clicked queries with item-search intent, on videos that are not known to be unsafe."""
-    events = logs.events
-    chosen = np.flatnonzero((events.day == day) & events.on_trigger & has_intent[events.query])
-    chosen = chosen[~unsafe[events.photo[chosen]]]
-    source = np.where(events.source[chosen] == BAR, "bar", "post_video")
-    return _Rows(
-        events.event_ids.take(pa.array(chosen)),
-        events.photo[chosen],
-        events.user[chosen],
-        pa.repeat("click", len(chosen)),
-        pa.array(source.tolist(), pa.string()),
-        logs.queries.take(pa.array(events.query[chosen])),
-    )
-
-
-def _rejects(
-    logs: Logs, day: int, labels: SafetyLabels, unsafe: BoolArray, limit: int, generator: np.random.Generator
-) -> _Rows:
-    """Return at most `limit` impressions of unsafe videos; a video repeats only when there are no others."""
-    shown = logs.impressions
-    candidates = np.flatnonzero((shown.day == day) & unsafe[shown.photo])
-    generator.shuffle(candidates)
-    chosen = candidates[np.argsort(_occurrence(shown.photo[candidates]), kind="stable")][:limit]
-    source = np.where(labels.by_rule[shown.photo[chosen]], "rule", "review")
-    return _impression_rows(logs, chosen, "reject", pa.array(source.tolist(), pa.string()), REJECT_TOKEN)
-
-
-def _shown(logs: Logs, day: int, generator: np.random.Generator) -> _Rows:
-    """Return one impression of every video shown on a day."""
-    shown = logs.impressions
-    candidates = np.flatnonzero(shown.day == day)
-    generator.shuffle(candidates)
-    chosen = np.sort(candidates[_occurrence(shown.photo[candidates]) == 0])
-    return _impression_rows(logs, chosen, "shown", pa.repeat("impression", len(chosen)), "")
-
-
-def _impression_rows(logs: Logs, chosen: IntArray, kind: str, source: pa.Array, target: str) -> _Rows:
-    shown = logs.impressions
-    return _Rows(
-        shown.ids.take(pa.array(chosen, pa.int64())),
-        shown.photo[chosen],
-        shown.user[chosen],
-        pa.repeat(kind, len(chosen)),
-        source,
-        pa.repeat(target, len(chosen)),
-    )
-
-
-def _occurrence(values: IntArray) -> IntArray:
-    """Return for every element the number of equal elements before it."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(values) else order
-    run = np.repeat(starts, np.diff(np.append(starts, len(values))))
-    seen = np.empty(len(values), np.int64)
-    seen[order] = np.arange(len(values)) - run
-    return seen
-
-
-def _concat(first: _Rows, second: _Rows) -> _Rows:
-    return _Rows(
-        pa.concat_arrays([first.ids, second.ids]),
-        np.concatenate([first.photo, second.photo]),
-        np.concatenate([first.user, second.user]),
-        pa.concat_arrays([first.kind, second.kind]),
-        pa.concat_arrays([first.source, second.source]),
-        pa.concat_arrays([first.target, second.target]),
-    )
-
-
-def _with_evidence(embedded: EmbeddedLogs, day: int, rows: _Rows) -> pa.Table:
+def _with_evidence(embedded: EmbeddedLogs, day: int, rows: ExampleRows) -> pa.Table:
     """Return the rows as a table, each with the evidence of `day`."""
     logs = embedded.logs
     users = embedded.settings.users

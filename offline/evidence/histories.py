@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from offline.arrays import BoolArray
-from offline.evidence.ranked import RankedQueries, rank_queries
+from offline.evidence.ranked import RankedQueries
+from offline.evidence.ranked_tables import collect, first_of_each, without
 from offline.logs.coded import Logs
 
 
@@ -42,17 +41,10 @@ def issued_queries(logs: Logs, as_of_day: int, window_days: int, limit: int, usa
     Returns:
         One row for each photo code; weights are counts.
     """
-    events = logs.events
-    inside = (events.day < as_of_day) & (events.day >= as_of_day - window_days)
-    inside &= events.on_trigger & usable[events.query]
-    return rank_queries(
-        events.photo[inside],
-        events.query[inside],
-        np.ones(int(inside.sum()), np.float32),
-        events.ts[inside],
-        num_owners=logs.num_photos,
-        limit=limit,
-    )
+    days = logs.issued.filter(logs.issued.day < as_of_day, logs.issued.day >= as_of_day - window_days)
+    days = without(logs.engine, days, ~usable)
+    counted = days.group_by("photo", "query").agg(weight=days.times.sum(), latest=days.latest.max())
+    return collect(logs.engine, first_of_each(counted, "photo", limit), logs.num_photos)
 
 
 def histories_as_of(logs: Logs, as_of_day: int, settings: HistorySettings, usable: BoolArray) -> RankedQueries:

@@ -43,13 +43,13 @@ def item_intent(logs: Logs, query_vectors: Matrix, before_day: int, settings: In
 
     Without any search all values are 1: no query is filtered.
     """
-    searches = logs.searches
-    past = searches.day < before_day
-    size = len(query_vectors)
-    searched = np.bincount(searches.query[past], minlength=size).astype(np.float64)
-    clicked = np.bincount(searches.query[past & (searches.item_clicks > 0)], minlength=size).astype(np.float64)
-    if not searched.any():
-        return np.ones(size, np.float32)
+    past = logs.searches.filter(logs.searches.day < before_day)
+    counts = logs.engine.fetch(past.group_by("query").agg(searched=past.searched.sum(), clicked=past.clicked.sum()))
+    if not counts.num_rows:
+        return np.ones(len(query_vectors), np.float32)
+    searched, clicked = np.zeros((2, len(query_vectors)))
+    searched[counts["query"].to_numpy()] = counts["searched"].to_numpy()
+    clicked[counts["query"].to_numpy()] = counts["clicked"].to_numpy()
     seen = searched > 0
     weights, bias = _fit_logistic(query_vectors[seen], clicked[seen], searched[seen])
     by_words = _sigmoid(query_vectors @ weights + bias)

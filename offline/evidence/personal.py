@@ -1,4 +1,4 @@
-"""User histories, and which of a user's past queries are personal evidence for a video (paper, 3.2).
+"""Which of a user's past queries are personal evidence for a video (paper, 3.2).
 
 The store holds the past queries of each user, newest first. Those whose similarity with the video is over a threshold
 enter the personal field. Online that is `evidence.embedding.filter_personal`; here the same rule is applied to many
@@ -14,8 +14,7 @@ import numpy as np
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
 from offline.arrays import IntArray, Matrix
 from offline.embedder.vectors import pair_similarity
-from offline.evidence.ranked import RankedQueries, offsets_of, positions_within, rank_queries
-from offline.logs.coded import Logs
+from offline.evidence.ranked import RankedQueries, offsets_of, positions_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +30,6 @@ class UserSettings:
     limit: int = 20
     personal_threshold: float = PERSONAL_THRESHOLD
     personal_limit: int = PERSONAL_LIMIT
-
-
-def user_histories_as_of(logs: Logs, as_of_day: int, limit: int) -> RankedQueries:
-    """Return the distinct queries of every user on the days before `as_of_day`, newest first.
-
-    Searches of every source and clicks in the bar count. Owners are user codes.
-    """
-    events = logs.events
-    past = events.day < as_of_day
-    return rank_queries(
-        events.user[past],
-        events.query[past],
-        np.zeros(int(past.sum()), np.float32),
-        events.ts[past],
-        num_owners=logs.num_users,
-        limit=limit,
-    )
 
 
 def filter_personal_rows(

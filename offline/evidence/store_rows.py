@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evidence.rows import TEXT_FIELDS
@@ -22,10 +21,9 @@ from feature_store.rows import vector_bytes
 from offline.arrays import IntArray, Matrix
 from offline.errors import SettingsError
 from offline.evidence.embedded_logs import EmbeddedLogs
-from offline.evidence.personal import user_histories_as_of
 from offline.evidence.ranked import RankedQueries
-
-MILLISECONDS_PER_DAY = 86_400_000
+from offline.evidence.user_histories import user_histories_as_of
+from offline.logs.schema import MILLISECONDS_PER_DAY
 
 EVIDENCE_SCHEMA = pa.schema(
     [
@@ -130,10 +128,7 @@ def without_embeddings(table: pa.Table) -> pa.Table:
 
 def _updated_at(embedded: EmbeddedLogs, as_of_day: int) -> int:
     """Return the unix milliseconds of the midnight before `as_of_day`: the evidence uses nothing later."""
-    shown = embedded.logs.impressions
-    start_of_log = int(pc.min(pa.array(shown.ts - shown.day * MILLISECONDS_PER_DAY)).as_py())
-    start_of_log -= start_of_log % MILLISECONDS_PER_DAY
-    return start_of_log + as_of_day * MILLISECONDS_PER_DAY
+    return embedded.logs.start_ms + as_of_day * MILLISECONDS_PER_DAY
 
 
 def _vectors_of(lists: RankedQueries, query_vectors: Matrix) -> list[bytes]:

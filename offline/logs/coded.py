@@ -1,14 +1,19 @@
-"""The log tables in memory, with every string replaced by an integer code.
+"""The log tables with every string replaced by an integer code, in the engine.
 
-Millions of rows are grouped, counted and joined per day. On integer codes NumPy does that in seconds. Queries are
-cleaned once, here (evidence.cleaning), so that everything made from the logs uses the same strings.
+Rows of impressions, clicks and searches stay in the engine, where they may be larger than memory; what is held in
+memory grows with videos, users and distinct queries only. Queries are cleaned once, here (evidence.cleaning), so that
+everything made from the logs uses the same strings. Codes follow the alphabetical order of the strings, so neither the
+order of the rows nor the engine decides which code a string gets.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import ibis
+import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,58 +21,12 @@ import pyarrow.compute as pc
 from evidence.cleaning import clean_query
 from offline.arrays import BoolArray, IntArray
 from offline.errors import SettingsError
-from offline.logs.schema import SEARCH_SOURCES
-from offline.logs.tables import read_table
+from offline.logs.engine import Engine, open_engine
+from offline.logs.intake import IntakeSettings, TableCount, read_logs
+from offline.logs.schema import MILLISECONDS_PER_DAY, TABLES
 
-BAR, POST_VIDEO = (SEARCH_SOURCES.index(name) for name in ("bar", "post_video"))
-
-
-@dataclass(frozen=True, slots=True)
-class QueryEvents:
-    """Queries that users issued or clicked, one row each; all arrays have the same length.
-
-    A click in the bar comes from the exposures table. The search that it opened is not counted again.
-
-    Attributes:
-        event_ids: `bar:<impression>:<position>` or `search:<search_id>`, unique.
-        day, ts: the day of the log, and unix milliseconds.
-        user, photo, query: codes; photo is -1 when no known video was watched.
-        source: index into `offline.logs.schema.SEARCH_SOURCES`.
-    """
-
-    event_ids: pa.Array
-    day: IntArray
-    ts: IntArray
-    user: IntArray
-    photo: IntArray
-    query: IntArray
-    source: IntArray
-
-    @property
-    def on_trigger(self) -> BoolArray:
-        """Which events a video caused: bar clicks, and searches right after watching."""
-        from_video: BoolArray = (self.source == BAR) | (self.source == POST_VIDEO)
-        return from_video & (self.photo >= 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Impressions:
-    """Videos that users watched, one row each."""
-
-    ids: pa.Array
-    day: IntArray
-    ts: IntArray
-    user: IntArray
-    photo: IntArray
-
-
-@dataclass(frozen=True, slots=True)
-class Searches:
-    """Every search of any source, with the item clicks that followed. Item-search intent is learnt from them."""
-
-    day: IntArray
-    query: IntArray
-    item_clicks: IntArray
+FROM_VIDEO = ("bar", "post_video")
+"""Sources of queries that a video caused: bar clicks, and searches right after watching."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +42,42 @@ class Reviews:
 class Logs:
     """One coded dataset. Photo code i is row i of `videos`; user and query codes index `user_ids` and `queries`.
 
+    A click in the bar comes from the exposures table. The search that it opened is not counted again.
+
     Attributes:
-        videos: the videos table.
+        engine: the engine that holds the tables.
+        tables: by name, the sound rows as they were stored.
+        videos: the videos table, in the order of `photo_id`.
+        user_ids: in alphabetical order.
         queries: cleaned, unique and in alphabetical order, so the order of codes is the order of strings.
-        last_day: the last day with an impression or a search.
-        unknown: by table, the rows that were left out because they name a video or user that no table has.
+        events: queries that users issued or clicked: `event_id` (`bar:<impression>:<position>` or
+            `search:<search_id>`), `day`, `ts`, `user`, `photo` (-1 when no video was watched), `query`, `source`.
+        issued: queries that videos caused, by day: `day`, `photo`, `query`, `times`, `latest` (ts).
+        asked: queries of users, by day: `day`, `user`, `query`, `latest` (ts).
+        impressions: videos that users watched: `impression_id`, `day`, `ts`, `user`, `photo`.
+        searches: searches of any source, by day: `day`, `query`, `searched`, `clicked` (those with an item click).
+        reviews: verdicts of safety review.
+        last_day: the last day with an impression or an event.
+        start_ms: the midnight (UTC) at or before the start of day 0, unix milliseconds.
+        counts: by table, the rows read and those set aside.
+        emptied: the number of distinct queries that cleaning leaves empty; their rows are left out.
     """
 
+    engine: Engine
+    tables: Mapping[str, ir.Table]
     videos: pa.Table
     user_ids: pa.Array
     queries: pa.Array
-    events: QueryEvents
-    impressions: Impressions
-    searches: Searches
+    events: ir.Table
+    issued: ir.Table
+    asked: ir.Table
+    impressions: ir.Table
+    searches: ir.Table
     reviews: Reviews
     last_day: int
-    unknown: dict[str, int] = field(default_factory=dict)
+    start_ms: int
+    counts: Mapping[str, TableCount]
+    emptied: int
 
     @property
     def num_photos(self) -> int:
@@ -124,121 +103,137 @@ class Logs:
         return day
 
 
-def load_logs(dataset: Path | str) -> Logs:
-    """Read the log tables of a dataset folder.
+def load_logs(dataset: Path | str, engine: Engine | None = None, settings: IntakeSettings | None = None) -> Logs:
+    """Read, check and code the log tables of a dataset.
+
+    Args:
+        dataset: a folder, or a URL that the engine reads.
+        engine: the engine; DuckDB when None.
+        settings: how bad rows are treated; the defaults when None.
 
     Raises:
-        TableError: a table is missing or not of the documented form.
+        TableError: a table is missing, not of the documented form, or has too many bad rows.
         SettingsError: there are no impressions at all.
     """
-    videos = read_table(dataset, "videos")
-    photo_ids = videos["photo_id"].combine_chunks()
-    user_ids = read_table(dataset, "users", ["user_id"])["user_id"].combine_chunks()
-    impressions = read_table(dataset, "impressions")
-    if impressions.num_rows == 0:
+    engine = engine or open_engine()
+    intake = read_logs(dataset, engine, settings)
+    tables = intake.tables
+    videos = engine.keep(_numbered(tables["videos"], "photo_id", "photo"))
+    users = engine.keep(_numbered(tables["users"], "user_id", "user").select("user_id", "user"))
+    impressions = engine.keep(_impressions(tables["impressions"], videos, users))
+    shown = engine.fetch(
+        impressions.agg(
+            last_day=impressions.day.max(), start=(impressions.ts - impressions.day * MILLISECONDS_PER_DAY).min()
+        )
+    ).to_pylist()[0]
+    if shown["last_day"] is None:
         raise SettingsError(f"the impressions table in {dataset} is empty; evidence needs at least one impression")
-    exposures = read_table(dataset, "exposures", ["impression_id", "day", "position", "query", "clicked"])
-    clicks = exposures.filter(pc.and_(exposures["clicked"], pc.greater(exposures["position"], 0)))
-    searches = read_table(dataset, "searches")
-    reviews = read_table(dataset, "reviews")
 
-    vocabulary = _Queries([clicks["query"], searches["query"]])
-    photos, users = _codes(impressions["photo_id"], photo_ids), _codes(impressions["user_id"], user_ids)
-    known = (photos >= 0) & (users >= 0)
-    shown = Impressions(
-        impressions["impression_id"].combine_chunks().filter(pa.array(known)),
-        _ints(impressions["day"])[known],
-        _ints(impressions["ts"])[known],
-        users[known],
-        photos[known],
-    )
-    review_photos = _codes(reviews["photo_id"], photo_ids)
-    reviewed = review_photos >= 0
-    events, orphans = _events(clicks, searches, shown, vocabulary, photo_ids, user_ids)
+    clicks = tables["exposures"].filter(lambda row: row.clicked & (row.position > 0))
+    vocabulary = _Vocabulary(engine, [clicks, tables["searches"]])
+    searches = vocabulary.coded(tables["searches"])
+    events = engine.keep(_events(vocabulary.coded(clicks), searches, impressions, videos, users))
+    last_event = engine.fetch(events.agg(day=events.day.max()))["day"][0].as_py()
     return Logs(
-        videos=videos,
-        user_ids=user_ids,
+        engine=engine,
+        tables=tables,
+        videos=engine.fetch(videos.order_by("photo").select(*TABLES["videos"].schema.names)),
+        user_ids=engine.fetch(users.order_by("user").select("user_id"))["user_id"].combine_chunks(),
         queries=vocabulary.cleaned,
         events=events,
-        impressions=shown,
-        searches=_searches(searches, vocabulary),
-        reviews=Reviews(
-            _ints(reviews["day"])[reviewed],
-            review_photos[reviewed],
-            np.asarray(pc.equal(reviews["verdict"], "unsafe").to_numpy())[reviewed],
-        ),
-        last_day=int(max(shown.day.max(initial=0), events.day.max(initial=0))),
-        unknown={
-            "impressions": int((~known).sum()),
-            "query events": orphans,
-            "reviews": int((~reviewed).sum()),
-        },
+        issued=engine.keep(_issued_by_day(events)),
+        asked=engine.keep(_asked_by_day(events)),
+        impressions=impressions,
+        searches=engine.keep(_searches_by_day(searches)),
+        reviews=_reviews(engine, tables["reviews"], videos),
+        last_day=max(shown["last_day"], -1 if last_event is None else last_event),
+        start_ms=shown["start"] - shown["start"] % MILLISECONDS_PER_DAY,
+        counts=intake.counts,
+        emptied=vocabulary.emptied,
     )
 
 
-class _Queries:
-    """The vocabulary of cleaned queries, and the mapping from raw strings to its codes."""
+class _Vocabulary:
+    """The cleaned queries, and their codes for raw ones."""
 
-    def __init__(self, columns: list[pa.ChunkedArray]) -> None:
-        raw = pc.unique(pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string()))
+    def __init__(self, engine: Engine, tables: list[ir.Table]) -> None:
+        raw = engine.fetch(ibis.union(*(table.select("query") for table in tables), distinct=True))["query"]
         cleaned = [clean_query(query) for query in raw.to_pylist()]
         distinct = sorted({query for query in cleaned if query})
         place = {query: code for code, query in enumerate(distinct)}
-        self._raw = raw
-        self._to_cleaned = np.array([place.get(query, -1) for query in cleaned] + [-1], np.int64)
+        kept = [(text, place[query]) for text, query in zip(raw.to_pylist(), cleaned, strict=True) if query]
         self.cleaned: pa.Array = pa.array(distinct, pa.string())
+        self.emptied = len(cleaned) - len(kept)
+        texts, codes = (
+            pa.array([text for text, _ in kept], pa.string()),
+            pa.array([code for _, code in kept], pa.int64()),
+        )
+        self._codes = engine.load(pa.table({"query": texts, "code": codes}))
 
-    def codes(self, column: pa.ChunkedArray) -> IntArray:
-        """Return the codes of the cleaned queries, -1 where cleaning leaves nothing."""
-        return self._to_cleaned[_codes(column, self._raw)]
+    def coded(self, table: ir.Table) -> ir.Table:
+        """Return the rows whose query is not empty after cleaning, with its code in place of the query."""
+        return table.inner_join(self._codes, "query").drop("query").rename(query="code")
 
 
-def _events(
-    clicks: pa.Table,
-    searches: pa.Table,
-    shown: Impressions,
-    vocabulary: _Queries,
-    photo_ids: pa.Array,
-    user_ids: pa.Array,
-) -> tuple[QueryEvents, int]:
-    """Return bar clicks and searches in one table, and the number of rows that name something unknown."""
-    row = _codes(clicks["impression_id"], shown.ids)
-    click_query = vocabulary.codes(clicks["query"])
-    placed = (row >= 0) & (click_query >= 0)
-    row = row[placed]
-    clicks = clicks.filter(pa.array(placed))
-    bar_ids = pc.binary_join_element_wise("bar", clicks["impression_id"], clicks["position"].cast(pa.string()), ":")
+def _numbered(table: ir.Table, key: str, name: str) -> ir.Table:
+    """Add the place of every key in alphabetical order, from 0."""
+    return table.mutate(**{name: ibis.row_number().over(order_by=key)})
 
-    own = searches.filter(pc.not_equal(searches["source"], "bar"))
-    user, query = _codes(own["user_id"], user_ids), vocabulary.codes(own["query"])
-    issued = (user >= 0) & (query >= 0)
-    own = own.filter(pa.array(issued))
-    search_ids = pc.binary_join_element_wise("search", own["search_id"], ":")
-    source = _codes(own["source"], pa.array(SEARCH_SOURCES))
 
-    events = QueryEvents(
-        event_ids=pa.chunked_array([*bar_ids.chunks, *search_ids.chunks], pa.string()).combine_chunks(),
-        day=np.concatenate([_ints(clicks["day"]), _ints(own["day"])]),
-        ts=np.concatenate([shown.ts[row], _ints(own["ts"])]),
-        user=np.concatenate([shown.user[row], user[issued]]),
-        photo=np.concatenate([shown.photo[row], _codes(own["photo_id"], photo_ids)]),
-        query=np.concatenate([click_query[placed], query[issued]]),
-        source=np.concatenate([np.full(len(row), BAR, np.int64), source]),
+def _impressions(shown: ir.Table, videos: ir.Table, users: ir.Table) -> ir.Table:
+    coded = shown.inner_join(videos.select("photo_id", "photo"), "photo_id").inner_join(users, "user_id")
+    return coded.select("impression_id", "day", "ts", "user", "photo")
+
+
+def _events(clicks: ir.Table, searches: ir.Table, impressions: ir.Table, videos: ir.Table, users: ir.Table) -> ir.Table:
+    """Return bar clicks and searches in one table."""
+    watched = impressions.select("impression_id", "ts", "user", "photo")
+    clicked = clicks.inner_join(watched, "impression_id").select(
+        "day",
+        "ts",
+        "user",
+        "photo",
+        "query",
+        event_id=lambda row: ibis.literal("bar:") + row.impression_id + ":" + row.position.cast("string"),
+        source=ibis.literal("bar"),
     )
-    return events, int((~placed).sum() + (~issued).sum())
+    own = searches.filter(searches.source != "bar").inner_join(users, "user_id")
+    own = own.left_join(videos.select("photo_id", "photo"), "photo_id").select(
+        "day",
+        "ts",
+        "user",
+        "query",
+        "source",
+        photo=lambda row: row.photo.fill_null(-1),
+        event_id=lambda row: ibis.literal("search:") + row.search_id,
+    )
+    columns = ("event_id", "day", "ts", "user", "photo", "query", "source")
+    return clicked.select(*columns).union(own.select(*columns))
 
 
-def _searches(searches: pa.Table, vocabulary: _Queries) -> Searches:
-    query = vocabulary.codes(searches["query"])
-    kept = query >= 0
-    return Searches(_ints(searches["day"])[kept], query[kept], _ints(searches["item_clicks"])[kept])
+def caused_by_video(events: ir.Table) -> ir.Table:
+    """Return the events that a known video caused."""
+    return events.filter(events.source.isin(FROM_VIDEO), events.photo >= 0)
 
 
-def _codes(column: pa.ChunkedArray, values: pa.Array) -> IntArray:
-    """Return the index of every string in `values`, -1 for a null and for a string that is not there."""
-    found = pc.index_in(column, value_set=values, skip_nulls=True)
-    return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
+def _issued_by_day(events: ir.Table) -> ir.Table:
+    caused = caused_by_video(events)
+    return caused.group_by("day", "photo", "query").agg(times=caused.count(), latest=caused.ts.max())
 
 
-def _ints(column: pa.ChunkedArray) -> IntArray:
-    return np.asarray(column.to_numpy(), np.int64)
+def _asked_by_day(events: ir.Table) -> ir.Table:
+    return events.group_by("day", "user", "query").agg(latest=events.ts.max())
+
+
+def _searches_by_day(searches: ir.Table) -> ir.Table:
+    return searches.group_by("day", "query").agg(searched=searches.count(), clicked=(searches.item_clicks > 0).sum())
+
+
+def _reviews(engine: Engine, reviews: ir.Table, videos: ir.Table) -> Reviews:
+    coded = reviews.inner_join(videos.select("photo_id", "photo"), "photo_id")
+    found = engine.fetch(coded.select("day", "photo", "verdict").order_by("photo"))
+    return Reviews(
+        np.asarray(found["day"].to_numpy(), np.int64),
+        np.asarray(found["photo"].to_numpy(), np.int64),
+        np.asarray(pc.equal(found["verdict"], "unsafe").to_numpy(), bool),
+    )

@@ -1,4 +1,8 @@
-"""Whether a table follows its schema: types first, then values and keys."""
+"""Strict checks of one table in memory: types first, then values and keys. The first fault is an error.
+
+Tables that this project writes are checked so. The logs of a platform go through `offline.logs.intake`, which sets
+single bad rows aside.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +56,7 @@ def validate(table: pa.Table, name: str, *, where: str) -> None:
     """Check the values of a table that already has the right types.
 
     Raises:
-        TableError: a column holds a value that is not allowed, a number is too low, or a key repeats.
+        TableError: a column holds a value that is not allowed, a number is out of its range, or a key repeats.
     """
     spec = TABLES[name]
     for column, allowed in spec.choices.items():
@@ -61,12 +65,13 @@ def validate(table: pa.Table, name: str, *, where: str) -> None:
             row = pc.index(odd, True).as_py()
             value = table[column][row].as_py()
             raise TableError(f"{where}: row {row} has {column} {value!r}; allowed are {', '.join(allowed)}")
-    for column, lowest in spec.minimum.items():
-        low = pc.less(table[column], lowest)
-        if pc.any(low).as_py():
-            row = pc.index(low, True).as_py()
+    for column, (lowest, highest) in spec.ranges.items():
+        # A comparison with NaN is false.
+        odd = pc.invert(pc.and_(pc.greater_equal(table[column], lowest), pc.less_equal(table[column], highest)))
+        if pc.any(odd).as_py():
+            row = pc.index(odd, True).as_py()
             value = table[column][row].as_py()
-            raise TableError(f"{where}: row {row} has {column} {value}; the minimum is {lowest}")
+            raise TableError(f"{where}: row {row} has {column} {value}; allowed are {lowest} to {highest}")
     if spec.key and table.num_rows:
         distinct = table.group_by(list(spec.key)).aggregate([([], "count_all")]).num_rows
         if distinct != table.num_rows:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
 from offline.logs.schema import TABLES
 from offline.logs.tables import write_table
 
@@ -127,9 +128,15 @@ def busy_rows() -> dict[str, list[dict[str, Any]]]:
     }
 
 
-@pytest.fixture
-def busy_dataset(tmp_path: Path, busy_rows: dict[str, list[dict[str, Any]]]) -> Path:
+@pytest.fixture(scope="session")
+def busy_dataset(tmp_path_factory: pytest.TempPathFactory, busy_rows: dict[str, list[dict[str, Any]]]) -> Path:
     """The busy shop as a dataset folder, with a list of prohibited terms."""
-    folder = write_rows(tmp_path / "busy", **busy_rows)
+    folder = write_rows(tmp_path_factory.mktemp("shop") / "busy", **busy_rows)
     (folder / "prohibited_terms.tsv").write_text("drugs\tcontraband pills\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def busy_logs(busy_dataset: Path) -> EmbeddedLogs:
+    """The busy shop, read and embedded."""
+    return embed_logs(busy_dataset)

@@ -19,7 +19,9 @@ from offline.embedder.relations import (
 )
 from offline.embedder.training import stage_columns
 from offline.logs.coded import load_logs
+from offline.logs.intake import IntakeSettings
 
+BAD_ROWS = IntakeSettings(max_bad_share=0.5)  # one click and one exposure name what no table has
 VIDEOS = [
     {"photo_id": "p0", "caption": "steel kettle", "summary": "The video shows a kettle"},
     {"photo_id": "p1", "caption": "road bike"},
@@ -69,7 +71,7 @@ def shop(dataset: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def relations(shop: Path) -> Relations:
-    return read_relations(shop, load_logs(shop))
+    return read_relations(load_logs(shop, settings=BAD_ROWS))
 
 
 def texts(relations: Relations, name: str, before_day: int = 9) -> list[tuple[str, str, int]]:
@@ -102,7 +104,7 @@ def test_the_tokenizer_reads_a_query_as_often_as_it_occurs(relations: Relations)
 
 
 def test_a_hard_negative_was_shown_on_the_video_and_never_wanted_there(shop: Path) -> None:
-    relations = read_relations(shop, load_logs(shop), with_unclicked=True)
+    relations = read_relations(load_logs(shop, settings=BAD_ROWS), with_unclicked=True)
     pairs = relations.events[VIDEO_QUERY].pairs(0, 9)
     found = hard_negatives(relations, pairs, 9, seed=0)
     # Video p0 was shown without a bar. On p1 "bike" was clicked once, so only "kettle" is a negative.
@@ -112,7 +114,7 @@ def test_a_hard_negative_was_shown_on_the_video_and_never_wanted_there(shop: Pat
 
 def test_pairs_with_a_hard_negative_are_a_set_of_their_own(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("offline.embedder.training.MIN_PAIRS", 1)
-    relations = read_relations(shop, load_logs(shop), with_unclicked=True)
+    relations = read_relations(load_logs(shop, settings=BAD_ROWS), with_unclicked=True)
     assert stage_columns(relations, [VIDEO_QUERY], 9) == {
         VIDEO_QUERY: {"left": ["steel kettle a kettle"], "right": ["kettle"]},
         WITH_NEGATIVE: {"left": ["road bike"], "right": ["bike"], "negative": ["kettle"]},

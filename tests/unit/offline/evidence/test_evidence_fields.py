@@ -13,8 +13,9 @@ from evidence.embedding import embed, filter_personal
 from offline.evidence.anchors import AnchorSettings, fuse
 from offline.evidence.embedded_logs import EmbeddedLogs, EvidenceSettings, embed_logs
 from offline.evidence.histories import HistorySettings
-from offline.evidence.personal import UserSettings, filter_personal_rows, user_histories_as_of
+from offline.evidence.personal import UserSettings, filter_personal_rows
 from offline.evidence.ranked import RankedQueries
+from offline.evidence.user_histories import user_histories_as_of
 
 VIDEOS = [
     {"photo_id": "p0", "caption": "steel kettle for tea"},
@@ -120,8 +121,8 @@ def test_user_histories_are_limited(shop: Callable[..., EmbeddedLogs]) -> None:
     assert pasts.to_pylist()[0] == ["query 8", "query 7"]
 
 
-def test_the_personal_field_is_the_one_that_serving_makes(busy_dataset: Path) -> None:
-    embedded = embed_logs(busy_dataset)
+def test_the_personal_field_is_the_one_that_serving_makes(busy_logs: EmbeddedLogs) -> None:
+    embedded = busy_logs
     logs, settings = embedded.logs, UserSettings()
     pasts = user_histories_as_of(logs, 6, settings.limit)
     photos = np.arange(logs.num_photos)

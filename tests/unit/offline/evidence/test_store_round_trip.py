@@ -14,7 +14,7 @@ from feature_store import open_store
 from feature_store.embedded import EmbeddedStore
 from feature_store.loader import load_path
 from feature_store.rows import PHOTO_COLUMNS, USER_COLUMNS
-from offline.evidence.embedded_logs import embed_logs
+from offline.evidence.embedded_logs import EmbeddedLogs
 from offline.evidence.examples import ExampleSettings, write_examples
 from offline.evidence.safety_labels import label_videos, read_terms
 from offline.evidence.store_rows import EVIDENCE_SCHEMA, USER_SCHEMA, evidence_table, user_table, write_rows
@@ -28,8 +28,10 @@ def test_the_columns_are_those_of_the_store() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl.gz"])
-async def test_examples_and_the_store_agree(busy_dataset: Path, tmp_path: Path, suffix: str) -> None:
-    embedded = embed_logs(busy_dataset)
+async def test_examples_and_the_store_agree(
+    busy_logs: EmbeddedLogs, busy_dataset: Path, tmp_path: Path, suffix: str
+) -> None:
+    embedded = busy_logs
     labels = label_videos(embedded.logs, read_terms(busy_dataset, None))
     write_examples(embedded, labels, ExampleSettings(), tmp_path)
     write_rows(evidence_table(embedded, TEST_DAY), tmp_path / "rows" / f"evidence.{suffix}")

@@ -15,15 +15,15 @@ from click.testing import CliRunner
 from cli.main import main
 from evidence.embedding import DIMENSION, EMBEDDING_VERSION
 from offline.errors import SettingsError
-from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
+from offline.evidence.embedded_logs import EmbeddedLogs
 from offline.evidence.store_rows import evidence_table, user_table, without_embeddings, write_rows
 
 START_MS = 1_700_006_400_000
 
 
 @pytest.fixture
-def embedded(busy_dataset: Path) -> EmbeddedLogs:
-    return embed_logs(busy_dataset)
+def embedded(busy_logs: EmbeddedLogs) -> EmbeddedLogs:
+    return busy_logs
 
 
 def test_every_video_that_exists_has_a_row(embedded: EmbeddedLogs) -> None:

@@ -1,18 +1,26 @@
-"""Reading the log tables."""
+"""Coding the log tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from offline.errors import SettingsError, TableError
-from offline.logs.coded import BAR, POST_VIDEO, load_logs
+from offline.evidence.embedded_logs import EmbeddedLogs
+from offline.logs.coded import Logs, load_logs
+from offline.logs.intake import IntakeSettings
 
 VIDEOS = [{"photo_id": "p0"}, {"photo_id": "p1"}]
 USERS = [{"user_id": "u0"}]
 SEEN = [{"impression_id": "i0", "day": 0, "user_id": "u0", "photo_id": "p1"}]
+
+
+def events(logs: Logs) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = logs.engine.fetch(logs.events.order_by("event_id")).to_pylist()
+    return rows
 
 
 def test_a_bar_click_is_counted_once(dataset: Callable[..., Path]) -> None:
@@ -28,9 +36,7 @@ def test_a_bar_click_is_counted_once(dataset: Callable[..., Path]) -> None:
             ],
         )
     )
-    assert logs.events.event_ids.to_pylist() == ["bar:i0:1"]
-    assert logs.events.source.tolist() == [BAR]
-    assert logs.events.photo.tolist() == [1]
+    assert [(row["event_id"], row["source"], row["photo"]) for row in events(logs)] == [("bar:i0:1", "bar", 1)]
 
 
 def test_entries_that_were_not_shown_or_not_clicked_are_no_events(dataset: Callable[..., Path]) -> None:
@@ -39,7 +45,7 @@ def test_entries_that_were_not_shown_or_not_clicked_are_no_events(dataset: Calla
         {"impression_id": "i0", "day": 0, "position": 1, "query": "ignored"},
     ]
     logs = load_logs(dataset(videos=VIDEOS, users=USERS, impressions=SEEN, exposures=exposures))
-    assert len(logs.events.day) == 0
+    assert not events(logs)
 
 
 def test_queries_are_cleaned_and_share_one_code(dataset: Callable[..., Path]) -> None:
@@ -49,8 +55,21 @@ def test_queries_are_cleaned_and_share_one_code(dataset: Callable[..., Path]) ->
     ]
     logs = load_logs(dataset(videos=VIDEOS, users=USERS, impressions=SEEN, searches=searches))
     assert logs.queries.to_pylist() == ["road bike"]
-    assert logs.events.source.tolist() == [POST_VIDEO] * 3
-    assert logs.unknown["query events"] == 1
+    assert [(row["source"], row["query"]) for row in events(logs)] == [("post_video", 0)] * 3
+    assert logs.emptied == 1
+
+
+def test_codes_follow_the_alphabet_and_not_the_order_of_the_rows(dataset: Callable[..., Path]) -> None:
+    searches = [
+        {"search_id": f"s{user}", "day": 0, "user_id": user, "query": f"query of {user}", "source": "search_box"}
+        for user in ("u2", "u0", "u1")
+    ]
+    users = [{"user_id": user} for user in ("u1", "u2", "u0")]
+    logs = load_logs(dataset(videos=VIDEOS[::-1], users=users, impressions=SEEN, searches=searches))
+    assert logs.videos["photo_id"].to_pylist() == ["p0", "p1"]
+    assert logs.user_ids.to_pylist() == ["u0", "u1", "u2"]
+    assert logs.queries.to_pylist() == ["query of u0", "query of u1", "query of u2"]
+    assert [(row["user"], row["query"], row["photo"]) for row in events(logs)] == [(i, i, -1) for i in range(3)]
 
 
 def test_rows_that_name_an_unknown_user_or_video_are_left_out_and_counted(dataset: Callable[..., Path]) -> None:
@@ -62,10 +81,12 @@ def test_rows_that_name_an_unknown_user_or_video_are_left_out_and_counted(datase
             exposures=[{"impression_id": "i1", "day": 0, "query": "bike", "clicked": True}],
             searches=[{"search_id": "s0", "day": 0, "user_id": "deleted", "query": "bike", "source": "search_box"}],
             reviews=[{"photo_id": "deleted", "day": 0, "verdict": "unsafe"}],
-        )
+        ),
+        settings=IntakeSettings(max_bad_share=1.0),
     )
-    assert logs.unknown == {"impressions": 1, "query events": 2, "reviews": 1}
-    assert len(logs.impressions.day) == 1
+    bad = {name: count.bad for name, count in logs.counts.items() if count.bad}
+    assert bad == {"impressions": 1, "exposures": 1, "searches": 1, "reviews": 1}
+    assert logs.engine.count(logs.impressions) == 1
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
@@ -78,8 +99,8 @@ def test_logs_without_impressions_are_refused(dataset: Callable[..., Path]) -> N
         load_logs(dataset(videos=VIDEOS, users=USERS))
 
 
-def test_evidence_cannot_be_made_for_a_day_far_ahead(busy_dataset: Path) -> None:
-    logs = load_logs(busy_dataset)
+def test_evidence_cannot_be_made_for_a_day_far_ahead(busy_logs: EmbeddedLogs) -> None:
+    logs = busy_logs.logs
     assert logs.check_day(6) == 6
     with pytest.raises(SettingsError, match="days 0 to 5"):
         logs.check_day(7)

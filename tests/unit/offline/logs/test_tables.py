@@ -52,7 +52,8 @@ def test_an_empty_table_is_a_table(tmp_path):
         ("users", {"user_id": ["u1"], "activity": ["often"]}, "'activity' is string and cannot become int32"),
         ("users", {"user_id": ["u1", None], "activity": [1, 1]}, r"'user_id' must not hold nulls.*first: row 1"),
         ("users", {"user_id": ["u1", "u1"], "activity": [1, 1]}, "user_id must be unique, but 1 rows repeat"),
-        ("users", {"user_id": ["u1", "u2"], "activity": [1, -3]}, "row 1 has activity -3; the minimum is 0"),
+        ("users", {"user_id": ["u1", "u2"], "activity": [1, -3]}, "row 1 has activity -3; allowed are 0 to 4"),
+        ("users", {"user_id": ["u1", "u2"], "activity": [1, 9]}, "row 1 has activity 9; allowed are 0 to 4"),
         ("reviews", REVIEWS | {"verdict": ["safe", "bad"]}, "row 1 has verdict 'bad'; allowed are safe, unsafe"),
     ],
 )
