@@ -18,6 +18,12 @@ def vectors() -> Matrix:
     return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
+@pytest.fixture(scope="module")
+def indexes(vectors: Matrix) -> dict[str, NearestVectors]:
+    """Return an index of each kind; training IVF-PQ takes seconds."""
+    return {kind: NearestVectors(vectors, kind) for kind in (FLAT, HNSW, IVF_PQ)}
+
+
 def test_the_kind_follows_the_number_of_vectors() -> None:
     assert [index_kind(count) for count in (0, 50_000, 50_001, 1_000_000, 1_000_001)] == [
         FLAT,
@@ -29,8 +35,10 @@ def test_the_kind_follows_the_number_of_vectors() -> None:
 
 
 @pytest.mark.parametrize("kind", [FLAT, HNSW, IVF_PQ])
-def test_similarities_are_exact_and_in_falling_order(vectors: Matrix, kind: str) -> None:
-    found = NearestVectors(vectors, kind).search(vectors[:20], 5)
+def test_similarities_are_exact_and_in_falling_order(
+    vectors: Matrix, indexes: dict[str, NearestVectors], kind: str
+) -> None:
+    found = indexes[kind].search(vectors[:20], 5)
     assert found.places.shape == (20, 5)
     assert found.places[:, 0].tolist() == list(range(20))
     exact = np.einsum("nd,nkd->nk", vectors[:20], vectors[found.places])
@@ -39,8 +47,10 @@ def test_similarities_are_exact_and_in_falling_order(vectors: Matrix, kind: str)
 
 
 @pytest.mark.parametrize(("kind", "least"), [(FLAT, 1.0), (HNSW, 0.95), (IVF_PQ, 0.9)])
-def test_recall_against_the_exact_order_is_measured(vectors: Matrix, kind: str, least: float) -> None:
-    assert least <= NearestVectors(vectors, kind).recall(vectors[:100], 10) <= 1.0
+def test_recall_against_the_exact_order_is_measured(
+    vectors: Matrix, indexes: dict[str, NearestVectors], kind: str, least: float
+) -> None:
+    assert least <= indexes[kind].recall(vectors[:100], 10) <= 1.0
 
 
 @pytest.mark.parametrize("kind", [FLAT, HNSW])
