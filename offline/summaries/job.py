@@ -19,12 +19,13 @@ from offline.summaries.endpoint import Endpoint, EndpointSettings
 from offline.summaries.frames import FrameSettings
 from offline.summaries.grades import Verdict, read_grades
 from offline.summaries.journal import Journal
+from offline.summaries.outcome import Look, Outcome
 from offline.summaries.outputs import Report, is_log_table, make_report, without_own_summaries, write_outputs
 from offline.summaries.safety import known_verdicts, label
 from offline.summaries.speech import SpeechReader
 from offline.summaries.spending import Budget, Prices, estimate
 from offline.summaries.videos import Video, VideoFiles, find_table, read_videos
-from offline.summaries.work import Look, Model, Outcome, Summarizer
+from offline.summaries.work import Model, Summarizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from offline.logs.schema import TABLES
 from offline.logs.tables import write_table
+from offline.summaries.outcome import Outcome
 from offline.summaries.safety import SafetyResult, waiting_lines
 from offline.summaries.videos import Video
-from offline.summaries.work import Outcome
 
 SUMMARIES, REPORT, WAITING = "summaries.parquet", "report.json", "to_review.tsv"
 

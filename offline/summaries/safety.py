@@ -16,8 +16,8 @@ from evidence.rows import TEXT_FIELDS
 from evidence.safety import ProhibitedTerms
 from offline.logs.schema import TABLES
 from offline.summaries.grades import COLUMNS, Verdict
+from offline.summaries.outcome import Outcome
 from offline.summaries.videos import Video
-from offline.summaries.work import Outcome
 
 _EXCERPT_CHARACTERS = 120
 _FORMULA = ("=", "+", "-", "@")

@@ -9,9 +9,9 @@ from evidence.safety import ProhibitedTerms
 from evidence.schema import RawText
 from offline.logs.validation import validate
 from offline.summaries.grades import Verdict, read_grades
+from offline.summaries.outcome import Outcome
 from offline.summaries.safety import SafetyResult, known_verdicts, label, waiting_lines
 from offline.summaries.videos import Video
-from offline.summaries.work import Outcome
 
 TERMS = ProhibitedTerms((("drugs", "magic pills"), ("drugs", "违禁药品")))
 

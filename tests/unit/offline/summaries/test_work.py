@@ -12,9 +12,10 @@ from evidence.schema import RawText
 from offline.summaries.errors import VideoFileError
 from offline.summaries.frames import FrameSettings
 from offline.summaries.journal import Journal
+from offline.summaries.outcome import Outcome
 from offline.summaries.speech import SpeechReader
 from offline.summaries.videos import Video, VideoFiles
-from offline.summaries.work import Outcome, Summarizer
+from offline.summaries.work import Summarizer
 from tests.unit.offline.summaries.rendering import render
 
 
