@@ -25,7 +25,7 @@ class HistorySettings:
     """
 
     window_days: int = 14
-    limit: int = 6
+    limit: int = 10
 
 
 def issued_queries(logs: Logs, as_of_day: int, window_days: int, limit: int, usable: BoolArray) -> RankedQueries:

@@ -33,7 +33,7 @@ def test_intent(busy_logs: EmbeddedLogs) -> None:
 
 def test_histories(busy_logs: EmbeddedLogs) -> None:
     logs = busy_logs.logs
-    histories = histories_as_of(logs, DAY, HistorySettings(), busy_logs.has_intent(DAY))
+    histories = histories_as_of(logs, DAY, HistorySettings(limit=6), busy_logs.has_intent(DAY))
     found = zip(logs.videos["photo_id"].to_pylist(), histories.to_strings(logs.queries).to_pylist(), strict=True)
     assert {photo: queries for photo, queries in found if queries} == FROZEN["histories"]
 
