@@ -173,19 +173,17 @@ def find_candidates(
 
     Of the settings only `neighbours`, `query_candidates` and `window_days` matter here.
     """
-    first = as_of_day - settings.window_days
     by_videos = by_queries = None
     indexes: dict[str, IndexFigures] = {}
     if wanted[0]:
         issued = issued_queries(logs, as_of_day, settings.window_days, _QUERIES_PER_NEIGHBOUR, usable)
         by_videos, indexes["videos"] = _video_source(issued, vectors, query_vectors, photos, settings.neighbours)
     if wanted[1]:
-        window = logs.issued.filter(logs.issued.day < as_of_day, logs.issued.day >= first)
-        pairs = window.group_by("photo", "query").agg(times=window.times.sum())
-        photo, query, times = (np.asarray(column.to_numpy(), np.int64) for column in logs.engine.fetch(pairs).columns)
-        kept = usable[query]
+        issued = issued_queries(logs, as_of_day, settings.window_days, max(len(logs.queries), 1), usable)
+        photo = np.repeat(np.arange(logs.num_photos), issued.lengths)
+        times = issued.weights.astype(np.int64)
         by_queries, indexes["queries"] = _query_source(
-            photo[kept], query[kept], times[kept], vectors, query_vectors, photos, settings.query_candidates
+            photo, issued.queries, times, vectors, query_vectors, photos, settings.query_candidates
         )
     return AnchorCandidates(len(photos), by_videos, by_queries, indexes)
 
