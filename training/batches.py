@@ -45,6 +45,14 @@ class Batch:
         return self.source, self.source_mask, self.source_of, self.decoder_input, self.labels, self.weights
 
 
+def pad_sources(sources: Ragged, rows: NDArray[np.int64], pad: int) -> tuple[Tensor, Tensor | None]:
+    """Return rows of `sources` as int64 [B, S], and their mask of the same shape, None when nothing is padded."""
+    source = sources.padded(rows, pad)
+    lengths = torch.from_numpy(sources.lengths[rows])
+    padded = bool((lengths != source.shape[1]).any())
+    return source, (torch.arange(source.shape[1])[None, :] < lengths[:, None]).long() if padded else None
+
+
 def collate(
     sources: Ragged,
     targets: Ragged,
@@ -66,10 +74,7 @@ def collate(
         targets_of: for each source the rows of its targets; None when target i belongs to source i.
         weights: one for each target; None for ones.
     """
-    source = sources.padded(rows, pad)
-    lengths = torch.from_numpy(sources.lengths[rows])
-    padded = bool((lengths != source.shape[1]).any())
-    mask = (torch.arange(source.shape[1])[None, :] < lengths[:, None]).long() if padded else None
+    source, mask = pad_sources(sources, rows, pad)
     source_of = None
     if targets_of is not None:
         counts = targets_of.lengths[rows]

@@ -1,4 +1,4 @@
-"""`onebar train`: tokenizer, pretrain, sft."""
+"""`onebar train`: tokenizer, pretrain, sft, preference, piopd."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from training.config import CONFIG_FOLDER, PretrainConfig, SftConfig, load_config
+from training.policy_config import PiopdConfig, PreferenceConfig
 
 if TYPE_CHECKING:
     from training.loop import Progress
@@ -37,15 +38,26 @@ def train() -> None:
     onebar train tokenizer logs build/tokenizer.json
     onebar train pretrain build/examples build/pretrained --tokenizer build/tokenizer.json --logs logs
     onebar train sft build/examples build/checkpoint --init-from build/pretrained
+    onebar train preference build/lists build/aligned --init-from build/checkpoint --validate-on build/examples
+    onebar train piopd build/examples build/policy --init-from build/aligned
     """
     # torch reads these variables when it is imported or first used, which no subcommand has done yet.
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
-def _stage_options(default_config: str, several: bool = False) -> Callable[[CommandT], CommandT]:
+_START_NEW = (
+    click.option("--tokenizer", type=_FILE, help="tokenizer.json, for a new model."),
+    click.option("--init-from", type=_FOLDER, help="A checkpoint of this project, or any local BART checkpoint."),
+)
+_CONTINUE = (click.option("--init-from", type=_FOLDER, required=True, help="The checkpoint to continue."),)
+
+
+def _stage_options(
+    default_config: str, several: bool = False, data: str = "examples_dir", starts_new: bool = True
+) -> Callable[[CommandT], CommandT]:
     options = [
-        click.argument("examples_dir", type=_FOLDER, nargs=-1 if several else 1, required=True),
+        click.argument(data, type=_FOLDER, nargs=-1 if several else 1, required=True),
         click.argument("out", type=click.Path(file_okay=False, path_type=Path)),
         click.option(
             "--config",
@@ -55,8 +67,7 @@ def _stage_options(default_config: str, several: bool = False) -> Callable[[Comm
             show_default=default_config,
         ),
         click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one value."),
-        click.option("--tokenizer", type=_FILE, help="tokenizer.json, for a new model."),
-        click.option("--init-from", type=_FOLDER, help="A checkpoint of this project, or any local BART checkpoint."),
+        *(_START_NEW if starts_new else _CONTINUE),
         click.option(
             "--cache", type=click.Path(file_okay=False, path_type=Path), help="Packed examples [EXAMPLES_DIR/.packed]."
         ),
@@ -170,5 +181,61 @@ def sft(
         validate_on=validate_on,
         cache=cache,
         resume=resume,
+    )
+    _report(progress, out)
+
+
+@train.command()
+@_stage_options("preference.yaml", several=True, data="lists_dir", starts_new=False)
+@click.option("--validate-on", type=_FOLDER, required=True, help="Examples whose validation day is measured.")
+def preference(
+    lists_dir: tuple[Path, ...],
+    out: Path,
+    config: Path,
+    overrides: tuple[str, ...],
+    init_from: Path,
+    cache: Path | None,
+    resume: bool,
+    validate_on: Path,
+) -> None:
+    """Stage II: prefer what users clicked and engaged with to what they did not, by behaviour lists.
+
+    \b
+    Example:  onebar offline lists logs build/lists
+              onebar train preference build/lists build/aligned --init-from build/checkpoint \\
+                  --validate-on build/examples
+    """
+    from training.preference import stage
+
+    settings = load_config(PreferenceConfig, config, overrides)
+    progress = stage.align(
+        lists_dir, out, settings, init_from=init_from, validate_on=validate_on, cache=cache, resume=resume
+    )
+    _report(progress, out)
+
+
+@train.command()
+@_stage_options("piopd.yaml", several=True, starts_new=False)
+@click.option("--validate-on", type=_FOLDER, help="Examples whose validation day is measured [the first EXAMPLES_DIR].")
+def piopd(
+    examples_dir: tuple[Path, ...],
+    out: Path,
+    config: Path,
+    overrides: tuple[str, ...],
+    init_from: Path,
+    cache: Path | None,
+    resume: bool,
+    validate_on: Path | None,
+) -> None:
+    """Stage III: distil a teacher that knows the clicked queries, on trajectories that the student samples.
+
+    \b
+    Example:  onebar train piopd build/examples build/policy --init-from build/aligned
+    """
+    from training.piopd import stage
+
+    settings = load_config(PiopdConfig, config, overrides)
+    progress = stage.distill(
+        examples_dir, out, settings, init_from=init_from, validate_on=validate_on, cache=cache, resume=resume
     )
     _report(progress, out)

@@ -1,4 +1,4 @@
-"""The loop that both stages share: AdamW, warm-up and decay, clipping, mixed precision, resume, metrics, early stop.
+"""The loop that all stages share: AdamW, warm-up and decay, clipping, mixed precision, resume, metrics, early stop.
 
 The order of the data is a function of (seed, epoch). So a resumed run needs little state: weights, optimizer, torch's
 generator, and the position in the epoch.
@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.batches import Batch
 from training.config import OptimConfig, RuntimeConfig
 from training.errors import CheckpointError, DataError, DivergenceError
 from training.model import Device
@@ -30,13 +29,28 @@ STATE_FILE = "training_state.pt"
 METRICS_FILE = "metrics.jsonl"
 
 
-class EpochBatches(Protocol):
+class StepInput(Protocol):
+    """What a stage reads in one step."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 [N, T], the target tokens, negative where padded."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same on a device."""
+
+
+InputT = TypeVar("InputT", bound=StepInput)
+InputT_co = TypeVar("InputT_co", bound=StepInput, covariant=True)
+
+
+class EpochBatches(Protocol[InputT_co]):
     """The batches of one epoch, in a fixed order."""
 
     def __len__(self) -> int:
         """Return the number of batches."""
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> InputT_co:
         """Return one batch."""
 
 
@@ -57,7 +71,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Generic[InputT]):
     """What a stage gives to the loop.
 
     Attributes:
@@ -69,16 +83,20 @@ class Stage:
         evaluate_every_steps: steps between evaluations.
         patience: evaluations without a better one after which the run ends.
         config: the configuration, which a resumed run must equal.
+        evaluate_start: evaluate before the first step, so that a stage never ends with less than it began with.
+        companion: a second model whose weights change with the run; saved and restored with it.
     """
 
-    open_epoch: Callable[[int], EpochBatches]
-    loss: Callable[[Batch], tuple[Tensor, Mapping[str, Tensor]]]
+    open_epoch: Callable[[int], EpochBatches[InputT]]
+    loss: Callable[[InputT], tuple[Tensor, Mapping[str, Tensor]]]
     evaluate: Callable[[], Mapping[str, float]]
     selection: str
     save_best: Callable[[Mapping[str, float], Progress], None]
     evaluate_every_steps: int
     patience: int
     config: Mapping[str, Any] = field(default_factory=dict)
+    evaluate_start: bool = False
+    companion: nn.Module | None = None
 
 
 def learning_rate_factor(step: int, done: float, warmup_steps: int, schedule: str) -> float:
@@ -104,7 +122,13 @@ def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
 
 
 def train(
-    model: nn.Module, stage: Stage, optim: OptimConfig, runtime: RuntimeConfig, device: Device, out: Path, resume: bool
+    model: nn.Module,
+    stage: Stage[InputT],
+    optim: OptimConfig,
+    runtime: RuntimeConfig,
+    device: Device,
+    out: Path,
+    resume: bool,
 ) -> Progress:
     """Train until the budget is used or the selection metric stops rising. The best model is then on disk.
 
@@ -156,6 +180,24 @@ def train(
             log.write(json.dumps({"step": progress.step, "seconds": round(progress.seconds, 1), **record}) + "\n")
             log.flush()
 
+        def evaluate() -> None:
+            model.eval()
+            measured = processes.from_first(stage.evaluate() if processes.is_first else None)
+            model.train()
+            progress.seconds = processes.from_first(time.perf_counter() - started)
+            write({"evaluation": dict(measured)})
+            if processes.is_first:
+                tqdm.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
+            if measured[stage.selection] > progress.best:
+                progress.best, progress.best_step = measured[stage.selection], progress.step
+                progress.evaluations_since_best = 0
+                if processes.is_first:
+                    stage.save_best(measured, progress)
+            else:
+                progress.evaluations_since_best += 1
+
+        if stage.evaluate_start and progress.step == 0:
+            evaluate()
         while not progress.finished:
             if progress.batch >= len(batches) // processes.count:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -192,27 +234,14 @@ def train(
                 running.clear()
             spent = progress.step >= total_steps or progress.seconds >= max_seconds
             if spent or progress.step % stage.evaluate_every_steps == 0:
-                model.eval()
-                measured = processes.from_first(stage.evaluate() if processes.is_first else None)
-                model.train()
-                progress.seconds = processes.from_first(time.perf_counter() - started)
-                write({"evaluation": dict(measured)})
-                if processes.is_first:
-                    tqdm.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
-                if measured[stage.selection] > progress.best:
-                    progress.best, progress.best_step = measured[stage.selection], progress.step
-                    progress.evaluations_since_best = 0
-                    if processes.is_first:
-                        stage.save_best(measured, progress)
-                else:
-                    progress.evaluations_since_best += 1
+                evaluate()
                 progress.finished = spent or progress.evaluations_since_best >= stage.patience
             if processes.is_first and (progress.finished or progress.step % runtime.save_every_steps == 0):
                 _save(model, optimizer, stage, progress, out)
     return progress
 
 
-def _save(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage, progress: Progress, out: Path) -> None:
+def _save(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage[Any], progress: Progress, out: Path) -> None:
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -221,12 +250,16 @@ def _save(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage, prog
         "progress": asdict(progress),
         "config": dict(stage.config),
     }
+    if stage.companion is not None:
+        state["companion"] = stage.companion.state_dict()
     unfinished = out / (STATE_FILE + ".partial")
     torch.save(state, unfinished)
     os.replace(unfinished, out / STATE_FILE)
 
 
-def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage, out: Path, resume: bool) -> Progress:
+def _restore(
+    model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage[Any], out: Path, resume: bool
+) -> Progress:
     path = out / STATE_FILE
     if not path.is_file():
         return Progress()
@@ -239,6 +272,8 @@ def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage, o
     if state["config"] != dict(stage.config):
         raise CheckpointError(f"{path} is of another configuration; give the configuration of that run")
     model.load_state_dict(state["model"])
+    if stage.companion is not None:
+        stage.companion.load_state_dict(state["companion"])
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["torch_rng"])
     if state["cuda_rng"] and torch.cuda.is_available():

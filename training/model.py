@@ -115,21 +115,60 @@ def _set_generation(model: BartForConditionalGeneration, special: dict[str, int]
     generation.no_repeat_ngram_size = 0
 
 
-def target_logits(model: BartForConditionalGeneration, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a batch and return (logits [P, V], labels [P], weights [P]) at the P target positions that are not padding.
+def encode(
+    model: BartForConditionalGeneration, source: Tensor, mask: Tensor | None, embedded: Tensor | None = None
+) -> Tensor:
+    """Return the encoder's states [B, S, D] of sources [B, S].
+
+    Args:
+        model: a BART.
+        source: int64 [B, S].
+        mask: int64 [B, S], None when nothing is padded.
+        embedded: [B, S, D], vectors to read in place of the embeddings of `source`.
+    """
+    states: Tensor
+    if embedded is None:
+        states = model.model.encoder(input_ids=source, attention_mask=mask).last_hidden_state
+    else:
+        states = model.model.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+    return states
+
+
+def decoder_logits(
+    model: BartForConditionalGeneration,
+    states: Tensor,
+    mask: Tensor | None,
+    source_of: Tensor | None,
+    decoder_input: Tensor,
+    counts: Tensor,
+) -> Tensor:
+    """Return logits [P, V] at the P positions of N targets that count.
 
     The vocabulary is large compared with the model, so logits at padding would be a large part of the work of a step.
+
+    Args:
+        model: a BART.
+        states: [B, S, D] of the encoder.
+        mask: int64 [B, S] or None.
+        source_of: int64 [N], the source of each target; None when target i belongs to source i.
+        decoder_input: int64 [N, T].
+        counts: bool [N, T], with P times True.
     """
-    encoded = model.model.encoder(input_ids=batch.source, attention_mask=batch.source_mask).last_hidden_state
-    mask = batch.source_mask
-    if batch.source_of is not None:
-        encoded = encoded[batch.source_of]  # [N, S, D]
-        mask = None if mask is None else mask[batch.source_of]  # [N, S]
+    if source_of is not None:
+        states = states[source_of]  # [N, S, D]
+        mask = None if mask is None else mask[source_of]  # [N, S]
     hidden = model.model.decoder(
-        input_ids=batch.decoder_input, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
+        input_ids=decoder_input, encoder_hidden_states=states, encoder_attention_mask=mask, use_cache=False
     ).last_hidden_state  # [N, T, D]
+    logits: Tensor = model.lm_head(hidden[counts]) + model.get_buffer("final_logits_bias")[0]  # [P, V]
+    return logits
+
+
+def target_logits(model: BartForConditionalGeneration, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Run a batch and return (logits [P, V], labels [P], weights [P]) at the P positions that are not padding."""
+    states = encode(model, batch.source, batch.source_mask)
     counts = batch.labels != IGNORED_LABEL  # [N, T]
-    logits = model.lm_head(hidden[counts]) + model.get_buffer("final_logits_bias")[0]  # [P, V]
+    logits = decoder_logits(model, states, batch.source_mask, batch.source_of, batch.decoder_input, counts)
     weights = batch.weights[:, None].expand_as(batch.labels)[counts]  # [P]
     return logits, batch.labels[counts], weights
 

@@ -1,0 +1,96 @@
+"""The policy that Stages II and III continue: a checkpoint of this project, and the record that they leave."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import BartForConditionalGeneration
+
+from training.checkpoint import CheckpointMeta, load_checkpoint, save_checkpoint
+from training.config import GenerationDefaults, RuntimeConfig, from_dict, to_dict
+from training.data import PackedExamples, file_hash, load_examples
+from training.loop import Progress
+from training.model import Device, choose_device, set_dropout
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A generator to continue.
+
+    Attributes:
+        model: on `device`. tokenizer: of the model.
+        meta: of the checkpoint; its budgets, beam search and threshold stay.
+        origin: a description of the checkpoint.
+        device: where to compute.
+    """
+
+    model: BartForConditionalGeneration
+    tokenizer: Tokenizer
+    meta: CheckpointMeta
+    origin: str
+    device: Device
+
+    @property
+    def generation(self) -> GenerationDefaults:
+        """How beam search runs."""
+        return from_dict(GenerationDefaults, self.meta.generation)
+
+    def frozen_copy(self) -> BartForConditionalGeneration:
+        """Return the model as it is now, without dropout and gradients: a reference or a teacher."""
+        model = copy.deepcopy(self.model)
+        set_dropout(model, 0.0)
+        model.train(False)
+        model.requires_grad_(False)
+        return model
+
+    def load_examples(self, path: Path, cache: Path | None) -> PackedExamples:
+        """Return examples, rendered with the budgets of the checkpoint; see `training.data.load_examples`."""
+        packed = cache or path.parent / ".packed"
+        return load_examples(path, self.tokenizer, self.meta.render, self.generation.max_new_tokens, packed)
+
+    def save(
+        self, out: Path, stage: str, config: Any, data: Sequence[Path], metrics: Mapping[str, float], progress: Progress
+    ) -> None:
+        """Write the checkpoint of a stage with its configuration, its progress and the hashes of its data."""
+        training = {
+            "stage": stage,
+            "config": to_dict(config),
+            "init_from": self.origin,
+            "steps": progress.step,
+            "samples": progress.samples,
+            "seconds": round(progress.seconds, 1),
+            "data": [file_hash(path) for path in data],
+        }
+        meta = CheckpointMeta(
+            self.meta.render,
+            self.meta.generation,
+            self.meta.reject,
+            self.meta.special_tokens,
+            training,
+            {"validation": dict(metrics)},
+        )
+        save_checkpoint(out, self.model, self.tokenizer, meta)
+
+
+def load_policy(init_from: Path, dropout: float, runtime: RuntimeConfig) -> Policy:
+    """Load a checkpoint to continue.
+
+    Args:
+        init_from: folder that `onebar train` wrote.
+        dropout: the rate to train with.
+        runtime: where to compute.
+
+    Raises:
+        CheckpointError: the folder is no checkpoint of this project.
+    """
+    checkpoint = load_checkpoint(init_from)
+    set_dropout(checkpoint.model, dropout)
+    device = choose_device(runtime)
+    device.prepare(checkpoint.model)
+    origin = f"{checkpoint.meta.training.get('stage')} {init_from.name}"
+    return Policy(checkpoint.model, checkpoint.tokenizer, checkpoint.meta, origin, device)

@@ -1,0 +1,148 @@
+"""Stage II: list-wise alignment with behaviour feedback (section 3.4.2, paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import BartForConditionalGeneration
+
+from training.batches import IGNORED_LABEL
+from training.config import to_dict
+from training.loop import Progress, Stage, train
+from training.model import target_logits
+from training.parallel import join_processes
+from training.policy import load_policy
+from training.policy_config import PreferenceConfig
+from training.preference.lists import ListBatch, ListBatches, PackedLists, list_batches, load_lists
+from training.preference.losses import listwise_preference_loss
+from training.tokenizer import special_token_ids
+from training.validation import sample_validation, validate
+
+_VALIDATION_LISTS = 512
+
+
+def align(
+    shops: Sequence[Path],
+    out: Path,
+    config: PreferenceConfig,
+    *,
+    init_from: Path,
+    validate_on: Path,
+    cache: Path | None = None,
+    resume: bool = False,
+) -> Progress:
+    """Run Stage II; the checkpoint with the best validation HR@8 is in `out`, the starting one included.
+
+    Args:
+        shops: folders of behaviour lists.
+        out: the checkpoint folder.
+        config: of the stage.
+        init_from: the checkpoint of Stage I. The policy starts from it, and the reference stays there.
+        validate_on: folder of examples whose validation day is measured.
+        cache: folder of packed examples; `.packed` in `validate_on` when None.
+        resume: continue the run in `out`.
+
+    Raises:
+        TrainingError: see `load_policy`, `load_lists`, `load_examples` and `training.loop.train`.
+    """
+    policy = load_policy(init_from, config.dropout, config.runtime)
+    reference = policy.frozen_copy()
+    special = special_token_ids(policy.tokenizer)
+    processes = join_processes()
+    seed = config.optim.seed
+    torch.manual_seed(seed + processes.rank)
+    train_paths = [folder / "lists_train.parquet" for folder in shops]
+    valid_path, examples_path = shops[0] / "lists_valid.parquet", validate_on / "examples_valid.parquet"
+
+    def load(path: Path) -> PackedLists:
+        return load_lists(path, policy.tokenizer, policy.meta.render, policy.generation.max_new_tokens)
+
+    lists = PackedLists.join([load(path) for path in train_paths])
+    held_out = list_batches(load(valid_path), special, config.optim.batch_size, np.random.default_rng(seed))
+    held_out_batches = range(min(len(held_out), -(-_VALIDATION_LISTS // config.optim.batch_size)))
+    sample = sample_validation(policy.load_examples(examples_path, cache), config.validation, seed)
+
+    def epoch(number: int) -> ListBatches:
+        rng = np.random.default_rng((seed, number))
+        return list_batches(lists, special, config.optim.batch_size, rng, processes.count)
+
+    def loss(batch: ListBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        return preference_loss(policy.model, reference, batch, config)
+
+    def evaluate() -> Mapping[str, float]:
+        measured = validate(
+            policy.model, policy.tokenizer, sample, policy.generation, policy.meta.reject_threshold, policy.device
+        )
+        sums: dict[str, float] = {}
+        with torch.inference_mode(), policy.device.autocast():
+            for index in held_out_batches:
+                _, figures = loss(held_out[index].to(policy.device.device))
+                for name, value in figures.items():
+                    sums[f"lists_{name}"] = sums.get(f"lists_{name}", 0.0) + float(value) / len(held_out_batches)
+        return {**measured, **sums}
+
+    stage = Stage(
+        open_epoch=epoch,
+        loss=loss,
+        evaluate=evaluate,
+        selection="hr@8",
+        save_best=lambda metrics, progress: policy.save(
+            out, "preference", config, [*train_paths, valid_path, examples_path], metrics, progress
+        ),
+        evaluate_every_steps=config.validation.every_steps,
+        patience=config.validation.patience,
+        config=to_dict(config),
+        evaluate_start=True,
+    )
+    return train(policy.model, stage, config.optim, config.runtime, policy.device, out, resume)
+
+
+def preference_loss(
+    policy: BartForConditionalGeneration,
+    reference: BartForConditionalGeneration,
+    batch: ListBatch,
+    config: PreferenceConfig,
+) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Return the objective of eq. (10), paper, for one batch, and its parts.
+
+    Args:
+        policy: the model that learns.
+        reference: where it started; frozen.
+        batch: lists. The candidates of a list share one encoding of their source.
+        config: of the stage.
+    """
+    with torch.no_grad():
+        reference_log_p, _ = _sequence_log_p(reference, batch)
+    # Autocast keeps the bf16 copies of weights that it made without gradients.
+    torch.clear_autocast_cache()
+    log_p, token_log_p = _sequence_log_p(policy, batch)
+    source_of = batch.candidates.source_of
+    if source_of is None:
+        raise AssertionError("a list has at least two candidates")
+    shape = (batch.candidates.source.shape[0], int(batch.place.max()) + 1)
+    where = (source_of, batch.place)
+    ratios = torch.zeros(shape, device=log_p.device).index_put(where, log_p - reference_log_p)  # [B, M]
+    present = torch.zeros(shape, dtype=torch.bool, device=log_p.device).index_put(where, torch.ones_like(batch.clicked))
+    clicked = torch.zeros_like(present).index_put(where, batch.clicked)
+    loss, wins = listwise_preference_loss(ratios, present, clicked, config.beta, config.temperature)
+    anchors = clicked & present
+    anchors[:, :-1] &= present[:, 1:]
+    anchors[:, -1] = False
+    is_anchor = anchors[where]  # [N]
+    counts = (batch.labels != IGNORED_LABEL) & is_anchor[:, None]  # [N, T]
+    sft = -token_log_p[counts].sum() / counts.sum().clamp(min=1)
+    figures = {"preference": loss, "sft": sft, "wins": wins, "clicked_log_ratio": ratios[anchors].mean()}
+    return loss + config.sft_weight * sft, figures
+
+
+def _sequence_log_p(model: BartForConditionalGeneration, batch: ListBatch) -> tuple[Tensor, Tensor]:
+    """Return log pi(q | x) of the candidates [N], and of their tokens [N, T], 0 where padded."""
+    logits, labels, _ = target_logits(model, batch.candidates)
+    log_p = -torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")  # [P]
+    counts = batch.labels != IGNORED_LABEL  # [N, T]
+    tokens = torch.zeros(counts.shape, device=log_p.device).masked_scatter(counts, log_p)
+    return tokens.sum(dim=1), tokens
