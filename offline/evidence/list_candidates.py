@@ -50,7 +50,8 @@ class ListSettings:
 
     Attributes:
         first_day: the first day with lists; earlier days are only the past of later ones.
-        window_days: the days before a list's day whose behaviour counts, besides that of the day itself.
+        window_days: the days before a list's day whose behaviour counts, besides that of the day itself; not fewer than
+            the histories have, or a history would count as retrieved only.
         strength: a, the exposures that the CTR of a query on all videos weighs as much as, in its CTR on one video.
         min_exposures: only a candidate that was exposed this often on the video can contradict the order of levels.
         pool: the most candidates of a video and crowd level (3 to 6) that are read, those with the highest CTR.

@@ -17,7 +17,7 @@ def order(*rows: tuple[int, float, int, int], same: dict[int, int] | None = None
     level, ctr, shown, count = (np.array(column) for column in zip(*rows, strict=True))
     queries = np.arange(len(rows))
     candidates = Candidates(np.zeros_like(queries), queries, level, ctr.astype(float), count, shown)
-    folded = np.array([(same or {}).get(query, query) for query in queries])
+    folded = np.array([(same or {}).get(query, query) for query in range(len(rows))])
     counts = OrderCounts()
     return order_lists(candidates, 1, folded, MIN_EXPOSURES, counts).query.tolist(), counts
 
