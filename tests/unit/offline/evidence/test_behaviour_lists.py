@@ -213,7 +213,7 @@ def test_only_the_window_and_the_pool_are_read(shop: EmbeddedLogs, folder: Path)
     """Without a past, the histories of a video are known from its evidence alone."""
     lists, _ = make(shop, folder / "today", ListSettings(window_days=0))
     assert lists["every level", 1] == [(1, "own and engaged"), (2, "own"), (6, "crowd")]
-    assert lists["later", 2] == [(1, "own again"), (3, "exposed")]
+    assert lists["later", 2] == [(1, "own again"), (3, "exposed"), (6, "own")]
 
     lists, counts = make(shop, folder / "few", ListSettings(min_exposures=41, pool=1))
     assert lists["contradiction", 1] == [(2, "own"), (4, "popular"), (5, "unpopular")]
