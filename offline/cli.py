@@ -13,15 +13,19 @@ import click
 from offline.cli_options import Source, reads_logs
 from offline.embedder.folder import load_embedder
 from offline.embedder_command import embedder
+from offline.evidence.behaviour_lists import write_lists
 from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
 from offline.evidence.examples import ExampleSettings, write_examples
 from offline.evidence.examples_report import describe
+from offline.evidence.list_candidates import ListSettings
+from offline.evidence.lists_report import ListsReport
 from offline.evidence.safety_labels import label_videos, read_terms
 from offline.evidence.store_rows import evidence_table, user_table, without_embeddings, write_rows
 from offline.logs.intake import TableCount, read_logs
 from offline.summaries.command import summaries
 
 _DEFAULTS = ExampleSettings()
+_LISTS = ListSettings()
 _EMBEDDER = click.option(
     "--embedder",
     "embedder_folder",
@@ -29,6 +33,12 @@ _EMBEDDER = click.option(
     help="Folder of `onebar offline embedder`. Default: the hashed embedder.",
 )
 _OUT_FILE = click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+_OUT_FOLDER = click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+_TERMS = click.option(
+    "--terms",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Prohibited terms, category<TAB>term lines. Default: prohibited_terms.tsv in LOGS.",
+)
 
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,6 +60,7 @@ def offline() -> None:
     onebar offline validate logs
     onebar offline embedder logs build/embedder
     onebar offline examples logs build/examples
+    onebar offline lists    logs build/lists
     onebar offline evidence logs build/evidence.parquet
     onebar offline users    logs build/users.parquet
     """
@@ -112,12 +123,8 @@ def users(source: Source, out: Path, as_of_day: int | None, no_embeddings: bool,
 
 @offline.command()
 @reads_logs
-@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--terms",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Prohibited terms, category<TAB>term lines. Default: prohibited_terms.tsv in LOGS.",
-)
+@_OUT_FOLDER
+@_TERMS
 @click.option("--first-day", default=_DEFAULTS.first_day, show_default=True, help="First day that gives examples.")
 @click.option(
     "--reject-rate", default=_DEFAULTS.reject_rate, show_default=True, help="[REJECT] examples per click, at most."
@@ -148,6 +155,31 @@ def examples(
     write_examples(embedded, labels, settings, out, show_progress=True)
     report = describe(out, embedded, labels, settings, time.perf_counter() - begun)
     (out / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+    click.echo(report.to_text())
+
+
+@offline.command()
+@reads_logs
+@_OUT_FOLDER
+@_TERMS
+@click.option("--first-day", default=_LISTS.first_day, show_default=True, help="First day that gives lists.")
+@_EMBEDDER
+def lists(source: Source, out: Path, terms: Path | None, first_day: int, embedder_folder: Path | None) -> None:
+    """Write behaviour lists of LOGS for list-wise training into the folder OUT.
+
+    A list has queries of one video for one viewer, best first: clicked by the viewer, clicked by others, exposed,
+    retrieved. The last day gives no lists, the day before it those of the validation.
+
+    \b
+    onebar offline lists logs build/lists
+    """
+    begun = time.perf_counter()
+    embedded = _embed(source, embedder_folder)
+    labels = label_videos(embedded.logs, read_terms(Path(source.dataset), terms))
+    settings = ListSettings(first_day)
+    counts = write_lists(embedded, labels, settings, out, show_progress=True)
+    report = ListsReport.of(counts, embedded, settings, time.perf_counter() - begun)
+    (out / "lists_report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
     click.echo(report.to_text())
 
 

@@ -13,4 +13,9 @@ store_rows.py       rows for the feature store
 example_rows.py     which rows of the logs become examples
 examples.py         training examples
 examples_report.py  the report on a folder of examples
+query_records.py    how queries did on videos: counts by day, historical CTR
+list_candidates.py  the candidates of behaviour lists and their levels
+list_order.py       one candidate a level, in an order that the CTR does not contradict
+behaviour_lists.py  behaviour lists
+lists_report.py     the report on a folder of lists
 """

@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from evidence.rows import QUERY_FIELDS, TEXT_FIELDS
-from offline.arrays import FloatArray
+from offline.arrays import FloatArray, IntArray
 from offline.errors import SettingsError
 from offline.evidence.embedded_logs import EmbeddedLogs
 from offline.evidence.example_rows import ExampleRows, clicked_rows, joined, reject_rows, shown_rows
 from offline.evidence.personal import filter_personal_rows
+from offline.evidence.ranked import RankedQueries
 from offline.evidence.safety_labels import SafetyLabels
 from offline.evidence.user_histories import user_histories_as_of
 from offline.logs.coded import Logs
@@ -71,20 +72,20 @@ class Split:
     labels_before: int
 
 
-def split_days(logs: Logs, settings: ExampleSettings) -> tuple[Split, Split, Split]:
-    """Return the training days, the validation day (last but one) and the test day (last).
+def split_days(logs: Logs, first_day: int) -> tuple[Split, Split, Split]:
+    """Return the training days from `first_day` on, the validation day (last but one) and the test day (last).
 
     Raises:
         SettingsError: no training day is left.
     """
     test, valid = logs.last_day, logs.last_day - 1
-    if settings.first_day >= valid:
+    if first_day >= valid:
         raise SettingsError(
             f"no training day is left: the logs end on day {test}, the last two days are held out, and examples "
-            f"start on day {settings.first_day}; give logs of more days, or lower --first-day"
+            f"start on day {first_day}; give logs of more days, or lower --first-day"
         )
     return (
-        Split("train", tuple(range(settings.first_day, valid)), valid),
+        Split("train", tuple(range(first_day, valid)), valid),
         Split("valid", (valid,), test),
         Split("test", (test,), test),
     )
@@ -117,7 +118,7 @@ def write_examples(
         SettingsError: the logs are too short.
     """
     logs = embedded.logs
-    splits = split_days(logs, settings)
+    splits = split_days(logs, settings.first_day)
     out.mkdir(parents=True, exist_ok=True)
     has_intent = embedded.has_intent(splits[0].labels_before)
     counts: dict[str, int] = {}
@@ -144,30 +145,49 @@ def write_examples(
     return counts
 
 
-def _with_evidence(embedded: EmbeddedLogs, day: int, rows: ExampleRows) -> pa.Table:
-    """Return the rows as a table, each with the evidence of `day`."""
-    logs = embedded.logs
-    users = embedded.settings.users
-    photos, place = np.unique(rows.photo, return_inverse=True)
-    anchors, histories = embedded.collaborative(photos, day)
-    pasts = user_histories_as_of(logs, day, users.limit).take(rows.user)
-    personal = filter_personal_rows(embedded.video_vectors, rows.photo, pasts, embedded.query_vectors, users)
+def evidence_columns(
+    embedded: EmbeddedLogs,
+    day: int,
+    photo: IntArray,
+    user: IntArray,
+    collaborative: tuple[RankedQueries, RankedQueries],
+) -> dict[str, pa.Array]:
+    """Return the evidence of (video, viewer) rows on a day, by the names of EXAMPLE_SCHEMA.
 
-    photo_rows, user_rows = pa.array(rows.photo, pa.int64()), pa.array(rows.user, pa.int64())
-    videos = logs.videos.take(photo_rows)
+    Args:
+        embedded: the logs with their vectors.
+        day: the day of the rows.
+        photo: int64[n], the video of each row.
+        user: int64[n], the viewer of each row.
+        collaborative: the anchors and the histories of each row, as of `day` (EmbeddedLogs.collaborative).
+    """
+    logs, users = embedded.logs, embedded.settings.users
+    pasts = user_histories_as_of(logs, day, users.limit).take(user)
+    personal = filter_personal_rows(embedded.video_vectors, photo, pasts, embedded.query_vectors, users)
+    videos = logs.videos.take(pa.array(photo, pa.int64()))
     created: FloatArray = videos["created_day"].to_numpy()
-    columns = {
-        "example_id": rows.ids,
-        "day": pa.repeat(pa.scalar(day, pa.int32()), len(rows.photo)),
+    anchors, histories = collaborative
+    return {
+        "day": pa.repeat(pa.scalar(day, pa.int32()), len(photo)),
         "photo_id": videos["photo_id"],
-        "user_id": logs.user_ids.take(user_rows),
-        "kind": rows.kind,
-        "source": rows.source,
-        "target": rows.target,
+        "user_id": logs.user_ids.take(pa.array(user, pa.int64())),
         **{name: videos[name] for name in (*TEXT_FIELDS, "summary")},
-        "anchors": anchors.take(place).to_strings(logs.queries),
-        "histories": histories.take(place).to_strings(logs.queries),
+        "anchors": anchors.to_strings(logs.queries),
+        "histories": histories.to_strings(logs.queries),
         "personal": personal.to_strings(logs.queries),
         "photo_new": pa.array(created == day),
     }
-    return pa.table(columns, schema=EXAMPLE_SCHEMA)
+
+
+def _with_evidence(embedded: EmbeddedLogs, day: int, rows: ExampleRows) -> pa.Table:
+    """Return the rows as a table, each with the evidence of `day`."""
+    photos, place = np.unique(rows.photo, return_inverse=True)
+    anchors, histories = embedded.collaborative(photos, day)
+    columns = {
+        "example_id": rows.ids,
+        "kind": rows.kind,
+        "source": rows.source,
+        "target": rows.target,
+        **evidence_columns(embedded, day, rows.photo, rows.user, (anchors.take(place), histories.take(place))),
+    }
+    return pa.table({name: columns[name] for name in EXAMPLE_SCHEMA.names}, schema=EXAMPLE_SCHEMA)

@@ -51,7 +51,8 @@ class Logs:
         user_ids: in alphabetical order.
         queries: cleaned, unique and in alphabetical order, so the order of codes is the order of strings.
         events: queries that users issued or clicked: `event_id` (`bar:<impression>:<position>` or
-            `search:<search_id>`), `day`, `ts`, `user`, `photo` (-1 when no video was watched), `query`, `source`.
+            `search:<search_id>`), `day`, `ts`, `user`, `photo` (-1 when no video was watched), `query`, `source`,
+            `engaged` (the click was followed by engagement with an item; the search led to an item click).
         issued: queries that videos caused, by day: `day`, `photo`, `query`, `times`, `latest` (ts).
         asked: queries of users, by day: `day`, `user`, `query`, `latest` (ts).
         impressions: videos that users watched: `impression_id`, `day`, `ts`, `user`, `photo`.
@@ -130,7 +131,7 @@ def load_logs(dataset: Path | str, engine: Engine | None = None, settings: Intak
         raise SettingsError(f"the impressions table in {dataset} is empty; evidence needs at least one impression")
 
     clicks = tables["exposures"].filter(lambda row: row.clicked & (row.position > 0))
-    vocabulary = _Vocabulary(engine, [clicks, tables["searches"]])
+    vocabulary = Vocabulary(engine, [clicks, tables["searches"]])
     searches = vocabulary.coded(tables["searches"])
     events = engine.keep(_events(vocabulary.coded(clicks), searches, impressions, videos, users))
     last_event = engine.fetch(events.agg(day=events.day.max()))["day"][0].as_py()
@@ -153,8 +154,13 @@ def load_logs(dataset: Path | str, engine: Engine | None = None, settings: Intak
     )
 
 
-class _Vocabulary:
-    """The cleaned queries, and their codes for raw ones."""
+class Vocabulary:
+    """The cleaned queries of some tables, and their codes for raw ones.
+
+    Attributes:
+        cleaned: unique, not empty and in alphabetical order; the place of a query is its code.
+        emptied: the number of distinct queries that cleaning leaves empty.
+    """
 
     def __init__(self, engine: Engine, tables: list[ir.Table]) -> None:
         raw = engine.fetch(ibis.union(*(table.select("query") for table in tables), distinct=True))["query"]
@@ -194,6 +200,7 @@ def _events(clicks: ir.Table, searches: ir.Table, impressions: ir.Table, videos:
         "user",
         "photo",
         "query",
+        "engaged",
         event_id=lambda row: ibis.literal("bar:") + row.impression_id + ":" + row.position.cast("string"),
         source=ibis.literal("bar"),
     )
@@ -205,9 +212,10 @@ def _events(clicks: ir.Table, searches: ir.Table, impressions: ir.Table, videos:
         "query",
         "source",
         photo=lambda row: row.photo.fill_null(-1),
+        engaged=lambda row: row.item_clicks > 0,
         event_id=lambda row: ibis.literal("search:") + row.search_id,
     )
-    columns = ("event_id", "day", "ts", "user", "photo", "query", "source")
+    columns = ("event_id", "day", "ts", "user", "photo", "query", "source", "engaged")
     return clicked.select(*columns).union(own.select(*columns))
 
 

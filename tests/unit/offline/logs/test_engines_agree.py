@@ -11,8 +11,10 @@ import pytest
 
 from demo.world.build import build_world
 from demo.world.spec import WorldSpec
+from offline.evidence.behaviour_lists import write_lists
 from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
 from offline.evidence.examples import ExampleSettings, write_examples
+from offline.evidence.list_candidates import ListSettings
 from offline.evidence.safety_labels import label_videos, read_terms
 from offline.evidence.store_rows import evidence_table, user_table
 from offline.logs.engine import Engine, open_engine
@@ -55,7 +57,7 @@ def test_the_same_rows_of_poisoned_logs_are_accepted_and_set_aside(
         assert bad[0] == bad[1], name
 
 
-def test_the_same_evidence_user_histories_and_examples_are_made(
+def test_the_same_evidence_user_histories_examples_and_lists_are_made(
     shop: Path, engine: Engine, spark: Engine, tmp_path: Path
 ) -> None:
     by_duckdb = everything(embed_logs(shop, engine=engine), shop, tmp_path / "duckdb")
@@ -69,6 +71,8 @@ def test_the_same_evidence_user_histories_and_examples_are_made(
 def everything(embedded: EmbeddedLogs, shop: Path, out: Path) -> dict[str, pa.Table]:
     """Return all that is made from logs, by name."""
     day = embedded.logs.last_day
-    write_examples(embedded, label_videos(embedded.logs, read_terms(shop, None)), ExampleSettings(), out)
-    examples = {path.name: pq.read_table(path) for path in sorted(out.iterdir())}
-    return {**examples, "evidence": evidence_table(embedded, day), "users": user_table(embedded, day)}
+    labels = label_videos(embedded.logs, read_terms(shop, None))
+    write_examples(embedded, labels, ExampleSettings(), out)
+    write_lists(embedded, labels, ListSettings(), out)
+    written = {path.name: pq.read_table(path) for path in sorted(out.iterdir())}
+    return {**written, "evidence": evidence_table(embedded, day), "users": user_table(embedded, day)}
