@@ -58,6 +58,7 @@ def embedder(
         raise click.UsageError("--query-prompt and --frozen need --model")
     try:
         from offline.embedder.training import TrainingSettings
+        from offline.logs.coded import load_logs
         from offline.train_embedder import StartModel, train_embedder
     except ModuleNotFoundError as error:
         raise click.ClickException(
@@ -73,4 +74,6 @@ def embedder(
         seed=seed,
     )
     start = None if model is None else StartModel(model, query_prompt, frozen)
-    train_embedder(logs, out, settings, start, all_days=all_days, with_unclicked=hard_negatives, say=click.echo)
+    train_embedder(
+        load_logs(logs), out, settings, start, all_days=all_days, with_unclicked=hard_negatives, say=click.echo
+    )
