@@ -102,5 +102,4 @@ def train_embedder(
     write_tuned(out, tuning.tuned)
     report["version"] = embedder.version
     (out / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    say(f"embedder {embedder.version} written to {out}")
     return report
