@@ -43,7 +43,7 @@ def measured() -> Iterator[Usage]:
     begun, cpu_begun = time.perf_counter(), time.process_time()
     yield usage
     usage.seconds = round(time.perf_counter() - begun, 1)
-    usage.cpu_seconds = round(time.process_time() - cpu_begun, 1)
+    usage.cpu_seconds = round(time.process_time() - cpu_begun, 2)
     usage.peak_memory_bytes = _peak_bytes()
 
 
