@@ -111,20 +111,21 @@ def main() -> None:
     """Kill and compare, and print the outcomes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("logs", type=Path)
-    parser.add_argument("options", nargs="*", help="of `onebar offline build`, after --")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="a JSON file for the outcomes")
-    arguments = parser.parse_args()
+    given = sys.argv[1:]
+    split = given.index("--") if "--" in given else len(given)
+    arguments, options = parser.parse_args(given[:split]), given[split + 1 :]
     result = begin_result("build_kills", "duckdb", "numpy", "torch")
     with tempfile.TemporaryDirectory(prefix="build-kills-") as folder:
         whole = Path(folder, "whole")
-        build(arguments.logs, whole, arguments.options)
+        build(arguments.logs, whole, options)
         steps = read_manifest(whole)
         wanted = contents(whole)
         outcomes = []
         for number, point in enumerate(points_of(steps, arguments.kills, arguments.seed)):
-            outcome = outcome_at(arguments.logs, Path(folder, str(number)), arguments.options, point, wanted)
+            outcome = outcome_at(arguments.logs, Path(folder, str(number)), options, point, wanted)
             outcomes.append(outcome)
             state = "identical" if not outcome.differing else f"differs: {', '.join(outcome.differing)}"
             state = f"{'killed' if outcome.was_killed else 'had ended'}; {state}"
@@ -134,8 +135,8 @@ def main() -> None:
     killed = sum(outcome.was_killed for outcome in outcomes)
     print(f"{len(outcomes)} builds, {killed} killed, {different} with another result; {len(wanted)} files compared")
     if arguments.output:
-        options = {"options": arguments.options, "seed": arguments.seed}
-        finish_result({**result, **options, "outcomes": [asdict(outcome) for outcome in outcomes]}, arguments.output)
+        run = {"options": options, "seed": arguments.seed, "outcomes": [asdict(outcome) for outcome in outcomes]}
+        finish_result({**result, **run}, arguments.output)
     sys.exit(1 if different else 0)
 
 

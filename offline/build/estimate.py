@@ -1,7 +1,8 @@
 """Time, memory and disk of each step, estimated from the rows of the tables before a build starts.
 
-The rates were measured on the demo world of 12,000 videos with 12 days of logs, on one core. They are rough: another
-machine, longer texts or more distinct queries change the time by a factor of two or three.
+The rates are CPU seconds on the demo world of 12,000 videos and 3.5 million events in 12 days, on one core of an AMD
+EPYC. They are rough: another machine, longer texts or more distinct queries change the time by a factor of two or
+three.
 """
 
 from __future__ import annotations
@@ -53,13 +54,19 @@ class _Rates:
     seconds_pair: float = 0.0
 
 
+_READING = _Rate(250 * _MIB, event=70)
+"""Bytes of memory of the checked and coded logs."""
+
+_WITH_VECTORS = _Rate(250 * _MIB, video=30_000, event=70, user=10_000)
+"""Bytes of memory of those and the vectors of their videos and queries, of which there are about four a video."""
+
 _RATES = {
-    "tables": _Rates(_Rate(1, event=4e-6), _Rate(250 * _MIB, event=250)),
-    "summaries": _Rates(_Rate(1, video=2.6), _Rate(700 * _MIB, video=5000), _Rate(video=4000)),
-    "embedder": _Rates(_Rate(20, video=5e-3, event=8e-5), _Rate(900 * _MIB, 10_000, 900), _Rate(3 * _MIB)),
-    "evidence": _Rates(_Rate(2, 2e-3, 1e-5), _Rate(300 * _MIB, 12_000, 400), _Rate(video=900), 5e-8),
-    "users": _Rates(_Rate(1, user=1e-3, event=1e-6), _Rate(300 * _MIB, 12_000, 400, 20_000), _Rate(user=10_000)),
-    "examples": _Rates(_Rate(5, 1e-3, 1e-4), _Rate(400 * _MIB, 12_000, 800), _Rate(event=40), 2e-7),
+    "tables": _Rates(_Rate(1, event=1.5e-6), _READING),
+    "summaries": _Rates(_Rate(2, video=2.6), _Rate(700 * _MIB, video=5_000), _Rate(video=4_000)),
+    "embedder": _Rates(_Rate(10, video=5e-3, event=3e-5), _Rate(850 * _MIB, 30_000, 200), _Rate(3 * _MIB)),
+    "evidence": _Rates(_Rate(1, video=3e-4, event=1.4e-6), _WITH_VECTORS, _Rate(video=700), 2e-8),
+    "users": _Rates(_Rate(user=1e-4), _WITH_VECTORS, _Rate(user=9_000)),
+    "examples": _Rates(_Rate(3, event=6e-6), _WITH_VECTORS, _Rate(event=6), 7e-8),
 }
 _SECONDS_PER_TEXT_SUMMARY = 2e-4
 
