@@ -25,6 +25,7 @@ def demo(host: str, port: int, store: str | None) -> None:
     \b
     Example:  onebar demo
               onebar recommend PHOTO_ID --explain       (in another terminal)
+              onebar demo --store sqlite:///var/evidence.db
     """
     from service.http.access import is_loopback
     from service.http.app import create_app
