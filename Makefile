@@ -12,8 +12,8 @@ PORT ?= 8000
 help:  ## List the jobs
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store)
-	$(BIN)/onebar demo --port $(PORT)
+run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store); STORE=URL serves another store
+	$(BIN)/onebar demo --port $(PORT)$(STORE:%= --store %)
 
 test: $(VENV)/.dev redis promtool  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
@@ -83,6 +83,16 @@ var/shops/%/report.json: | $(VENV)/.dev
 	$(BIN)/onebar world var/worlds/$* --seed $* $(SHOP_SIZE) $(KNOWN)
 	$(BIN)/onebar offline examples var/worlds/$* var/shops/$*
 
+# A simulated shop where LOGS is no folder yet; WORLD has options of `onebar world`. The shop of the demo is seed 7.
+LOGS := var/world
+WORLD := --seed 7
+EMBEDDER := $(wildcard demo/bundle/embedder)
+
+evidence: $(VENV)/.dev  ## Make all evidence of LOGS (var/world) in var/build, and publish it to STORE (a file in var/)
+	test -e $(LOGS) || $(BIN)/onebar world $(LOGS) $(WORLD)
+	$(BIN)/onebar offline build $(LOGS) var/build $(if $(EMBEDDER),--embedder $(EMBEDDER),--hashed) $(ARGS)
+	$(BIN)/onebar evidence publish var/build --store $(or $(STORE),sqlite:///var/evidence.db) --raw-user-ids
+
 foundation: $(patsubst %,var/shops/%/report.json,$(SHOPS) 1101)  ## Train var/foundation on 24 simulated shops, for --init-from (an hour and a half on two cores)
 	$(BIN)/onebar train tokenizer $(SHOPS:%=var/worlds/%) var/tokenizer.json
 	$(TORCHRUN) $(BIN)/onebar train sft $(SHOPS:%=var/shops/%) var/foundation --tokenizer var/tokenizer.json \
@@ -136,5 +146,5 @@ $(VENV)/.dev: $(VENV)/.serve
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help run test test-spark lint lint-native closure lock sbom audit format format-native sanitize loadtest bench foundation demo-model redis \
+.PHONY: help run test test-spark lint lint-native closure lock sbom audit format format-native sanitize loadtest bench evidence foundation demo-model redis \
 	promtool

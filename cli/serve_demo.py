@@ -18,12 +18,14 @@ DEADLINE_MS = 100
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address of this machine.")
 @click.option("--port", default=8000, show_default=True, help="Port of POST /recommend.")
-def demo(host: str, port: int) -> None:
+@click.option("--store", help="A store of your own, published with --raw-user-ids, instead of the shipped videos.")
+def demo(host: str, port: int, store: str | None) -> None:
     """Serve the shipped demo: a small trained BART and a few thousand simulated videos, without Redis.
 
     \b
     Example:  onebar demo
               onebar recommend PHOTO_ID --explain       (in another terminal)
+              onebar demo --store sqlite:///var/evidence.db
     """
     from service.http.access import is_loopback
     from service.http.app import create_app
@@ -36,13 +38,14 @@ def demo(host: str, port: int) -> None:
             f"The demo explains its answers without a key, so other machines must not reach it at {host}; leave --host"
             " out, or use `onebar serve` with --keys."
         )
-    missing = [path for path in (DEMO / "bundle" / "manifest.json", *EVIDENCE) if not path.exists()]
+    missing = [path for path in (DEMO / "bundle" / "manifest.json", *(() if store else EVIDENCE)) if not path.exists()]
     if missing:
         raise CannotStart(f"{missing[0]} is missing; clone again, or run `make demo-model`")
     settings = load_settings(
         bundle=DEMO / "bundle",
         prohibited_terms=DEMO / "evidence" / "prohibited_terms.tsv",
-        store={"url": "memory://", "evidence": EVIDENCE},
+        store={"url": store} if store else {"url": "memory://", "evidence": EVIDENCE},
+        privacy={"raw_user_ids": True} if store else None,
         events={"sink": "none"},
         default_deadline_ms=DEADLINE_MS,
         docs_public=True,
@@ -53,7 +56,8 @@ def demo(host: str, port: int) -> None:
     )
     configure_logging(settings.log_level)
     app = create_app(settings)
-    _print_examples(f"http://{host}:{port}")
+    if not store:
+        _print_examples(f"http://{host}:{port}")
     sys.exit(run(app, settings))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from offline.build.command import build
 from offline.cli_options import Source, reads_logs
 from offline.embedder.folder import load_embedder
 from offline.embedder_command import embedder
@@ -57,6 +58,7 @@ def offline() -> None:
     LOGS is a folder of tables, or a URL such as s3://bucket/logs.
 
     \b
+    onebar offline build logs build
     onebar offline validate logs
     onebar offline embedder logs build/embedder
     onebar offline examples logs build/examples
@@ -66,6 +68,7 @@ def offline() -> None:
     """
 
 
+offline.add_command(build)
 offline.add_command(embedder)
 offline.add_command(summaries)
 

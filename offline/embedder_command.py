@@ -57,15 +57,15 @@ def embedder(
     if model is None and (query_prompt or frozen):
         raise click.UsageError("--query-prompt and --frozen need --model")
     try:
-        from offline.embedder.training import TrainingSettings
+        from offline.embedder.training import TrainingSettings, matryoshka
+        from offline.logs.coded import load_logs
         from offline.train_embedder import StartModel, train_embedder
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"`onebar offline embedder` needs the package {error.name!r}; install it with: pip install -e '.[embedder]'"
         ) from error
-    dimensions = tuple(dict.fromkeys(max(8, dimension // part) for part in (1, 2, 4)))
     settings = TrainingSettings(
-        dimensions=dimensions,
+        dimensions=matryoshka(dimension),
         vocabulary_size=vocabulary_size,
         batch_size=batch_size or (512 if model is None else 64),
         learning_rate=learning_rate or (0.02 if model is None else 2e-5),
@@ -73,4 +73,7 @@ def embedder(
         seed=seed,
     )
     start = None if model is None else StartModel(model, query_prompt, frozen)
-    train_embedder(logs, out, settings, start, all_days=all_days, with_unclicked=hard_negatives, say=click.echo)
+    report = train_embedder(
+        load_logs(logs), out, settings, start, all_days=all_days, with_unclicked=hard_negatives, say=click.echo
+    )
+    click.echo(f"embedder {report['version']} written to {out}")

@@ -16,7 +16,7 @@ from offline.embedder.transformer import open_model
 from offline.embedder.vectors import Embedder
 from offline.errors import SettingsError
 from offline.evidence.tuning import lines_of, tune_evidence
-from offline.logs.coded import load_logs
+from offline.logs.coded import Logs
 
 REPORT_FILE = "report.json"
 _HELD_OUT_DAYS = 2
@@ -38,7 +38,7 @@ class StartModel:
 
 
 def train_embedder(
-    logs_folder: Path,
+    logs: Logs,
     out: Path,
     settings: TrainingSettings,
     start: StartModel | None = None,
@@ -51,7 +51,7 @@ def train_embedder(
     """Train an embedder on all days but the last two and write its folder with its report.
 
     Args:
-        logs_folder: of the log tables.
+        logs: the log tables.
         out: the folder of the embedder.
         settings: how it is trained.
         start: the model of the transformer kind; None trains the static kind.
@@ -64,9 +64,8 @@ def train_embedder(
         The report.
 
     Raises:
-        OfflineError: the logs cannot be used, or have too few clicks.
+        SettingsError: the logs have too few days or clicks.
     """
-    logs = load_logs(logs_folder)
     valid_day = logs.last_day + 1 - _HELD_OUT_DAYS
     if valid_day < 1:
         raise SettingsError(
@@ -95,7 +94,7 @@ def train_embedder(
         )
 
     embedder, report = build(valid_day, valid_day + 1)
-    tuning = tune_evidence(logs_folder, embedder, valid_day, show_progress=show_progress)
+    tuning = tune_evidence(logs, embedder, valid_day, show_progress=show_progress)
     report["evidence"] = tuning.report
     lines_of(tuning.report, say)
     if all_days:
@@ -103,5 +102,4 @@ def train_embedder(
     write_tuned(out, tuning.tuned)
     report["version"] = embedder.version
     (out / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    say(f"embedder {embedder.version} written to {out}")
     return report

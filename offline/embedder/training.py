@@ -64,6 +64,11 @@ class TrainingSettings:
     seed: int = 0
 
 
+def matryoshka(dimension: int) -> tuple[int, ...]:
+    """Return the usable lengths of a vector of `dimension` values: the whole, its half and its quarter, at least 8."""
+    return tuple(dict.fromkeys(max(8, dimension // part) for part in (1, 2, 4)))
+
+
 Columns = Mapping[str, Sequence[str]]
 """The texts of one relation's pairs by column: left, right, and perhaps negative."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -102,14 +102,31 @@ def embed_logs(
     Raises:
         OfflineError: the logs cannot be used.
     """
-    embedder = embedder or HashedEmbedder()
-    with _steps(3, "reading", show_progress) as step:
+    with named_steps(3, "reading", show_progress) as step:
         step("reading the logs")
-        logs = load_logs(dataset, engine, intake)
-        step(f"embedding {logs.num_photos:,} videos")
-        video_vectors = embed_videos(logs.videos, embedder)
-        step(f"embedding {len(logs.queries):,} queries")
-        query_vectors = embedder.embed_queries(logs.queries.to_pylist())
+        return _embed(load_logs(dataset, engine, intake), settings, embedder, step)
+
+
+def embed_coded_logs(
+    logs: Logs,
+    settings: EvidenceSettings | None = None,
+    embedder: Embedder | None = None,
+    *,
+    show_progress: bool = False,
+) -> EmbeddedLogs:
+    """Embed the videos and queries of logs that are in memory; see `embed_logs`."""
+    with named_steps(2, "embedding", show_progress) as step:
+        return _embed(logs, settings, embedder, step)
+
+
+def _embed(
+    logs: Logs, settings: EvidenceSettings | None, embedder: Embedder | None, step: Callable[[str], object]
+) -> EmbeddedLogs:
+    embedder = embedder or HashedEmbedder()
+    step(f"embedding {logs.num_photos:,} videos")
+    video_vectors = embed_videos(logs.videos, embedder)
+    step(f"embedding {len(logs.queries):,} queries")
+    query_vectors = embedder.embed_queries(logs.queries.to_pylist())
     return EmbeddedLogs(
         logs, settings or tuned_settings(embedder.tuned), embedder.version, video_vectors, query_vectors
     )
@@ -130,8 +147,8 @@ class _Step:
 
 
 @contextmanager
-def _steps(total: int, name: str, show_progress: bool) -> Iterator[_Step]:
-    """Show a progress bar of `total` named steps."""
+def named_steps(total: int, name: str, show_progress: bool) -> Iterator[Callable[[str], None]]:
+    """Show a progress bar of `total` named steps; call what it yields with the name of each as it begins."""
     bar_format = "{desc}: {n_fmt}/{total_fmt} [{elapsed}]"
     with tqdm(total=total, desc=name, disable=not show_progress, bar_format=bar_format) as bar:
         yield _Step(bar)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -25,7 +24,14 @@ from offline.evidence.anchor_report import (
     tune_anchors,
     tune_personal,
 )
-from offline.evidence.embedded_logs import TUNED_ANCHORS, TUNED_USERS, EmbeddedLogs, EvidenceSettings, embed_logs
+from offline.evidence.embedded_logs import (
+    TUNED_ANCHORS,
+    TUNED_USERS,
+    EmbeddedLogs,
+    EvidenceSettings,
+    embed_coded_logs,
+)
+from offline.logs.coded import Logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +47,17 @@ class Tuning:
     report: dict[str, Any]
 
 
-def tune_evidence(dataset: Path, embedder: Embedder, valid_day: int, *, show_progress: bool = False) -> Tuning:
+def tune_evidence(logs: Logs, embedder: Embedder, valid_day: int, *, show_progress: bool = False) -> Tuning:
     """Tune the settings of anchors and of the personal part for an embedder.
 
     Args:
-        dataset: folder of the log tables.
+        logs: the log tables.
         embedder: trained on the days before `valid_day`.
         valid_day: settings are chosen on its clicks and measured on those of the next day.
         show_progress: show a progress bar.
-
-    Raises:
-        OfflineError: the logs cannot be used.
     """
-    hashed = embed_logs(dataset)
-    embedded = embed_logs(dataset, EvidenceSettings(), embedder)
+    hashed = embed_coded_logs(logs)
+    embedded = embed_coded_logs(logs, EvidenceSettings(), embedder)
     seen, valid, test = (clicks_of_day(hashed, day) for day in (valid_day - 1, valid_day, valid_day + 1))
     with tqdm(total=TUNING_STEPS, desc="tuning", unit="setting", disable=not show_progress) as bar:
         anchors = tune_anchors(embedded, valid, embedded.settings.anchors, bar.update)
@@ -64,10 +67,10 @@ def tune_evidence(dataset: Path, embedder: Embedder, valid_day: int, *, show_pro
         **{name: getattr(users, name) for name in TUNED_USERS},
     }
 
-    def figures(logs: EmbeddedLogs, settings: EvidenceSettings, clicks: Clicks) -> dict[str, Any]:
+    def figures(of: EmbeddedLogs, settings: EvidenceSettings, clicks: Clicks) -> dict[str, Any]:
         return {
-            "anchors": anchor_figures(candidates_of(logs, clicks, settings.anchors), clicks, settings.anchors),
-            "personal": personal_figures(logs, clicks, settings.users),
+            "anchors": anchor_figures(candidates_of(of, clicks, settings.anchors), clicks, settings.anchors),
+            "personal": personal_figures(of, clicks, settings.users),
         }
 
     tuned = EvidenceSettings(anchors=anchors.settings, users=users)

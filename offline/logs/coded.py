@@ -22,7 +22,7 @@ from evidence.cleaning import clean_query
 from offline.arrays import BoolArray, IntArray
 from offline.errors import SettingsError
 from offline.logs.engine import Engine, open_engine
-from offline.logs.intake import IntakeSettings, TableCount, read_logs
+from offline.logs.intake import Intake, IntakeSettings, TableCount, read_logs
 from offline.logs.schema import MILLISECONDS_PER_DAY, TABLES
 
 FROM_VIDEO = ("bar", "post_video")
@@ -116,9 +116,20 @@ def load_logs(dataset: Path | str, engine: Engine | None = None, settings: Intak
         TableError: a table is missing, not of the documented form, or has too many bad rows.
         SettingsError: there are no impressions at all.
     """
-    engine = engine or open_engine()
-    intake = read_logs(dataset, engine, settings)
-    tables = intake.tables
+    return code_logs(read_logs(dataset, engine or open_engine(), settings), dataset)
+
+
+def code_logs(intake: Intake, dataset: Path | str) -> Logs:
+    """Code log tables that are read and checked.
+
+    Args:
+        intake: the tables.
+        dataset: where they are from, for messages.
+
+    Raises:
+        SettingsError: there are no impressions at all.
+    """
+    engine, tables = intake.engine, intake.tables
     videos = engine.keep(_numbered(tables["videos"], "photo_id", "photo"))
     users = engine.keep(_numbered(tables["users"], "user_id", "user").select("user_id", "user"))
     impressions = engine.keep(_impressions(tables["impressions"], videos, users))

@@ -8,8 +8,8 @@ more than a stated share is bad is an error, which says what is wrong and how to
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ibis
@@ -45,11 +45,13 @@ class IntakeSettings:
         max_bad_share: the largest share of bad rows of a table; one more row stops the run.
         set_aside: the folder for bad rows; `set_aside` in the dataset when None.
         now_ms: unix milliseconds; events after this time are bad. The time of the run when None.
+        replaced: by table, the folder that it is read from instead of the dataset.
     """
 
     max_bad_share: float = 0.01
     set_aside: Path | None = None
     now_ms: int | None = None
+    replaced: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,19 @@ class Intake:
     counts: Mapping[str, TableCount]
 
 
-def read_logs(dataset: Path | str, engine: Engine, settings: IntakeSettings | None = None) -> Intake:
+def read_logs(
+    dataset: Path | str,
+    engine: Engine,
+    settings: IntakeSettings | None = None,
+    advance: Callable[[str], object] = lambda _: None,
+) -> Intake:
     """Read and check the seven tables of a dataset.
 
     Args:
         dataset: a folder, or a URL that the engine reads.
         engine: the engine.
         settings: how bad rows are treated; the defaults when None.
+        advance: called with the name of each table before its rows are read.
 
     Raises:
         TableError: a table is missing, unreadable, lacks a column, or has too many bad rows.
@@ -108,13 +116,15 @@ def read_logs(dataset: Path | str, engine: Engine, settings: IntakeSettings | No
     """
     settings = settings or IntakeSettings()
     folder = _set_aside_folder(dataset, settings)
-    cast = {name: cast_columns(engine.read(dataset, name), name, f"{dataset}/{name}") for name in ORDER}
+    where = {name: settings.replaced.get(name, dataset) for name in ORDER}
+    cast = {name: cast_columns(engine.read(where[name], name), name, f"{where[name]}/{name}") for name in ORDER}
     clock = _clock(cast["impressions"], engine, settings, dataset)
     tables: dict[str, ir.Table] = {}
     counts: dict[str, TableCount] = {}
     known: dict[str, ir.Table] = {}
     for name in ORDER:
-        with engine.reading(f"{dataset}/{name}"):
+        advance(name)
+        with engine.reading(f"{where[name]}/{name}"):
             marked = engine.name(mark_faults(cast[name], name, clock, known))
             sound, bad = _separate(marked, name, engine)
             counts[name] = _count(sound, bad, engine)

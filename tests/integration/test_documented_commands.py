@@ -239,7 +239,9 @@ def test_every_substitution_and_every_omission_is_of_a_documented_line() -> None
     text = "".join((ROOT / document).read_text(encoding="utf-8") for document in (README, OWN_LOGS))
     assert [documented for documented, _, _ in SUBSTITUTIONS if documented not in text] == []
     assert [line for line in NOT_RUN if f"\n{line}" not in text] == []
-    assert "\t$(BIN)/onebar demo --port $(PORT)\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "\t$(BIN)/onebar demo --port $(PORT)$(STORE:%= --store %)\n" in (ROOT / "Makefile").read_text(
+        encoding="utf-8"
+    )
 
 
 def leaf_commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:

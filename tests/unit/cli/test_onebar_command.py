@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from cli.main import COMMANDS, main
 from service.operating.keys import create_key
+from service.settings import Settings
 from tests.fixtures.tiny_bundle import build_tiny_bundle
 
 
@@ -99,6 +100,15 @@ def test_the_demo_which_explains_without_a_key_answers_this_machine_alone(
     result = CliRunner().invoke(main, ["demo", "--host", host])
     assert result.exit_code == 2
     assert result.stderr.startswith("OneBar cannot start: The demo explains its answers without a key")
+
+
+def test_the_demo_serves_a_store_that_was_published_with_raw_user_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Settings] = []
+    monkeypatch.setattr("service.http.app.create_app", served.append)
+    monkeypatch.setattr("service.http.server.run", lambda app, settings: 0)
+    url = "sqlite:///var/evidence.db"
+    assert CliRunner().invoke(main, ["demo", "--store", url]).exit_code == 0
+    assert [(s.store.url, s.store.evidence, s.privacy.raw_user_ids) for s in served] == [(url, (), True)]
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -129,6 +129,18 @@ def busy_rows() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="session")
+def clicked_rows(busy_rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """The busy shop; each query of its searches led to five videos of its topic."""
+    clicks = [
+        {"search_id": row["search_id"], "day": row["day"], "query": row["query"], "photo_id": video["photo_id"]}
+        for row in busy_rows["searches"]
+        for video in busy_rows["videos"]
+        if " ".join(row["query"].split()[:2]) in (video["caption"] or "")
+    ]
+    return {**busy_rows, "search_clicks": clicks}
+
+
+@pytest.fixture(scope="session")
 def busy_dataset(tmp_path_factory: pytest.TempPathFactory, busy_rows: dict[str, list[dict[str, Any]]]) -> Path:
     """The busy shop as a dataset folder, with a list of prohibited terms."""
     folder = write_rows(tmp_path_factory.mktemp("shop") / "busy", **busy_rows)

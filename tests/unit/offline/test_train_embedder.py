@@ -25,15 +25,9 @@ def onebar(*arguments: object) -> Result:
 
 
 @pytest.fixture
-def logs(dataset: Callable[..., Path], busy_rows: Rows) -> Path:
-    """The busy shop; each query of its searches led to five videos of its topic."""
-    clicks = [
-        {"search_id": row["search_id"], "day": row["day"], "query": row["query"], "photo_id": video["photo_id"]}
-        for row in busy_rows["searches"]
-        for video in busy_rows["videos"]
-        if " ".join(row["query"].split()[:2]) in (video["caption"] or "")
-    ]
-    return dataset("clicked", **{**busy_rows, "search_clicks": clicks})
+def logs(dataset: Callable[..., Path], clicked_rows: Rows) -> Path:
+    """The busy shop with clicks in its searches."""
+    return dataset("clicked", **clicked_rows)
 
 
 def test_the_folder_has_an_embedder_with_its_report_and_other_commands_read_it(logs: Path, tmp_path: Path) -> None:
