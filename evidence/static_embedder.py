@@ -35,7 +35,7 @@ _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_TOKENIZER_BYTES = 1 << 26
 _MAX_SCALE = 1e6  # so that no sum and no norm of a text overflows
 _PROBE = "Red shoes 2024, 防晒霜 é 🙂 \ue000"
-_FEW_TEXTS = 16  # up to here the threads of a batch cost more than they save
+_FEW_TEXTS = 64  # the most that one request brings: threads for them would take the cores of its generation
 _TOKENS_AT_ONCE = 1 << 16  # 64 MiB of vectors at 256 dimensions
 _TEXTS_AT_ONCE = 1 << 12
 
@@ -129,7 +129,8 @@ def load_static_embedder(folder: Path | str) -> StaticEmbedder:
     scales = np.frombuffer(vector_bytes, "<f4", vocabulary, offset=vocabulary * dimension)
     if not np.all((scales >= 0) & (scales <= _MAX_SCALE)):
         raise EmbedderError(f"{folder / VECTORS_FILE} has a scale that is negative, not finite or over {_MAX_SCALE:g}")
-    table = whole.astype(np.float32) * scales[:, None]
+    table = whole.astype(np.float32)
+    table *= scales[:, None]
     return StaticEmbedder(tokenizer, table, version, manifest["tuned"])
 
 
