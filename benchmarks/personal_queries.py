@@ -13,8 +13,9 @@ The texts are videos and past queries of the shipped demo. For each kind of embe
     embed_longest     the longest text that is embedded
 
 Times are of the thread's CPU, so they hold while other processes share the cores. All cases of all kinds take turns in
-random order, so ratios between kinds are of the same conditions. A transformer's vectors are compared as those of the
-static kind are, and no text is embedded.
+random order, so ratios between kinds are of the same conditions. Each runs twice in a row: `first` is the time after
+other work, `again` that with data and code in the caches of the processor. A transformer's vectors are compared as
+those of the static kind are, and no text is embedded.
 """
 
 from __future__ import annotations
@@ -97,22 +98,24 @@ def cases(embedder: Embedder, makes: Embedder, videos: Sequence[Evidence], queri
 
 
 def measure(kinds: dict[str, dict[str, Case]], repeats: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Return median and 99th percentile in microseconds, by kind and case."""
+    """Return medians and 99th percentiles in microseconds, by kind and case."""
     names = [(kind, name) for kind, found in kinds.items() for name in found]
-    spent = np.zeros((len(names), repeats))
+    spent = np.zeros((len(names), 2, repeats))
     order = np.random.default_rng(0)
     for number in range(repeats):
-        for row in order.permutation(len(names)):  # what ran before decides what is in the caches of the processor
+        for row in order.permutation(len(names)):
             kind, name = names[row]
             case = kinds[kind][name]
-            begun = time.thread_time_ns()
-            case(number)
-            spent[row, number] = (time.thread_time_ns() - begun) / 1000
+            for turn in range(2):
+                begun = time.thread_time_ns()
+                case(number)
+                spent[row, turn, number] = (time.thread_time_ns() - begun) / 1000
     figures: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in kinds}
-    for (kind, name), row in zip(names, spent, strict=True):
+    for (kind, name), turns in zip(names, spent, strict=True):
         figures[kind][name] = {
-            "median_us": round(float(np.median(row)), 1),
-            "p99_us": round(float(np.percentile(row, 99)), 1),
+            f"{turn}_{point}_us": round(float(np.percentile(values, percent)), 1)
+            for turn, values in zip(("first", "again"), turns, strict=True)
+            for point, percent in (("p50", 50), ("p99", 99))
         }
     return figures
 
@@ -145,11 +148,12 @@ def main(folder: Path | None, videos: int, repeats: int, output: Path | None) ->
     kinds = {kind: cases(embedder, makes, evidence, queries) for kind, (embedder, makes) in kinds_of(static).items()}
     measure(kinds, 20)
     figures = measure(kinds, repeats)
-    click.echo(f"{'median / p99, µs of CPU':24}" + "".join(f"{kind:>20}" for kind in figures))
-    for name in figures["hashed"]:
-        cells = [found.get(name) for found in figures.values()]
-        shown = [f"{cell['median_us']:.1f} / {cell['p99_us']:.1f}" if cell else "-" for cell in cells]
-        click.echo(f"{name:24}" + "".join(f"{text:>20}" for text in shown))
+    for turn in ("first", "again"):
+        click.echo(f"{f'{turn}: p50 / p99, µs of CPU':28}" + "".join(f"{kind:>20}" for kind in figures))
+        for name in figures["hashed"]:
+            cells = [found.get(name) for found in figures.values()]
+            shown = [f"{cell[f'{turn}_p50_us']} / {cell[f'{turn}_p99_us']}" if cell else "-" for cell in cells]
+            click.echo(f"{name:28}" + "".join(f"{text:>20}" for text in shown))
     if output:
         embedder: dict[str, Any] = {"version": static.version, "dimension": static.dimension} if static else {}
         finish_result({**started, "static": embedder, "repeats": repeats, "figures": figures}, output)
