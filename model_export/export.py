@@ -22,8 +22,8 @@ from generation.bundle.vocabulary_blocks import whole_blocks
 from model_export.calibration import activation_ranges, random_sources
 from model_export.checkpoint import Checkpoint
 from model_export.decoder_graph import build_decoder_step
-from model_export.encoder_graph import build_encoder
 from model_export.embedder import BundleEmbedder
+from model_export.encoder_graph import build_encoder
 from model_export.errors import ExportError
 from model_export.layers import Embedding
 from model_export.manifest import write_manifest
