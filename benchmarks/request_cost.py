@@ -26,12 +26,15 @@ import click
 from tokenizers import Tokenizer
 
 from benchmarks.hostile import families
+from evidence.embedder import Embedder, HashedEmbedder
 from evidence.render import Renderer
 from evidence.schema import RawText
+from evidence.static_embedder import load_static_embedder
 from feature_store import Fetched, PhotoRecord, UserRecord
 from loadtest.machine import begin_result, finish_result
 from service.answering import evidence_source
 from service.answering.errors import RequestRefused
+from service.answering.personal import PersonalSelector
 from service.answering.request import (
     MAX_CAPTION_CHARACTERS,
     MAX_LIST_ITEMS,
@@ -138,13 +141,14 @@ def refused_bodies() -> dict[str, bytes]:
 class Loop:
     """What runs on the event loop for one request, timed part by part."""
 
-    def __init__(self, tokenizer: Path) -> None:
+    def __init__(self, tokenizer: Path, embedder: Embedder) -> None:
         """Read the tokenizer of a bundle once; each request gets a renderer that remembers nothing."""
         self.tokenizer = Tokenizer.from_file(str(tokenizer))
+        self.personal = PersonalSelector(embedder, ALL_PERSONAL)
 
     def run(self, body: bytes, stored: Fetched) -> list[float]:
         """Return the milliseconds of each part, 0 for those that a refused body does not reach."""
-        evidence_source.vectors_of.clear()
+        self.personal.vectors.clear()
         renderer = Renderer(self.tokenizer)
         marks = [time.thread_time()]
 
@@ -157,7 +161,7 @@ class Loop:
             mark()
         else:
             mark()
-            evidence, _ = evidence_source.gather(request, stored, ALL_PERSONAL)
+            evidence, _ = evidence_source.gather(request, stored, self.personal)
             mark()
             renderer.render(evidence)
             mark()
@@ -189,13 +193,20 @@ def cases() -> Iterator[tuple[str, bytes, Fetched]]:
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]}, help=__doc__)
 @click.option("--tokenizer", type=click.Path(exists=True, path_type=Path), default=Path("demo/bundle/tokenizer.json"))
+@click.option(
+    "--embedder",
+    "embedder_folder",
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder of a static embedder.  [default: the hashed embedder]",
+)
 @click.option("--repeats", type=click.IntRange(min=1), default=7, help="Of each body; the median is taken.")
 @click.option("--show", type=click.IntRange(min=1), default=15, help="Bodies shown, the worst first.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the JSON result.")
-def main(tokenizer: Path, repeats: int, show: int, output: Path | None) -> None:
+def main(tokenizer: Path, embedder_folder: Path | None, repeats: int, show: int, output: Path | None) -> None:
     """Measure every body, print the worst, and write all."""
     started = begin_result("request_cost", "pydantic", "tokenizers")
-    loop = Loop(tokenizer)
+    embedder = load_static_embedder(embedder_folder) if embedder_folder else HashedEmbedder()
+    loop = Loop(tokenizer, embedder)
     gc.disable()  # a collection would be charged to the body that happens to start it
     found = {name: loop.measure(body, stored, repeats) for name, body, stored in cases()}
     gc.enable()
@@ -211,6 +222,7 @@ def main(tokenizer: Path, repeats: int, show: int, output: Path | None) -> None:
         result = {
             **started,
             "repeats": repeats,
+            "embedder": embedder.version,
             "unit": "median ms of CPU of the event loop's thread",
             "bodies": found,
         }

@@ -89,6 +89,9 @@ def _bundle(path: Path, threads: int) -> bool:
         "",
         f"{shape.encoder_layers}+{shape.decoder_layers} layers, width {shape.d_model}, vocabulary {shape.vocab_size}",
     )
+    embedder = bundle.embedder
+    use = "" if embedder.embeds_texts else "; only stored vectors are compared"
+    _line("embedder", f"{embedder.version}, {embedder.dimension} dimensions{use}")
     backend = choose_backend(bundle, threads)
     reason = "" if backend == "native" else f"; native kernels: {missing() or 'int8 on one thread only'}"
     _line("backend", f"{backend}{reason}")

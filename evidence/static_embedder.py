@@ -33,13 +33,17 @@ MAX_VOCABULARY = 1 << 20
 
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_TOKENIZER_BYTES = 1 << 26
-_FEW_TEXTS = 16  # up to here the threads of a batch cost more than they save
+_MAX_SCALE = 1e6  # so that no sum and no norm of a text overflows
+_PROBE = "Red shoes 2024, 防晒霜 é 🙂 \ue000"
+_FEW_TEXTS = 64  # the most that one request brings: threads for them would take the cores of its generation
 _TOKENS_AT_ONCE = 1 << 16  # 64 MiB of vectors at 256 dimensions
 _TEXTS_AT_ONCE = 1 << 12
 
 
 class StaticEmbedder:
     """Token vectors and the tokenizer that they belong to."""
+
+    embeds_texts: bool = True
 
     def __init__(self, tokenizer: Tokenizer, table: Matrix, version: str, tuned: Mapping[str, float]) -> None:
         """Keep the parts of an embedder.
@@ -120,19 +124,13 @@ def load_static_embedder(folder: Path | str) -> StaticEmbedder:
     version = content_version(KIND, dimension, [tokenizer_bytes, vector_bytes])
     if manifest["version"] != version:
         raise EmbedderError(f"{folder} names the version {manifest['version']!r}, but its files are {version}")
-    try:
-        tokenizer = Tokenizer.from_buffer(tokenizer_bytes)
-    except Exception as error:  # the library raises bare Exception
-        raise EmbedderError(f"{folder / TOKENIZER_FILE} is not a tokenizer: {error}") from error
-    if max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) >= vocabulary:
-        raise EmbedderError(
-            f"{folder / TOKENIZER_FILE} has ids from {vocabulary} on; {VECTORS_FILE} has no row for them"
-        )
+    tokenizer = _tokenizer(folder / TOKENIZER_FILE, tokenizer_bytes, vocabulary)
     whole = np.frombuffer(vector_bytes, np.int8, vocabulary * dimension).reshape(vocabulary, dimension)
     scales = np.frombuffer(vector_bytes, "<f4", vocabulary, offset=vocabulary * dimension)
-    if not np.all((scales >= 0) & (scales < np.inf)):
-        raise EmbedderError(f"{folder / VECTORS_FILE} has a scale that is negative or not finite")
-    table = whole.astype(np.float32) * scales[:, None]
+    if not np.all((scales >= 0) & (scales <= _MAX_SCALE)):
+        raise EmbedderError(f"{folder / VECTORS_FILE} has a scale that is negative, not finite or over {_MAX_SCALE:g}")
+    table = whole.astype(np.float32)
+    table *= scales[:, None]
     return StaticEmbedder(tokenizer, table, version, manifest["tuned"])
 
 
@@ -161,9 +159,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for key, kind in (("kind", str), ("version", str), ("files", dict), ("tuned", dict)):
         if not isinstance(manifest.get(key), kind):
             raise EmbedderError(f"{path} must have {key}, {'an object' if kind is dict else 'a text'}")
-    if not all(type(value) in (int, float) and -1 <= value <= 1 for value in manifest["tuned"].values()):
+    if not is_tuned(manifest["tuned"]):
         raise EmbedderError(f"{path}: each value of tuned must be a number from -1 to 1")
     return manifest
+
+
+def is_tuned(value: object) -> bool:
+    """Return whether a value of JSON can be the tuned settings of an embedder: numbers from -1 to 1 by name."""
+    return isinstance(value, dict) and all(
+        type(number) in (int, float) and -1 <= number <= 1 for number in value.values()
+    )
 
 
 def content_version(kind: str, dimension: int, contents: Sequence[bytes]) -> str:
@@ -177,6 +182,21 @@ def content_version(kind: str, dimension: int, contents: Sequence[bytes]) -> str
 def file_entry(content: bytes) -> dict[str, Any]:
     """Return what the manifest says about a file."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _tokenizer(path: Path, content: bytes, vocabulary: int) -> Tokenizer:
+    """Return the tokenizer, tried once; each of its ids is below `vocabulary`."""
+    try:
+        tokenizer = Tokenizer.from_buffer(content)
+        largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        ids = tokenizer.encode(_PROBE, add_special_tokens=False).ids
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises a bare Exception, and a panic of Rust is no Exception
+        raise EmbedderError(f"{path} is not a tokenizer: {error}") from error
+    if max(largest, *ids, 0) >= vocabulary:
+        raise EmbedderError(f"{path} has ids from {vocabulary} on; {VECTORS_FILE} has no row for them")
+    return tokenizer
 
 
 def _readable(text: str) -> str:

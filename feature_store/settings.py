@@ -74,7 +74,8 @@ class StoreSettings:
         ttl_seconds: Life of a photo and of a user from their last write; 0 keeps them without end.
         shown_window_seconds: For how long a query counts as lately shown.
         shown_limit: How many of them are kept and read at most.
-        embedding_version: Version that stored embeddings must have to be returned.
+        embedding_version: Version that stored embeddings must have to be returned. The service gives that of the
+            embedder in its bundle.
     """
 
     timeout_seconds: float = 0.005

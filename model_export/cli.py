@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from evidence.render import Renderer
-from generation.bundle import FILES, PRECISIONS
+from generation.bundle import PRECISIONS
 from model_export.checkpoint import load_checkpoint
+from model_export.embedder import read_bundle_embedder
 from model_export.export import export_bundle
 from model_export.inputs import rendered_sources
 from model_export.manifest import record
@@ -22,6 +23,12 @@ from model_export.verify import check_parity, measure_parity
 @click.argument("checkpoint", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("bundle", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
+@click.option(
+    "--embedder",
+    "embedder_folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of `onebar offline embedder` that the evidence is made with. Default: the hashed embedder.",
+)
 @click.option(
     "--calibration-inputs",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -42,6 +49,7 @@ def export(
     checkpoint: Path,
     bundle: Path,
     precision: str,
+    embedder_folder: Path | None,
     calibration_inputs: Path | None,
     calibration_count: int,
     parity_inputs: Path | None,
@@ -53,26 +61,36 @@ def export(
     graphs are compared with those of transformers and of optimum, and the result is written into the manifest. It is an
     error when the fp32 graphs do not give the same tokens as transformers.
 
+    With --embedder, serving selects personal queries by that embedder. Give the one that made the examples and the
+    evidence. A static embedder is copied into the bundle. Of a transformer only the version is written: serving then
+    uses stored vectors alone.
+
     int8 bundles quantise the activations of the decoder by constants, measured on hypotheses for real sources.
 
     \b
     Example:
       onebar export build/checkpoint build/bundle \\
+          --embedder build/embedder \\
           --calibration-inputs build/examples/examples_train.parquet \\
           --parity-inputs build/examples/examples_test.parquet
     """
     command = f"onebar export {checkpoint.name} {bundle.name} --precision {precision}"
+    if embedder_folder:
+        command += f" --embedder {embedder_folder.name}"
     if calibration_inputs:
         command += f" --calibration-inputs {calibration_inputs.name} --calibration-count {calibration_count}"
     if parity_inputs:
         command += f" --parity-inputs {parity_inputs.name} --parity-count {parity_count}"
+    embedder = read_bundle_embedder(embedder_folder) if embedder_folder else None
     source = load_checkpoint(checkpoint)
     renderer = Renderer(source.tokenizer, source.render_budgets)
     table = calibration_inputs or parity_inputs
     calibration = rendered_sources(table, renderer, calibration_count) if table and precision == "int8" else []
-    made = export_bundle(source, bundle, precision, command, calibration)
-    size = sum((bundle / name).stat().st_size for name in FILES)
-    click.echo(f"{bundle}: model {made.model_version}, {precision}, {size / 1e6:.1f} MB")
+    made = export_bundle(source, bundle, precision, command, calibration, embedder)
+    size = sum(entry["bytes"] for entry in made.manifest["files"].values())
+    click.echo(
+        f"{bundle}: model {made.model_version}, {precision}, embedder {made.embedder.version}, {size / 1e6:.1f} MB"
+    )
     if parity_inputs is None:
         return
     sources = rendered_sources(parity_inputs, renderer, parity_count)

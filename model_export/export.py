@@ -6,11 +6,23 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from generation.bundle import DECODER, EMBEDDINGS, ENCODER, MANIFEST, PRECISIONS, TOKENIZER, Bundle, load_bundle
+from generation.bundle import (
+    DECODER,
+    EMBEDDER_FILES,
+    EMBEDDER_FOLDER,
+    EMBEDDINGS,
+    ENCODER,
+    MANIFEST,
+    PRECISIONS,
+    TOKENIZER,
+    Bundle,
+    load_bundle,
+)
 from generation.bundle.vocabulary_blocks import whole_blocks
 from model_export.calibration import activation_ranges, random_sources
 from model_export.checkpoint import Checkpoint
 from model_export.decoder_graph import build_decoder_step
+from model_export.embedder import BundleEmbedder
 from model_export.encoder_graph import build_encoder
 from model_export.errors import ExportError
 from model_export.layers import Embedding
@@ -23,6 +35,7 @@ def export_bundle(
     precision: str,
     command: str = "",
     calibration: Sequence[Sequence[int]] = (),
+    embedder: BundleEmbedder | None = None,
 ) -> Bundle:
     """Write a bundle and read it back.
 
@@ -32,6 +45,7 @@ def export_bundle(
         precision: "fp32" or "int8".
         command: how the bundle was made, for its manifest.
         calibration: token ids of rendered sources that int8 activation ranges are measured on; random ones if empty.
+        embedder: that made the evidence; None for the hashed one.
 
     Raises:
         ExportError: the destination has other content, or the precision is unknown.
@@ -54,6 +68,20 @@ def export_bundle(
     specials = checkpoint.special_tokens
     build_decoder_step(folder / DECODER, weights, sizes, specials, embedding, scale, precision, ranges or None)
     shutil.copyfile(checkpoint.path / TOKENIZER, folder / TOKENIZER)
+    _write_embedder(folder, embedder)
     # The manifest goes last: an export that was interrupted is refused by its hashes.
-    write_manifest(folder, checkpoint, precision, command)
+    write_manifest(folder, checkpoint, precision, command, embedder)
     return load_bundle(folder)
+
+
+def _write_embedder(folder: Path, embedder: BundleEmbedder | None) -> None:
+    """Write the files of the embedder; those of a bundle that is replaced are removed."""
+    contents = embedder.contents if embedder else {}
+    for name in EMBEDDER_FILES:
+        if name in contents:
+            (folder / EMBEDDER_FOLDER).mkdir(exist_ok=True)
+            (folder / name).write_bytes(contents[name])
+        else:
+            (folder / name).unlink(missing_ok=True)
+    if not contents and (folder / EMBEDDER_FOLDER).is_dir() and not any((folder / EMBEDDER_FOLDER).iterdir()):
+        (folder / EMBEDDER_FOLDER).rmdir()

@@ -11,26 +11,31 @@ from typing import Any
 
 from generation.bundle import FILES, MANIFEST, SCHEMA_VERSION, content_version, file_sha256, load_bundle
 from model_export.checkpoint import Checkpoint
+from model_export.embedder import BundleEmbedder
 from model_export.errors import ExportError
 
 # Sections that do not change answers, and so are not part of the model version.
 RECORDABLE = ("training", "metrics", "parity")
 
 
-def write_manifest(folder: Path, checkpoint: Checkpoint, precision: str, command: str) -> None:
+def write_manifest(
+    folder: Path, checkpoint: Checkpoint, precision: str, command: str, embedder: BundleEmbedder | None = None
+) -> None:
     """Write the manifest of a folder whose other files are complete."""
+    names = [*FILES, *(embedder.contents if embedder else ())]
     manifest: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "model_version": "",
         "precision": precision,
         "files": {
-            name: {"sha256": file_sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in FILES
+            name: {"sha256": file_sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in names
         },
         "special_tokens": asdict(checkpoint.special_tokens),
         "architecture": asdict(checkpoint.architecture),
         "render": checkpoint.render_budgets.to_dict(),
         "generation": checkpoint.generation.to_dict(),
         "reject": {"threshold": checkpoint.reject_threshold},
+        **({"embedder": dict(embedder.section)} if embedder else {}),
         "training": checkpoint.training,
         "metrics": checkpoint.metrics,
         "parity": {},

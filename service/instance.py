@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 from feature_store import CIRCUIT_STATES, Store
 from service.answering.errors import NotReady
-from service.answering.evidence_source import vectors_of
 from service.answering.runner import GenerationRunner, GenerationScheduler
 from service.answering.store import open_store
 from service.errors import ServiceError
@@ -112,7 +111,12 @@ class Instance:
             ServiceError: the instance cannot start; ``start_error`` keeps it.
         """
         try:
-            self._store = await open_store(self.parts.settings, self.parts.shown_window_seconds, self.parts.key_ring)
+            self._store = await open_store(
+                self.parts.settings,
+                self.parts.bundle.embedder.version,
+                self.parts.shown_window_seconds,
+                self.parts.key_ring,
+            )
             self.serving = Serving.rehearsal(self.parts, self.runner, self._store)
             try:
                 # In a context of its own, so that log lines of later work do not carry the ids of these requests.
@@ -146,7 +150,7 @@ class Instance:
         metrics.describe_model(
             model_version=parts.bundle.model_version,
             precision=parts.bundle.precision,
-            embedding_version=str(parts.versions()["embedding_version"]),
+            embedding_version=parts.bundle.embedder.version,
             rules_version=parts.rules.version or "",
         )
         metrics.watch("queue_depth", "Requests that wait for the engine.", lambda: runner.waiting)
@@ -168,8 +172,8 @@ class Instance:
         metrics.watch(
             "result_cache_bytes", "Memory of the result cache.", lambda: serving.cache.size if serving.cache else 0
         )
-        queries = parts.renderer
+        queries, vectors = parts.renderer, parts.personal.vectors
         metrics.watch("query_cache_entries", "Queries with cached token ids.", lambda: queries.cached_queries[0])
         metrics.watch("query_cache_bytes", "Memory of the cached token ids.", lambda: queries.cached_queries[1])
-        metrics.watch("vector_cache_entries", "Texts with cached vectors.", lambda: len(vectors_of))
-        metrics.watch("vector_cache_bytes", "Memory of the cached vectors.", lambda: vectors_of.size)
+        metrics.watch("vector_cache_entries", "Texts with cached vectors.", lambda: len(vectors))
+        metrics.watch("vector_cache_bytes", "Memory of the cached vectors.", lambda: vectors.size)

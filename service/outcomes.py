@@ -16,6 +16,7 @@ Degradation = Literal[
     "user_unreadable",
     "shown_unreadable",
     "embedding_version",
+    "no_embedding",
     "deadline",
 ]
 """The causes for which an answer is degraded: something was missing, or the deadline ended the generation."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from evidence.embedding import EMBEDDING_VERSION
 from evidence.errors import EvidenceError
 from evidence.render import Renderer
 from evidence.safety import ProhibitedTerms
@@ -24,6 +23,7 @@ from generation.errors import OptionsError
 from generation.request import check_options
 from generation.scheduler import Scheduler
 from service.answering.decoding import DecodingConstraints, load_decoding_constraints
+from service.answering.personal import PersonalSelector
 from service.answering.policy import Policy
 from service.answering.rules import Rules, load_rules
 from service.errors import ConfigurationError
@@ -36,10 +36,11 @@ class Parts:
 
     Attributes:
         settings: the whole tree.
-        bundle: the model, its tokenizer and its defaults.
+        bundle: the model, its tokenizer, its defaults and its embedder.
         backend: ``native`` or ``onnxruntime``.
         threads: number of threads of ONNX Runtime, at least 1.
         renderer: renders evidence as source, with the tokenizer and the budgets of the bundle.
+        personal: selects the personal queries, with the embedder of the bundle.
         rules: the business rules, empty without a file.
         terms: the prohibited terms, empty without a file.
         constraints: options and processors of every generation.
@@ -52,6 +53,7 @@ class Parts:
     backend: Backend
     threads: int
     renderer: Renderer
+    personal: PersonalSelector
     rules: Rules
     terms: ProhibitedTerms
     constraints: DecodingConstraints
@@ -68,7 +70,7 @@ class Parts:
         return {
             "model_version": self.bundle.model_version,
             "rules_version": self.rules.version,
-            "embedding_version": EMBEDDING_VERSION,
+            "embedding_version": self.bundle.embedder.version,
             "constraints_version": self.constraints.version,
         }
 
@@ -102,6 +104,7 @@ def build_parts(settings: Settings) -> Parts:
         backend=choose_backend(bundle, threads, settings.backend),
         threads=threads,
         renderer=Renderer(bundle.tokenizer, bundle.render_budgets),
+        personal=PersonalSelector(bundle.embedder, settings.personal),
         rules=rules,
         terms=terms,
         constraints=load_decoding_constraints(settings, bundle, listed),

@@ -82,6 +82,7 @@ class Serving:
             settings=settings,
             bundle=parts.bundle,
             renderer=parts.renderer,
+            personal=parts.personal,
             store=store,
             runner=runner,
             cache=cache,

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
+from evidence.embedding import PERSONAL_LIMIT
 from feature_store import StoreSettings
 from service.errors import ConfigurationError
 
@@ -39,11 +39,12 @@ class FeatureStoreSettings(_Branch):
 class PersonalSettings(_Branch):
     """The personal part of the evidence."""
 
-    threshold: float = Field(
-        default=PERSONAL_THRESHOLD,
+    threshold: float | None = Field(
+        default=None,
         ge=-1,
         le=1,
-        description="Cosine similarity with the video above which a query is used.",
+        description="Cosine similarity with the video above which a query is used. None takes the threshold tuned for "
+        "the embedder of the bundle, or 0.2.",
     )
     limit: int = Field(
         default=PERSONAL_LIMIT, ge=0, le=64, description="Largest number of queries in the personal part."

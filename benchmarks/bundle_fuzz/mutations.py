@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.bundle_fuzz.graph_mutations import GRAPH_MUTATIONS
 from benchmarks.bundle_fuzz.restate import read_manifest, restate
-from generation.bundle import EMBEDDINGS, FILES, MANIFEST, TOKENIZER
+from generation.bundle import EMBEDDER_FILES, EMBEDDINGS, FILES, MANIFEST, TOKENIZER
 
 Mutation = Callable[[Path, Random], str]
 SECTIONS = ("special_tokens", "architecture", "render", "generation", "reject", "files", "precision", "schema_version")
@@ -123,9 +123,14 @@ def _change_tokenizer(folder: Path, random: Random, change: Callable[[Any, list[
     return told
 
 
+def files_of(folder: Path) -> list[str]:
+    """Return the files of a whole bundle, those of a static embedder among them if it has one."""
+    return [*FILES, *(name for name in EMBEDDER_FILES if (folder / name).is_file())]
+
+
 def file_bytes(folder: Path, random: Random) -> str:
     """Change bytes anywhere in a file."""
-    name = random.choice(FILES)
+    name = random.choice(files_of(folder))
     content = bytearray((folder / name).read_bytes())
     told = _change_bytes(content, random, len(content))
     (folder / name).write_bytes(content)
@@ -135,7 +140,7 @@ def file_bytes(folder: Path, random: Random) -> str:
 
 def file_length(folder: Path, random: Random) -> str:
     """Cut, empty, extend or replace a file."""
-    name = random.choice(FILES)
+    name = random.choice(files_of(folder))
     content = (folder / name).read_bytes()
     kind = random.choice(("cut", "cut a little", "empty", "extend", "zeros", "noise", "another file"))
     changes: dict[str, Callable[[], bytes]] = {
@@ -145,7 +150,7 @@ def file_length(folder: Path, random: Random) -> str:
         "extend": lambda: content + random.randbytes(random.randint(1, 64)),
         "zeros": lambda: bytes(len(content)),
         "noise": lambda: random.randbytes(min(len(content), 100_000)),
-        "another file": lambda: (folder / random.choice(FILES)).read_bytes(),
+        "another file": lambda: (folder / random.choice(files_of(folder))).read_bytes(),
     }
     (folder / name).write_bytes(changes[kind]())
     restate(folder, read_manifest(folder))
@@ -154,7 +159,7 @@ def file_length(folder: Path, random: Random) -> str:
 
 def file_link(folder: Path, random: Random) -> str:
     """Replace a file by a link, a folder or nothing."""
-    name = random.choice(FILES)
+    name = random.choice(files_of(folder))
     path = folder / name
     target = random.choice(("/etc/passwd", "/dev/zero", "/proc/self/mem", name, "missing", "a folder", *FILES))
     path.unlink()

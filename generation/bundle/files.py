@@ -5,7 +5,8 @@ bundle/
 ├── tokenizer.json    Hugging Face `tokenizers`
 ├── embeddings.bin    the token embedding, shared by both graphs (ONNX external data)
 ├── encoder.onnx      source ids -> cross-attention keys and values of every decoder layer
-└── decoder.onnx      one step for the beams of several requests, ending in their best continuations
+├── decoder.onnx      one step for the beams of several requests, ending in their best continuations
+└── embedder/         of a static embedder alone: embedder.json, tokenizer.json, vectors.bin
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from evidence import static_embedder
 from generation.errors import BundleError
 
 SCHEMA_VERSION = 2
@@ -26,12 +28,26 @@ EMBEDDINGS = "embeddings.bin"
 ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 FILES = (TOKENIZER, EMBEDDINGS, ENCODER, DECODER)
+"""The files of every bundle, beside its manifest."""
+EMBEDDER_FOLDER = "embedder"
+EMBEDDER_FILES = tuple(
+    f"{EMBEDDER_FOLDER}/{name}"
+    for name in (static_embedder.MANIFEST_FILE, static_embedder.TOKENIZER_FILE, static_embedder.VECTORS_FILE)
+)
+"""The files of a bundle with a static embedder, beside those."""
 EXPORT_AGAIN = "export it again with `onebar export`"
 COPY_AGAIN = "copy the bundle again from where it was exported"
 
 MOST_MANIFEST_BYTES = 16 << 20
 # Of each file. A file of Protocol Buffers cannot be larger than 2 GiB.
-MOST_BYTES = {TOKENIZER: 256 << 20, EMBEDDINGS: 64 << 30, ENCODER: (2 << 30) - 1, DECODER: (2 << 30) - 1}
+MOST_BYTES = {
+    TOKENIZER: 256 << 20,
+    EMBEDDINGS: 64 << 30,
+    ENCODER: (2 << 30) - 1,
+    DECODER: (2 << 30) - 1,
+    # In memory the vectors take four times as much.
+    **dict(zip(EMBEDDER_FILES, (1 << 20, 64 << 20, 256 << 20), strict=True)),
+}
 
 
 def content_version(manifest: Mapping[str, Any]) -> str:
@@ -49,6 +65,8 @@ def content_version(manifest: Mapping[str, Any]) -> str:
         "generation": manifest["generation"],
         "reject": manifest["reject"],
     }
+    if "embedder" in manifest:
+        deciding["embedder"] = manifest["embedder"]
     canonical = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
@@ -86,9 +104,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "export the checkpoint again with `onebar export` of this release"
         )
     listed = manifest.get("files")
-    if not isinstance(listed, dict) or set(listed) != set(FILES):
-        raise BundleError(f"{path} must list exactly the files {', '.join(FILES)}; {EXPORT_AGAIN}")
-    for name in FILES:
+    if not isinstance(listed, dict) or set(listed) not in (set(FILES), {*FILES, *EMBEDDER_FILES}):
+        raise BundleError(
+            f"{path} must list exactly the files {', '.join(FILES)}, and with an embedder its three; {EXPORT_AGAIN}"
+        )
+    for name in listed:
         entry = listed[name]
         given = isinstance(entry, dict) and type(entry.get("bytes")) is int and isinstance(entry.get("sha256"), str)
         if not given or not 0 <= entry["bytes"] <= MOST_BYTES[name]:

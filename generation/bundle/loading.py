@@ -11,10 +11,12 @@ from typing import Any
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from evidence.embedder import Embedder
 from evidence.errors import RenderError
 from evidence.render import RenderBudgets
 from generation.beam import Hypothesis
 from generation.bundle.architecture import Architecture, SpecialTokens, check_architecture
+from generation.bundle.embedder import check_embedder_section, read_embedder
 from generation.bundle.files import (
     DECODER,
     EMBEDDINGS,
@@ -47,6 +49,7 @@ class Bundle:
 
     model_version: 12 hex digits, a hash of what decides the answers.
     manifest: the whole of manifest.json, for reports and `/version`.
+    embedder: of the stored vectors that go with this model; the hashed one if the bundle has none of its own.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class Bundle:
     generation: GenerationOptions
     reject_threshold: float
     tokenizer: Tokenizer
+    embedder: Embedder
 
     @property
     def encoder_path(self) -> Path:
@@ -124,6 +128,7 @@ def load_bundle(path: str | Path) -> Bundle:
         budgets = read_render_budgets(manifest, sizes)
         options = read_generation_options(manifest, sizes)
         threshold = read_reject_threshold(manifest)
+        check_embedder_section(manifest)
         if manifest["files"][EMBEDDINGS]["bytes"] != embedding_bytes(sizes, int8=int8):
             raise BundleError(f"{EMBEDDINGS} of this architecture has {embedding_bytes(sizes, int8=int8)} bytes")
     content = read_file(folder, TOKENIZER, manifest)
@@ -145,6 +150,7 @@ def load_bundle(path: str | Path) -> Bundle:
         generation=options,
         reject_threshold=threshold,
         tokenizer=tokenizer,
+        embedder=read_embedder(folder, manifest),
     )
 
 

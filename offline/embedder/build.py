@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer
 
+from evidence.embedder import HashedEmbedder
 from evidence.static_embedder import StaticEmbedder
 from offline.arrays import Matrix
 from offline.embedder.folder import KEPT_FILE, write_static_embedder
@@ -22,7 +23,7 @@ from offline.embedder.retrieval import held_out_pairs, measure
 from offline.embedder.tokenizer import learn_tokenizer
 from offline.embedder.training import STAGES, TrainingSettings, new_static_model, stage_columns, train_stage
 from offline.embedder.transformer import write_transformer
-from offline.embedder.vectors import Embedder, HashedEmbedder
+from offline.embedder.vectors import Embedder
 
 MEASURED_PAIRS = 2000
 """The most pairs of a relation that recall is measured on."""

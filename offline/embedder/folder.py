@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evidence.embedder import HashedEmbedder
 from evidence.errors import EmbedderError
 from evidence.static_embedder import (
     FORMAT,
@@ -28,7 +29,7 @@ from evidence.static_embedder import (
 )
 from offline.arrays import Matrix
 from offline.embedder.kept_vectors import KeptVectors
-from offline.embedder.vectors import Embedder, HashedEmbedder
+from offline.embedder.vectors import Embedder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from evidence.embedder import TRANSFORMER as KIND
 from evidence.embedding import MAX_EMBEDDED_CHARACTERS
 from evidence.errors import EmbedderError
 from evidence.static_embedder import FORMAT, content_version, read_manifest
@@ -20,7 +21,6 @@ from offline.arrays import Matrix
 from offline.embedder.folder import write_manifest
 from offline.errors import SettingsError
 
-KIND = "transformer"
 MODEL_FOLDER = "model"
 _BATCH = 64
 

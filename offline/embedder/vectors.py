@@ -1,12 +1,11 @@
 """Text to vectors, for nearest neighbours and for the personal filter.
 
-The hashed embedder (evidence.embedding) needs no training. A trained one is read by `offline.embedder.folder`.
+The hashed embedder (evidence.embedder) needs no training. A trained one is read by `offline.embedder.folder`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from evidence.assemble import select_text
 from evidence.cleaning import strip_summary_prefix
-from evidence.embedding import EMBEDDING_VERSION, embed, trigger_text
+from evidence.embedding import trigger_text
 from evidence.rows import TEXT_FIELDS, raw_text_of_row
 from offline.arrays import FloatArray, IntArray, Matrix
 
@@ -41,21 +40,6 @@ class Embedder(Protocol):
 
     def embed_queries(self, queries: Sequence[str]) -> Matrix:
         """Return the same for queries, which some models read with an instruction."""
-
-
-class HashedEmbedder:
-    """The fallback where none is trained: hashed words and character trigrams."""
-
-    version: str = EMBEDDING_VERSION
-    tuned: Mapping[str, float] = MappingProxyType({})
-
-    def embed(self, texts: Sequence[str]) -> Matrix:
-        """Return float32 [n, evidence.embedding.DIMENSION]."""
-        return embed(texts)
-
-    def embed_queries(self, queries: Sequence[str]) -> Matrix:
-        """Return the same as `embed`."""
-        return embed(queries)
 
 
 def embed_videos(videos: pa.Table, embedder: Embedder) -> Matrix:

@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 import numpy as np
 from tqdm import tqdm
 
+from evidence.embedder import HashedEmbedder
 from offline.arrays import BoolArray, IntArray, Matrix
-from offline.embedder.vectors import Embedder, HashedEmbedder, embed_videos
+from offline.embedder.vectors import Embedder, embed_videos
 from offline.evidence.anchors import AnchorSettings, anchors_as_of
 from offline.evidence.histories import HistorySettings, histories_as_of
 from offline.evidence.intent import IntentSettings, item_intent

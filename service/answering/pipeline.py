@@ -24,6 +24,7 @@ from service.answering.deadline import Deadline
 from service.answering.evidence_source import evidence_version, gather
 from service.answering.normalize import query_key
 from service.answering.pacing import Pacer
+from service.answering.personal import PersonalSelector
 from service.answering.policy import Candidate, Policy, Trigger
 from service.answering.request import RecommendRequest
 from service.answering.result_cache import ResultCache
@@ -51,6 +52,7 @@ class Pipeline:
     settings: Settings
     bundle: Bundle
     renderer: Renderer
+    personal: PersonalSelector
     store: Store
     runner: GenerationRunner
     cache: ResultCache | None
@@ -123,9 +125,9 @@ class Pipeline:
     def _render(self, request: RecommendRequest, fetched: Fetched, answer: Answer) -> Sequence[int] | None:
         """Return the source token ids, or None if the video has no evidence."""
         started = time.perf_counter()
-        evidence, version_mismatch = gather(request, fetched, self.settings.personal)
-        if version_mismatch:
-            answer.degrade("embedding_version")
+        evidence, causes = gather(request, fetched, self.personal)
+        for cause in causes:
+            answer.degrade(cause)
         if evidence.is_empty:
             answer.seconds["render"] = time.perf_counter() - started
             return None

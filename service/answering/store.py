@@ -15,11 +15,14 @@ from service.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-async def open_store(settings: Settings, shown_window_seconds: int | None, key_ring: KeyRing | None) -> Store:
+async def open_store(
+    settings: Settings, embedding_version: str, shown_window_seconds: int | None, key_ring: KeyRing | None
+) -> Store:
     """Open the store of the settings and load the evidence files of the settings. The caller closes it.
 
     Args:
         settings: the whole tree.
+        embedding_version: of the stored vectors that are used.
         shown_window_seconds: how long shown queries are kept; None uses the default of the store.
         key_ring: makes pseudonyms of the user ids in evidence files; None uses them as they are.
 
@@ -34,6 +37,7 @@ async def open_store(settings: Settings, shown_window_seconds: int | None, key_r
         timeout_seconds=timeout,
         socket_timeout_seconds=max(options.socket_timeout_seconds, timeout),
         max_connections=max(options.max_connections, settings.max_queue),
+        embedding_version=embedding_version,
     )
     if shown_window_seconds is not None:
         options = replace(options, shown_window_seconds=shown_window_seconds)

@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
+from evidence.embedder import HashedEmbedder
 from evidence.render import RenderBudgets, Renderer
 from evidence.schema import RawText
 from feature_store import Fetched, PhotoRecord, UserRecord
 from offline.evidence.examples import EXAMPLE_SCHEMA
 from service.answering.evidence_source import gather
+from service.answering.personal import PersonalSelector
 from service.answering.request import RecommendRequest
 from service.settings import PersonalSettings
 from tests.golden.make_rendering import TOKENIZER
@@ -41,7 +43,7 @@ def test_serving_renders_the_stored_ids(case: dict[str, Any]) -> None:
     )
     user = UserRecord(queries=tuple(stored.get("personal", ())), embeddings=None, embedding_version=None)
     request = RecommendRequest.model_validate({"photo_id": "p1", "user_id": "u1"})
-    everything_is_similar = PersonalSettings(threshold=-1.0)
+    everything_is_similar = PersonalSelector(HashedEmbedder(), PersonalSettings(threshold=-1.0))
     evidence, _ = gather(request, Fetched(photo=photo, user=user, shown=(), degraded=()), everything_is_similar)
     assert Renderer(tokenizer(), RenderBudgets()).render(evidence).token_ids == case["token_ids"]
 

@@ -58,6 +58,7 @@ def test_the_doctor_accepts_a_valid_bundle_and_store(bundle: Path) -> None:
     result = CliRunner().invoke(main, ["doctor", "--bundle", str(bundle)])
     assert result.exit_code == 0, result.output
     assert "hashes match" in result.output
+    assert "hashed-ngrams-1, 256 dimensions" in result.output
     assert "memory://" in result.output
 
 

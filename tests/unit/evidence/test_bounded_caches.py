@@ -11,9 +11,10 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from evidence import render
+from evidence.embedder import HashedEmbedder
 from evidence.render import Renderer
 from evidence.schema import Evidence
-from service.answering.evidence_source import VectorMemory
+from service.answering.personal import VectorMemory
 
 CHINESE = [chr(code) for code in range(0x4E00, 0x9000)]
 
@@ -79,7 +80,7 @@ def test_an_equal_query_is_tokenised_once(byte_tokenizer):
 
 
 def test_vectors():
-    memory, randoms = VectorMemory(500_000), Random(7)
+    memory, randoms = VectorMemory(HashedEmbedder(), 500_000), Random(7)
 
     def ask(count: int) -> None:
         for _ in range(count):

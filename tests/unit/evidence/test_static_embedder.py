@@ -143,6 +143,8 @@ def rewrite(name: str, content: bytes) -> Callable[[Path], None]:
         (rewrite(TOKENIZER_FILE, b"{}"), "is not a tokenizer"),
         (rewrite(VECTORS_FILE, WHOLE.tobytes() + np.full(5, np.nan, "<f4").tobytes()), "not finite"),
         (rewrite(VECTORS_FILE, WHOLE.tobytes() + np.full(5, -1, "<f4").tobytes()), "negative"),
+        (rewrite(VECTORS_FILE, WHOLE.tobytes() + np.full(5, 1e30, "<f4").tobytes()), r"over 1e\+06"),
+        (rewrite(TOKENIZER_FILE, Tokenizer(models.WordLevel({"red": 0})).to_str().encode()), "is not a tokenizer"),
         (
             rewrite(TOKENIZER_FILE, Tokenizer(models.WordLevel({"red": 9}, unk_token="red")).to_str().encode()),
             "has ids from 5 on",

@@ -8,12 +8,15 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from generation.bundle import FILES, load_bundle
+from evidence.errors import EmbedderError
+from generation.bundle import EMBEDDER_FILES, FILES, load_bundle
 from generation.errors import BundleError
 from model_export.checkpoint import Checkpoint, load_checkpoint
+from model_export.embedder import read_bundle_embedder
 from model_export.errors import ExportError
 from model_export.export import export_bundle
 from model_export.manifest import record
+from tests.fixtures.tiny_embedder import build_tiny_embedder, build_transformer_folder
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +89,14 @@ def test_nothing_is_recorded_into_an_altered_bundle(checkpoint: Checkpoint, tmp_
 
 
 def test_the_command_writes_a_bundle_and_no_paths_into_it(checkpoint_path: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["export", str(checkpoint_path), str(tmp_path / "bundle"), "--precision", "fp32"])
+    embedder = build_tiny_embedder(tmp_path / "embedder", ["sneaker", "kettle"])
+    options = ["--precision", "fp32", "--embedder", str(tmp_path / "embedder")]
+    result = CliRunner().invoke(main, ["export", str(checkpoint_path), str(tmp_path / "bundle"), *options])
     assert result.exit_code == 0, result.output
+    assert f"fp32, embedder {embedder.version}" in result.output
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
-    assert manifest["created_with"] == "onebar export checkpoint bundle --precision fp32"
+    assert manifest["created_with"] == "onebar export checkpoint bundle --precision fp32 --embedder embedder"
+    assert manifest["embedder"] == {"kind": "static", "version": embedder.version, "dimension": 2, "tuned": {}}
     assert str(tmp_path) not in json.dumps(manifest)
 
 
@@ -97,3 +104,41 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["export", str(tmp_path), str(tmp_path / "bundle")])
     assert result.exit_code == 1
     assert "config.json is missing; give a folder" in result.output
+
+
+def test_the_embedder_is_copied_without_its_other_files_and_goes_when_another_bundle_replaces_it(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    build_tiny_embedder(tmp_path / "embedder", ["sneaker runner", "kettle"], {"personal_threshold": 0.5})
+    (tmp_path / "embedder" / "report.json").write_text("{}")
+    with_static = export_bundle(
+        checkpoint, tmp_path / "bundle", "int8", embedder=read_bundle_embedder(tmp_path / "embedder")
+    )
+    copied = {path.relative_to(tmp_path / "bundle").as_posix() for path in (tmp_path / "bundle" / "embedder").iterdir()}
+    assert copied == set(EMBEDDER_FILES) < set(with_static.manifest["files"])
+    again = export_bundle(
+        checkpoint, tmp_path / "bundle", "int8", embedder=read_bundle_embedder(tmp_path / "bundle" / "embedder")
+    )
+    assert again.model_version == with_static.model_version
+    plain = export_bundle(checkpoint, tmp_path / "bundle", "int8")
+    assert plain.model_version != with_static.model_version
+    assert (plain.embedder.version, set(plain.manifest["files"])) == ("hashed-ngrams-1", set(FILES))
+    assert not (tmp_path / "bundle" / "embedder").exists()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ({"kind": "magic"}, "a bundle takes static and transformer"),
+        ({"kind": "transformer", "dimension": 5000}, "a bundle takes vectors of 1 to 4096 dimensions, not 5000"),
+        ({"format": 2}, "not of format 1"),
+    ],
+)
+def test_an_embedder_that_a_bundle_cannot_have_is_refused(
+    tmp_path: Path, manifest: dict[str, object], message: str
+) -> None:
+    folder = build_transformer_folder(tmp_path / "embedder", 384, {})
+    written = json.loads((folder / "embedder.json").read_text())
+    (folder / "embedder.json").write_text(json.dumps(written | manifest))
+    with pytest.raises((EmbedderError, ExportError), match=message):
+        read_bundle_embedder(folder)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evidence.embedder import HashedEmbedder
 from offline.arrays import Matrix
 from offline.embedder.kept_vectors import KeptVectors
-from offline.embedder.vectors import HashedEmbedder
 
 
 class Counting(HashedEmbedder):

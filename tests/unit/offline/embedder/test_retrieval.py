@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from evidence.embedder import HashedEmbedder
 from offline.embedder.relations import QUERY_QUERY, QUERY_VIDEO, VIDEO_QUERY, Events, Pairs, Relations
 from offline.embedder.retrieval import held_out_pairs, mean_ranks, measure
-from offline.embedder.vectors import HashedEmbedder
 
 
 def codes(*values: int) -> np.ndarray:

@@ -14,13 +14,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the imported packages
     from sentence_transformers import SentenceTransformer
 
+from evidence.embedder import HashedEmbedder
 from evidence.static_embedder import load_static_embedder
 from offline.embedder.build import Trainee, build_embedder, new_static
 from offline.embedder.folder import load_embedder, quantise_rows, write_static_embedder, write_tuned
 from offline.embedder.relations import QUERY_QUERY, QUERY_VIDEO, VIDEO_QUERY, Events, Relations
 from offline.embedder.tokenizer import learn_tokenizer
 from offline.embedder.training import TrainingSettings, new_static_model, stage_columns, train_stage
-from offline.embedder.vectors import HashedEmbedder
 from offline.errors import SettingsError
 
 QUICK = TrainingSettings(
