@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evidence.static_embedder import MANIFEST_FILE, TOKENIZER_FILE, VECTORS_FILE
 from offline.build.contents import file_hash, table_hashes, terms_hash
 from offline.build.days import TABLES_FILE, check_increment, read_report, report_of
 from offline.build.graph import Step
@@ -24,7 +25,6 @@ from offline.build.shared import SharedLogs, SharedVectors, shows_progress
 from offline.build.summary import FOLDER as SUMMARIES
 from offline.build.summary import REPLACED, SummaryChoices, summary_step
 from offline.cli_options import Source
-from offline.embedder.folder import MANIFEST_FILE, TOKENIZER_FILE, VECTORS_FILE
 from offline.evidence.examples import ExampleSettings, write_examples
 from offline.evidence.examples_report import describe
 from offline.evidence.safety_labels import label_videos, read_terms
