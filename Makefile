@@ -93,20 +93,21 @@ evidence: $(VENV)/.dev  ## Make all evidence of LOGS (var/world) in var/build, a
 	$(BIN)/onebar offline build $(LOGS) var/build $(if $(EMBEDDER),--embedder $(EMBEDDER),--hashed) $(ARGS)
 	$(BIN)/onebar evidence publish var/build --store $(or $(STORE),sqlite:///var/evidence.db) --raw-user-ids
 
-foundation: $(patsubst %,var/shops/%/report.json,$(SHOPS) 1101)  ## Train var/foundation on 24 simulated shops, for --init-from (an hour and a half on two cores)
+foundation: $(patsubst %,var/shops/%/report.json,$(SHOPS) 1101)  ## Train var/foundation on 24 simulated shops, for --init-from (about three hours on two cores)
 	$(BIN)/onebar train tokenizer $(SHOPS:%=var/worlds/%) var/tokenizer.json
 	$(TORCHRUN) $(BIN)/onebar train sft $(SHOPS:%=var/shops/%) var/foundation --tokenizer var/tokenizer.json \
 		--config training/configs/foundation.yaml --validate-on var/shops/1101 --resume
 
 demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation to the demo's shop, bundle, evidence
 	$(BIN)/onebar world var/world --seed 7
-	$(BIN)/onebar offline examples var/world var/examples
+	$(BIN)/onebar offline embedder var/world var/embedder
+	$(BIN)/onebar offline examples var/world var/examples --embedder var/embedder
 	$(BIN)/onebar world var/worlds/201 --seed 201 $(KNOWN)
 	$(BIN)/onebar offline examples var/worlds/201 var/unseen/201
 	$(TORCHRUN) $(BIN)/onebar train sft var/examples var/checkpoint --init-from var/foundation --resume
-	$(BIN)/onebar export var/checkpoint demo/bundle --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
-	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
-	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --no-embeddings
+	$(BIN)/onebar export var/checkpoint demo/bundle --embedder var/embedder --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
+	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
+	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
 	$(BIN)/onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
 	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet \
 		--truth var/world/truth --unseen var/unseen/201 --truth var/worlds/201/truth --out var/evaluation

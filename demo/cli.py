@@ -100,8 +100,8 @@ def demo_evidence(directory: Path, evidence: Path, users: Path, out: Path, video
 
     \b
     Example, as of the last day of a world of 12 days:
-      onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
-      onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --no-embeddings
+      onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
+      onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
       onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
     """
     from demo.selection import select

@@ -1,8 +1,8 @@
 """Time, memory and disk of each step, estimated from the rows of the tables before a build starts.
 
-The rates are CPU seconds on the demo world of 12,000 videos and 3.5 million events in 12 days, on one core of an AMD
-EPYC. They are rough: another machine, longer texts or more distinct queries change the time by a factor of two or
-three.
+The rates are CPU seconds of one core of an AMD EPYC: those of tables, evidence and users measured on the demo world
+(12,000 videos, 3.5 million events, 12 days), the others derived from single commands. They are rough: another machine,
+longer texts or more distinct queries change the time by a factor of two or three.
 """
 
 from __future__ import annotations
