@@ -104,7 +104,7 @@ class Serving:
 
         Args:
             request: the validated body.
-            caller: decides whether ``explain`` is returned and whether the shown queries are recorded.
+            caller: decides whether ``explain`` and ``search`` are returned and whether the shown queries are recorded.
             arrived_at: arrival of the request, in ``time.perf_counter()`` seconds.
             traceparent: the header of the request, for the event; None without one.
 
@@ -122,7 +122,9 @@ class Serving:
         self.metrics.answer(answer.decision, answer.reason, answer.degraded, answer.seconds)
         self._record(answer, request, caller, timings_ms, traceparent)
         explain = self.parts.constraints.to_wire() if request.explain and caller.may_explain else None
-        return answer.to_wire(self.parts.bundle.model_version, timings_ms, explain), timings_ms
+        with_search = request.explain_search and caller.may_explain
+        body = answer.to_wire(self.parts.bundle.model_version, timings_ms, explain, with_search=with_search)
+        return body, timings_ms
 
     def _record(
         self,
