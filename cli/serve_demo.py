@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ DEMO = Path(__file__).resolve().parent.parent / "demo"
 EVIDENCE = (DEMO / "evidence" / "photos.jsonl.gz", DEMO / "evidence" / "users.jsonl.gz")
 # A laptop without int8 instructions needs more time than the default deadline. The first answer must not be empty.
 DEADLINE_MS = 100
+RECENT_ANSWERS = 500
 
 
 @click.command()
@@ -39,22 +41,29 @@ def demo(host: str, port: int) -> None:
     missing = [path for path in (DEMO / "bundle" / "manifest.json", *EVIDENCE) if not path.exists()]
     if missing:
         raise CannotStart(f"{missing[0]} is missing; clone again, or run `make demo-model`")
-    settings = load_settings(
-        bundle=DEMO / "bundle",
-        prohibited_terms=DEMO / "evidence" / "prohibited_terms.tsv",
-        store={"url": "memory://", "evidence": EVIDENCE},
-        events={"sink": "none"},
-        default_deadline_ms=DEADLINE_MS,
-        docs_public=True,
-        explain_without_key=True,
-        drain_seconds=0,
-        host=host,
-        port=port,
-    )
-    configure_logging(settings.log_level)
-    app = create_app(settings)
-    _print_examples(f"http://{host}:{port}")
-    sys.exit(run(app, settings))
+    with tempfile.TemporaryDirectory(prefix="onebar-demo-") as folder:
+        # Reviewers of the demo change these rules; they are gone when it ends.
+        rules = Path(folder) / "rules.yaml"
+        rules.write_text("{}\n", encoding="utf-8")
+        settings = load_settings(
+            bundle=DEMO / "bundle",
+            prohibited_terms=DEMO / "evidence" / "prohibited_terms.tsv",
+            store={"url": "memory://", "evidence": EVIDENCE},
+            events={"sink": "none"},
+            default_deadline_ms=DEADLINE_MS,
+            docs_public=True,
+            explain_without_key=True,
+            rules=rules,
+            review={"answers": RECENT_ANSWERS, "public": True, "without_key": True},
+            drain_seconds=0,
+            host=host,
+            port=port,
+        )
+        configure_logging(settings.log_level)
+        app = create_app(settings)
+        _print_examples(f"http://{host}:{port}")
+        status = run(app, settings)
+    sys.exit(status)
 
 
 def _print_examples(url: str) -> None:

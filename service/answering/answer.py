@@ -26,6 +26,7 @@ class Answer:
         judged: every hypothesis with its verdict.
         evidence: the evidence after cleaning.
         evidence_version: 12 hex digits of the evidence.
+        rules_version: of the rules that decided about it; None without rules.
         source_text: the rendered source.
         blocked_by: the rule that blocked the video before generation.
         cache: the result of the lookup in the result cache; None without a lookup.
@@ -42,6 +43,7 @@ class Answer:
     judged: tuple[Judged, ...] = ()
     evidence: Evidence = _NO_EVIDENCE
     evidence_version: str | None = None
+    rules_version: str | None = None
     source_text: str = ""
     blocked_by: str | None = None
     cache: CacheLookup | None = None

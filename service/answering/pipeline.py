@@ -27,6 +27,7 @@ from service.answering.pacing import Pacer
 from service.answering.policy import Candidate, Policy, Trigger
 from service.answering.request import RecommendRequest
 from service.answering.result_cache import ResultCache
+from service.answering.rules_in_force import RulesInForce
 from service.answering.runner import GenerationRunner, refusal
 from service.answering.search_view import search_to_wire
 from service.observing.logs import bind_request
@@ -56,7 +57,7 @@ class Pipeline:
     runner: GenerationRunner
     cache: ResultCache | None
     admission: Admission
-    policy: Policy
+    rules: RulesInForce
     metrics: Metrics
     recently_shown_seconds: int | None
     key_ring: KeyRing | None
@@ -84,7 +85,9 @@ class Pipeline:
     async def _run(self, request: RecommendRequest, deadline: Deadline, answer: Answer, permit: Permit) -> None:
         fetched = await self._fetch(request, deadline, answer)
         category = fetched.photo.category if fetched.photo else None
-        if self.policy.blocks_category(category):
+        policy = self.rules.policy
+        answer.rules_version = policy.version
+        if policy.blocks_category(category):
             answer.reason, answer.blocked_by = "all_filtered", "blocked_category"
             return
         await self.pacer.turn()
@@ -101,7 +104,7 @@ class Pipeline:
         started = time.perf_counter()
         if generation.deadline_reached:
             answer.degrade("deadline")
-        self._apply_policy(request, fetched, category, generation, answer)
+        self._apply_policy(policy, request, fetched, category, generation, answer)
         answer.seconds["policy"] = time.perf_counter() - started
         if request.explain_search:
             answer.search = search_to_wire(generation, self.runner.options, self.bundle)
@@ -178,7 +181,13 @@ class Pipeline:
         return generation
 
     def _apply_policy(
-        self, request: RecommendRequest, fetched: Fetched, category: str | None, generation: Generation, answer: Answer
+        self,
+        policy: Policy,
+        request: RecommendRequest,
+        fetched: Fetched,
+        category: str | None,
+        generation: Generation,
+        answer: Answer,
     ) -> None:
         bundle = self.bundle
         candidates = [
@@ -192,7 +201,7 @@ class Pipeline:
             for hypothesis in generation.hypotheses
         ]
         trigger = Trigger(request.photo_id, category, self._recent_keys(fetched))
-        exposure = self.policy.decide(
+        exposure = policy.decide(
             candidates, generation.reject_probability, trigger, request.num_queries, generation.deadline_reached
         )
         answer.shown, answer.judged, answer.reason = exposure.shown, exposure.judged, exposure.reason
