@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from feature_store import CIRCUIT_STATES, Store
 from service.answering.errors import NotReady
 from service.answering.evidence_source import vectors_of
-from service.answering.recent_answers import RecentAnswers
+from service.answering.recent_answers import RecentAnswers, ReviewedAnswers
 from service.answering.rules_in_force import RulesInForce
 from service.answering.runner import GenerationRunner, GenerationScheduler
 from service.answering.store import open_store
@@ -17,7 +17,7 @@ from service.errors import ServiceError
 from service.observing.events import open_event_log
 from service.observing.loop_lag import LoopLag
 from service.observing.metrics import Metrics
-from service.parts import build_parts, build_scheduler
+from service.parts import Parts, build_parts, build_scheduler
 from service.serving import Serving
 from service.settings import Settings
 
@@ -28,7 +28,8 @@ class Instance:
     """The state of one instance.
 
     ``serving`` answers the requests: None before the start, a rehearsal during the warm-up, then the real one.
-    ``rules`` are those in force. ``recent`` keeps recent answers for reviewers, or is None.
+    ``rules`` are those in force. ``recent`` keeps recent answers in memory, or is None.
+    ``reviewed`` is where reviewers find them: there, in the event stream, or nowhere (None).
     """
 
     def __init__(self, settings: Settings, scheduler: GenerationScheduler | None = None) -> None:
@@ -50,6 +51,7 @@ class Instance:
         self.rules.on_change = self._describe_model
         kept = settings.review.answers
         self.recent = RecentAnswers(kept, with_viewers=parts.key_ring is not None) if kept else None
+        self.reviewed: ReviewedAnswers | None = _stream_of_answers(parts) if self.recent is None else self.recent
         self._following: asyncio.Task[None] | None = None
         self.runner = GenerationRunner(
             scheduler or build_scheduler(self.parts), self.parts.bundle.model_version, self.parts.constraints
@@ -195,3 +197,14 @@ class Instance:
         metrics.watch("query_cache_bytes", "Memory of the cached token ids.", lambda: queries.cached_queries[1])
         metrics.watch("vector_cache_entries", "Texts with cached vectors.", lambda: len(vectors_of))
         metrics.watch("vector_cache_bytes", "Memory of the cached vectors.", lambda: vectors_of.size)
+
+
+def _stream_of_answers(parts: Parts) -> ReviewedAnswers | None:
+    """Return the answers in the event stream; None where events go elsewhere."""
+    events = parts.settings.events
+    if events.sink != "redis_stream" or events.url is None:
+        return None
+    # The Redis client is loaded only where a store or a sink needs it.
+    from service.answering.streamed_answers import StreamedAnswers
+
+    return StreamedAnswers(events.url, events.stream, with_viewers=parts.key_ring is not None)

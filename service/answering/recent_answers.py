@@ -10,7 +10,8 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
 from service.answering.answer import Answer
 from service.answering.normalize import query_key
@@ -69,8 +70,57 @@ class RecentAnswer:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reviewer looks for: answers that match everything that is given.
+
+    Attributes:
+        photo_id: the video.
+        query: a part of a query, shown or dropped; compared without case, width, spaces and punctuation.
+        request_id: of the answer.
+        limit: number of answers at most.
+    """
+
+    photo_id: str | None = None
+    query: str | None = None
+    request_id: str | None = None
+    limit: int = 50
+
+    def matches(self, answer: RecentAnswer) -> bool:
+        """Return whether an answer is one of those."""
+        if self.photo_id is not None and answer.photo_id != self.photo_id:
+            return False
+        if self.request_id is not None and answer.request_id != self.request_id:
+            return False
+        if self.query is None:
+            return True
+        key = query_key(self.query)
+        return bool(key) and any(key in query_key(item.query) for item in answer.judged)
+
+
+class ReviewedAnswers(Protocol):
+    """Where a reviewer finds recent answers."""
+
+    @property
+    def source(self) -> str:
+        """``memory``: of this instance; ``event_stream``: of all instances."""
+
+    @property
+    def capacity(self) -> int:
+        """Number of the newest answers that a search looks at."""
+
+    def find(self, wanted: Wanted) -> list[RecentAnswer]:
+        """Return the answers that match, newest first. May block."""
+
+
 class RecentAnswers:
-    """A ring of the latest answers."""
+    """A ring of the latest answers of this instance.
+
+    Attributes:
+        source: names this kind of memory on the wire.
+    """
+
+    source = "memory"
 
     def __init__(self, capacity: int, *, with_viewers: bool) -> None:
         """Keep at most ``capacity`` answers; without their viewers where user ids are not made into pseudonyms."""
@@ -102,27 +152,6 @@ class RecentAnswers:
             )
         )
 
-    def find(
-        self, *, photo_id: str | None, query: str | None, request_id: str | None, limit: int
-    ) -> list[RecentAnswer]:
-        """Return the answers that match all that is given, newest first. May run in another thread.
-
-        Args:
-            photo_id: the video.
-            query: a part of a query, shown or dropped; compared without case, width, spaces and punctuation.
-            request_id: of the answer.
-            limit: number of answers at most.
-        """
-        key = query_key(query) if query else ""
-        found: list[RecentAnswer] = []
-        for answer in reversed(self._kept.copy()):
-            if len(found) == limit:
-                break
-            if photo_id is not None and answer.photo_id != photo_id:
-                continue
-            if request_id is not None and answer.request_id != request_id:
-                continue
-            if query and not (key and any(key in query_key(item.query) for item in answer.judged)):
-                continue
-            found.append(answer)
-        return found
+    def find(self, wanted: Wanted) -> list[RecentAnswer]:
+        """Return the answers that match, newest first. May run in another thread."""
+        return list(islice(filter(wanted.matches, reversed(self._kept.copy())), wanted.limit))

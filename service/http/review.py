@@ -12,6 +12,8 @@ from typing import Any, get_args
 
 from fastapi import APIRouter, Request, Response
 
+from service.answering.recent_answers import Wanted
+from service.errors import ServiceError
 from service.http import review_wire, wire
 from service.http.access import Access, refuse_other_sites
 from service.http.body import read_body
@@ -40,7 +42,7 @@ NO_KEY = "loopback without a key"
 
 _NO_ANSWERS = (
     "Recent answers are not kept here; set ONEBAR_REVIEW__ANSWERS to the number of answers that each instance keeps in"
-    " memory. Those that the event sink has are read where it writes them."
+    " memory, or let events go to a Redis Stream."
 )
 _NO_RULES = "There is no rules file; set ONEBAR_RULES to one (`{}` is a valid one) and restart."
 _PRIVATE = {"cache-control": "no-store"}
@@ -84,11 +86,12 @@ def build_review_router(instance: Instance, access: Access) -> APIRouter:
     )
     async def review(request: Request) -> Response:
         caller = access.reviewer_of(request)
-        recent, because = instance.recent, why_not()
+        recent, because = instance.reviewed, why_not()
         body = {
             "reviewer": caller.key_name,
             "answers": {
                 "available": recent is not None,
+                "source": recent.source if recent is not None else None,
                 "capacity": recent.capacity if recent is not None else 0,
                 "because": None if recent is not None else _NO_ANSWERS,
             },
@@ -105,18 +108,24 @@ def build_review_router(instance: Instance, access: Access) -> APIRouter:
         "/answers",
         response_model=review_wire.AnswersResponse,
         responses=_errors(404, 422),
-        summary="Recent answers of this instance, newest first.",
+        summary="Recent answers, newest first.",
     )
     async def answers(request: Request) -> Response:
         access.reviewer_of(request)
-        recent = instance.recent
+        recent = instance.reviewed
         if recent is None:
             raise NotAvailable(_NO_ANSWERS)
         asked = validate(review_wire.AnswersQuery, _parameters(request))
-        found = await asyncio.to_thread(
-            recent.find, photo_id=asked.video, query=asked.query, request_id=asked.request_id, limit=asked.limit
-        )
-        body = {"answers": [item.to_wire() for item in found], "kept": len(recent), "capacity": recent.capacity}
+        wanted = Wanted(asked.video, asked.query, asked.request_id, asked.limit)
+        try:
+            found = await asyncio.to_thread(recent.find, wanted)
+        except ServiceError as error:
+            raise NotAvailable(f"The event stream cannot be read: {error}.") from error
+        body = {
+            "answers": [item.to_wire() for item in found],
+            "source": recent.source,
+            "capacity": recent.capacity,
+        }
         return json_response(body, headers=_PRIVATE)
 
     @router.get(

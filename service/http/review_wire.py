@@ -13,6 +13,7 @@ from service.http.wire import ErrorResponse
 from service.operating.rules_edit import ChangeKind
 from service.outcomes import Decision, Degradation, Reason
 
+AnswersSource = Literal["memory", "event_stream"]
 MAX_REASON_CHARACTERS = 500
 MAX_ANSWERS = 200
 DEFAULT_ANSWERS = 50
@@ -119,18 +120,21 @@ class ReviewedAnswer(BaseModel):
 
 
 class AnswersResponse(BaseModel):
-    """Recent answers of this instance, newest first."""
+    """Recent answers, newest first."""
 
     answers: list[ReviewedAnswer]
-    kept: int = Field(description="Answers that are kept at present.")
-    capacity: int
+    source: AnswersSource
+    capacity: int = Field(description="Number of the newest answers that were looked at, at most.")
 
 
 class AnswersCapability(BaseModel):
     """Whether recent answers can be read."""
 
     available: bool
-    capacity: int
+    source: AnswersSource | None = Field(
+        description="memory: those of this instance; event_stream: those of all instances."
+    )
+    capacity: int = Field(description="Number of the newest answers that a search looks at.")
     because: str | None = Field(description="Why not.")
 
 

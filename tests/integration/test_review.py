@@ -1,16 +1,20 @@
-"""The reviewer's API of running services: a change reaches every instance that reads the same rules file."""
+"""The reviewer's API of running services: a change reaches every instance, and so do answers in the event stream."""
 
 from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import redis
+
+from service.http.review_wire import AnswersResponse
 from service.operating.keys import create_key
-from tests.fixtures.serving import bundle_path
-from tests.integration.redis_servers import wait_until
+from tests.fixtures.serving import bundle_path, running, scripted_app, settings_for, spoken
+from tests.integration.redis_servers import RedisServer, wait_until
 from tests.integration.serve_process import Served, serving
 
 __all__ = ["bundle_path"]
@@ -67,3 +71,37 @@ def test_a_reviewer_blocks_and_pins_on_running_services(bundle_path: Path, tmp_p
     assert [(change["kind"], change["who"]) for change in changes] == [
         ("pin_query", "trust-and-safety"), ("block_query", "trust-and-safety"),
     ]  # fmt: skip
+
+
+async def test_answers_are_found_in_the_event_stream(
+    bundle_path: Path, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    events = {"sink": "redis_stream", "url": redis_server.url, "spool_path": tmp_path / "spool"}
+    settings = settings_for(bundle_path, events=events, review={"public": True, "without_key": True},
+                            privacy={"raw_user_ids": False})  # fmt: skip
+    local = {"host": "127.0.0.1"}
+    with closing(redis.Redis.from_url(redis_server.url)) as stream:
+        stream.xadd("onebar:events", {"event": b"no event"})
+        stream.xadd("onebar:events", {"event": b'{"time_ms": "x"}'})
+        stream.xadd("onebar:events", {"other": b"[]"})
+        app, engine = scripted_app(settings)
+        engine.say(spoken(app.state.instance.parts.bundle, "running shoes"))
+        async with running(app) as client:
+            for number in range(130):  # more than one page
+                body = ASK | {"request_id": f"r{number}", "user_id": "u1"}
+                assert (await client.post("/recommend", json=body)).status_code == 200
+            wait_until(lambda: stream.xlen("onebar:events") == 133, "the events")
+            able = (await client.get("/review", headers=local)).json()["answers"]
+            assert able == {"available": True, "source": "event_stream", "capacity": 2000, "because": None}
+            newest = (await client.get("/review/answers?limit=2", headers=local)).json()
+            AnswersResponse.model_validate(newest, strict=True)
+            assert [answer["request_id"] for answer in newest["answers"]] == ["r129", "r128"]
+            assert newest["answers"][0]["viewer"] not in (None, "u1")
+            (oldest,) = (await client.get("/review/answers?request_id=r0", headers=local)).json()["answers"]
+            assert [item["query"] for item in oldest["queries"]] == ["running shoes"]
+            none = (await client.get("/review/answers?query=never+generated", headers=local)).json()["answers"]
+            assert none == []
+            redis_server.kill()
+            refused = await client.get("/review/answers", headers=local)
+    assert (refused.status_code, refused.json()["error"]) == (404, "not_available")
+    assert refused.json()["message"] == "The event stream cannot be read: its server does not answer."

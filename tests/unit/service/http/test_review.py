@@ -96,7 +96,7 @@ async def test_recent_answers_are_found_by_video_query_and_request(settings: Set
         async def found(**parameters: Any) -> list[dict[str, Any]]:
             response = await client.get("/review/answers", params=parameters, headers=LOCAL)
             review_wire.AnswersResponse.model_validate(response.json(), strict=True)
-            assert (response.json()["kept"], response.json()["capacity"]) == (3, 3)
+            assert (response.json()["source"], response.json()["capacity"]) == ("memory", 3)
             assert response.headers["cache-control"] == "no-store"
             answers: list[dict[str, Any]] = response.json()["answers"]
             return answers
@@ -209,7 +209,7 @@ async def test_what_a_deployment_lacks_is_named(settings: Settings, bundle_path:
     app, _ = scripted_app(settings)
     async with running(app) as client:
         able = (await client.get("/review", headers=LOCAL)).json()
-        assert able["answers"] == {"available": True, "capacity": 3, "because": None}
+        assert able["answers"] == {"available": True, "source": "memory", "capacity": 3, "because": None}
         assert (able["rules"]["writable"], able["rules"]["because"], len(able["rules"]["kinds"])) == (True, None, 4)
         (tmp_path / "rules.yaml").write_text("blocked_queries: [5]\n")
         await app.state.instance.rules.follow()
