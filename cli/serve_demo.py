@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -41,29 +44,33 @@ def demo(host: str, port: int) -> None:
     missing = [path for path in (DEMO / "bundle" / "manifest.json", *EVIDENCE) if not path.exists()]
     if missing:
         raise CannotStart(f"{missing[0]} is missing; clone again, or run `make demo-model`")
-    with tempfile.TemporaryDirectory(prefix="onebar-demo-") as folder:
-        # Reviewers of the demo change these rules; they are gone when it ends.
-        rules = Path(folder) / "rules.yaml"
-        rules.write_text("{}\n", encoding="utf-8")
-        settings = load_settings(
-            bundle=DEMO / "bundle",
-            prohibited_terms=DEMO / "evidence" / "prohibited_terms.tsv",
-            store={"url": "memory://", "evidence": EVIDENCE},
-            events={"sink": "none"},
-            default_deadline_ms=DEADLINE_MS,
-            docs_public=True,
-            explain_without_key=True,
-            rules=rules,
-            review={"answers": RECENT_ANSWERS, "public": True, "without_key": True},
-            drain_seconds=0,
-            host=host,
-            port=port,
-        )
-        configure_logging(settings.log_level)
-        app = create_app(settings)
-        _print_examples(f"http://{host}:{port}")
-        status = run(app, settings)
-    sys.exit(status)
+    settings = load_settings(
+        bundle=DEMO / "bundle",
+        prohibited_terms=DEMO / "evidence" / "prohibited_terms.tsv",
+        store={"url": "memory://", "evidence": EVIDENCE},
+        events={"sink": "none"},
+        default_deadline_ms=DEADLINE_MS,
+        docs_public=True,
+        explain_without_key=True,
+        rules=None if os.environ.get("ONEBAR_RULES") else _empty_rules(),
+        review={"answers": RECENT_ANSWERS, "public": True, "without_key": True},
+        drain_seconds=0,
+        host=host,
+        port=port,
+    )
+    configure_logging(settings.log_level)
+    app = create_app(settings)
+    _print_examples(f"http://{host}:{port}")
+    sys.exit(run(app, settings))
+
+
+def _empty_rules() -> Path:
+    """Return a rules file that reviewers of the demo may change. It is removed when the demo ends."""
+    folder = Path(tempfile.mkdtemp(prefix="onebar-demo-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    rules = folder / "rules.yaml"
+    rules.write_text("{}\n", encoding="utf-8")
+    return rules
 
 
 def _print_examples(url: str) -> None:

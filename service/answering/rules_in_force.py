@@ -15,7 +15,7 @@ from evidence.safety import ProhibitedTerms
 from service.answering.policy import Policy
 from service.answering.rules import Rules, load_rules
 from service.errors import RulesError
-from service.file_stamp import stamp_of
+from service.file_stamp import Stamp, stamp_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class RulesInForce:
         self.on_change: Callable[[str], None] = lambda version: None
         self._terms = terms
         self._reject_threshold = reject_threshold
-        self._stamp = stamp_of(path) if path else None
+        self._stamp: Stamp | None = None  # read once more: the file may have changed since the rules were loaded
         self._lock = asyncio.Lock()
 
     async def follow(self) -> None:
@@ -60,9 +60,11 @@ class RulesInForce:
                 self.fault = "the rules file is not valid: " + "; ".join(fault[1:] for fault in error.problems)[:1000]
                 logger.error("the changed rules file is not used: %s", error)
             else:
-                self.rules, self.policy, self.fault = rules, policy, None
-                self.on_change(rules.version or "")
-                logger.info("the rules were read again", extra={"rules_version": rules.version})
+                self.fault = None
+                if rules.version != self.rules.version:
+                    self.rules, self.policy = rules, policy
+                    self.on_change(rules.version or "")
+                    logger.info("the rules were read again", extra={"rules_version": rules.version})
             self._stamp = stamp
 
     def _load(self, path: Path) -> tuple[Rules, Policy]:

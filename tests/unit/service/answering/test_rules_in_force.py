@@ -40,8 +40,17 @@ async def test_a_changed_file_comes_into_force(path: Path) -> None:
     assert seen == [rules.rules.version]
 
 
+async def test_a_change_between_the_loading_and_the_first_look_is_seen(path: Path) -> None:
+    rules, terms = load_rules(path), ProhibitedTerms([])
+    path.write_text("{}\n")
+    followed = RulesInForce(path, rules, Policy(rules, terms, 0.5), terms, 0.5)
+    await followed.follow()
+    assert shows(followed, "red boots")
+
+
 async def test_a_file_that_did_not_change_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = in_force(path)
+    await rules.follow()
     monkeypatch.setattr("service.answering.rules_in_force.load_rules", None)
     await rules.follow()
     assert not shows(rules, "red boots")
