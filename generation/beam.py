@@ -88,7 +88,8 @@ class BeamSearch:
     @property
     def length_norm(self) -> float:
         """What the sum of a sequence that ends at the present step is divided by to give its score."""
-        return float(self.steps) ** self._options.length_penalty
+        norm: float = float(self.steps) ** self._options.length_penalty
+        return norm
 
     def advance(
         self, sums: Sequence[float], beams: Sequence[int], tokens: Sequence[int], end_logprobs: Sequence[float] = ()

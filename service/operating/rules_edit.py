@@ -111,7 +111,7 @@ def recorded_changes(path: Path, limit: int) -> list[dict[str, Any]]:
         return []
     if size > _MAX_RECORD_READ:
         del lines[0]  # the rest of a line
-    changes = []
+    changes: list[dict[str, Any]] = []
     for line in reversed(lines):
         if len(changes) == limit:
             break
