@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -13,6 +17,7 @@ DEMO = Path(__file__).resolve().parent.parent / "demo"
 EVIDENCE = (DEMO / "evidence" / "photos.jsonl.gz", DEMO / "evidence" / "users.jsonl.gz")
 # A laptop without int8 instructions needs more time than the default deadline. The first answer must not be empty.
 DEADLINE_MS = 100
+RECENT_ANSWERS = 500
 
 
 @click.command()
@@ -50,6 +55,8 @@ def demo(host: str, port: int, store: str | None) -> None:
         default_deadline_ms=DEADLINE_MS,
         docs_public=True,
         explain_without_key=True,
+        rules=None if os.environ.get("ONEBAR_RULES") else _empty_rules(),
+        review={"answers": RECENT_ANSWERS, "public": True, "without_key": True},
         drain_seconds=0,
         host=host,
         port=port,
@@ -59,6 +66,15 @@ def demo(host: str, port: int, store: str | None) -> None:
     if not store:
         _print_examples(f"http://{host}:{port}")
     sys.exit(run(app, settings))
+
+
+def _empty_rules() -> Path:
+    """Return a rules file that reviewers of the demo may change. It is removed when the demo ends."""
+    folder = Path(tempfile.mkdtemp(prefix="onebar-demo-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    rules = folder / "rules.yaml"
+    rules.write_text("{}\n", encoding="utf-8")
+    return rules
 
 
 def _print_examples(url: str) -> None:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from generation.options import GenerationOptions
 
+# A continuation that a step may take: the log-probability sum, the open beam that it continues, the token that it adds.
+Candidate = tuple[float, int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
@@ -82,9 +85,15 @@ class BeamSearch:
         """Whether a hypothesis is complete. `advance` then needs no `end_logprobs`."""
         return bool(self._best)
 
+    @property
+    def length_norm(self) -> float:
+        """What the sum of a sequence that ends at the present step is divided by to give its score."""
+        norm: float = float(self.steps) ** self._options.length_penalty
+        return norm
+
     def advance(
         self, sums: Sequence[float], beams: Sequence[int], tokens: Sequence[int], end_logprobs: Sequence[float] = ()
-    ) -> None:
+    ) -> list[Candidate]:
         """Continue the beams with the best candidates of a decoder step.
 
         Args:
@@ -94,6 +103,9 @@ class BeamSearch:
             tokens: for each candidate, the token that it adds.
             end_logprobs: the log-probability of the end of each open beam, needed until a hypothesis is complete.
                 Only `forced` uses them.
+
+        Returns:
+            The candidates that ended, which are complete hypotheses now.
         """
         options = self._options
         width = options.num_beams
@@ -114,6 +126,7 @@ class BeamSearch:
         self.beam_indices = [beam for _, beam, _ in continued]
         self.tokens = [token for _, _, token in continued]
         self.done = not continued or not self._can_improve()
+        return ended
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """Return the complete hypotheses so far, best first, num_return_sequences at most."""
@@ -128,13 +141,13 @@ class BeamSearch:
             return self.hypotheses()
         return tuple(self._likely_ends[: self._options.num_return_sequences])
 
-    def _finish(self, ended: Sequence[tuple[float, int, int]]) -> None:
-        length = float(self.steps) ** self._options.length_penalty
+    def _finish(self, ended: Sequence[Candidate]) -> None:
+        norm = self.length_norm
         complete = []
         for total, beam, token in ended:
             finished = token == self._eos
             ids = self.prefixes[beam]
-            complete.append(Hypothesis(ids if finished else (*ids, token), total, total / length, finished))
+            complete.append(Hypothesis(ids if finished else (*ids, token), total, total / norm, finished))
         # nlargest is stable: of equal scores the earlier one is kept, as by the top-k of transformers over [kept, new].
         self._best = heapq.nlargest(self._options.num_beams, self._best + complete, key=lambda h: h.score)
 
@@ -142,7 +155,7 @@ class BeamSearch:
         for beam, logprob in enumerate(end_logprobs):
             if logprob >= WHOLE_QUERY_LOGPROB:
                 total = sums[beam] + logprob
-                score = total / float(self.steps) ** self._options.length_penalty
+                score = total / self.length_norm
                 self._likely_ends.append(Hypothesis(self.prefixes[beam], total, score, finished=True, forced=True))
         self._likely_ends.sort(key=lambda hypothesis: -hypothesis.score)
 

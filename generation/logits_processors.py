@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,8 @@ class LogitsProcessor(Protocol):
     The methods run in the engine's thread. What they raise fails their request.
 
     A constraint that finds the best continuations faster than it lists what may continue has an attribute `rank`, a
-    `Rank`, besides. It is used if the request has no other constraint.
+    `Rank`, besides. It is used if the request has no other constraint. An attribute `name` is what the record of a
+    search calls the constraint; without one it is called by its class.
     """
 
     def begin(self) -> Any:
@@ -92,6 +93,8 @@ class LogitsProcessor(Protocol):
 @dataclass(frozen=True, slots=True)
 class MinNewTokens:
     """No end before `minimum` tokens, at least one. A beam's state is its number of tokens."""
+
+    name: ClassVar[str] = "min_new_tokens"
 
     minimum: int
     eos_token_id: int
@@ -118,6 +121,8 @@ class NoRepeatNgrams:
         size: tokens of an n-gram.
         start: the decoder's first token, which is part of the sequence, as in transformers.
     """
+
+    name: ClassVar[str] = "no_repeat_ngram_size"
 
     size: int
     start: int
@@ -202,6 +207,13 @@ class Constraints:
                 raise ValueError(f"{processor!r} restricted {len(own)} of {len(states)} beams")
             combined = [combine(*both) for both in zip(combined, own, strict=True)] if combined else own
         return combined
+
+    def by_name(self) -> list[tuple[str, Sequence[Restriction]]]:
+        """Return the name of each constraint, and its own restriction of each open beam."""
+        return [
+            (getattr(processor, "name", type(processor).__name__), processor.restrict(states))
+            for processor, states in self._known
+        ]
 
 
 def combine(first: Restriction, second: Restriction) -> Restriction:

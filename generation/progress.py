@@ -10,6 +10,7 @@ from generation.lane import Lane
 from generation.logits_processors import Constraints, Restriction
 from generation.request import GenerationRequest
 from generation.results import Generation
+from generation.search_record import SearchStep
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +26,7 @@ class Progress:
         reject_probability: P([REJECT]) as the first token.
         error: what made the request fail, or None. A failed request takes no more steps.
         restricted: what may not continue each open beam at the present step.
+        record: the steps of the search so far; None if the request does not ask for them.
     """
 
     request: GenerationRequest
@@ -35,6 +37,7 @@ class Progress:
     reject_probability: float = 0.0
     error: BaseException | None = None
     restricted: Sequence[Restriction] = ()
+    record: list[SearchStep] | None = None
 
     @property
     def over(self) -> bool:
@@ -59,4 +62,5 @@ class Progress:
             encode_seconds=encoded - began,
             decode_seconds=ended - encoded,
             queue_seconds=began - submitted,
+            search=None if self.record is None else tuple(self.record),
         )

@@ -25,6 +25,7 @@ class GenerationRequest:
         deadline: instant by which the answer must be complete or cut short, in seconds of the engine's clock
             (`time.perf_counter()` by default). None for no limit.
         processors: constraints besides those of the options. They run in the engine's thread.
+        record_search: whether the answer has every step of the search (`Generation.search`).
 
     Raises:
         OptionsError: the deadline is not a number.
@@ -35,6 +36,7 @@ class GenerationRequest:
     options: GenerationOptions
     deadline: float | None = None
     processors: Sequence[LogitsProcessor] = ()
+    record_search: bool = False
 
     def __post_init__(self) -> None:
         """Copy the sequences and check their types."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from generation.beam import Hypothesis
+from generation.search_record import SearchStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Generation:
         encode_seconds: time of the encoder pass and of the first decoder step.
         decode_seconds: time from there to the end, work for other requests included.
         queue_seconds: time from submission to the start of the encoder pass.
+        search: every step of the search, in order; None if the request did not ask for it (`record_search`), or if its
+            deadline left no time to begin.
     """
 
     hypotheses: tuple[Hypothesis, ...]
@@ -30,6 +33,7 @@ class Generation:
     encode_seconds: float
     decode_seconds: float
     queue_seconds: float = 0.0
+    search: tuple[SearchStep, ...] | None = None
 
     @classmethod
     def not_begun(cls, queue_seconds: float = 0.0) -> Generation:

@@ -22,6 +22,7 @@ from generation.logits_processors import Constraints, forbids, from_options, pre
 from generation.options import GenerationOptions
 from generation.progress import Progress
 from generation.request import GenerationRequest
+from generation.search_record import cut_by, recorded_step
 from generation.tuning import requests_together
 
 POSITIONS_STEP = 4  # caches have room for a multiple of this, so that requests with similar options share a lane
@@ -86,6 +87,8 @@ class Stepper:
         slot = lane.join(self._encoder.run(source_ids))
         progress = Progress(request, search, constraints, lane, slot, restricted=restricted)
         self._residents[lane].append(progress)
+        if request.record_search:
+            progress.record = []
         try:
             logprobs = constraints.ranks or need_logprobs(restricted, options.num_beams)
             lane.first_step(slot, specials.decoder_start, logprobs=logprobs)
@@ -192,11 +195,14 @@ class Stepper:
             Exception: what a constraint raised.
         """
         search = progress.search
-        sums, beams, tokens = self._candidates(progress)
+        sums, beams, tokens = candidates = self._candidates(progress)
         # The decoder reads the embedding of each token from memory without a check.
         if progress.constraints and tokens and not 0 <= min(tokens) <= max(tokens) < self._vocab_size:
             raise RequestFailed(f"a constraint chose tokens outside of the vocabulary: {tokens}")
-        search.advance(sums, beams, tokens, () if search.has_ended else self._ends(progress))
+        ended = search.advance(sums, beams, tokens, () if search.has_ended else self._ends(progress))
+        if progress.record is not None:
+            cut = cut_by(progress.constraints, progress.lane.candidates(progress.slot), candidates, search.wanted)
+            progress.record.append(recorded_step(search, ended, cut))
 
     def _ends(self, progress: Progress) -> list[float]:
         """Return the log-probability of the end of each open beam, minus infinity where it is forbidden."""

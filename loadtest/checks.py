@@ -19,6 +19,7 @@ FIELDS = {
     "request_id": str, "photo_id": str, "decision": str, "reason": (str, type(None)), "queries": list,
     "model_version": str, "evidence_version": (str, type(None)), "degraded": list, "timings_ms": dict,
 }  # fmt: skip
+OPTIONAL_FIELDS = {"explain": dict, "search": (dict, type(None))}
 STORE_LOSSES = ("feature_store_", "photo_field_")
 """How the names of those degradations begin that may cost an answer its stored evidence."""
 MARKUP = re.compile(r"\[(?:SEP|REJECT)\]|</?s>|<(?:pad|unk|mask)>")
@@ -97,7 +98,7 @@ def _shape_faults(answer: Any) -> list[str]:
     if not isinstance(answer, Mapping):
         return [f"the body is {type(answer).__name__}, not an object"]
     faults = [f"{name} is missing" for name in FIELDS if name not in answer]
-    faults += [f"there is an unknown field {name!r}" for name in answer if name not in FIELDS and name != "explain"]
+    faults += [f"there is an unknown field {name!r}" for name in answer if name not in FIELDS | OPTIONAL_FIELDS]
     faults += [
         f"{name} is {type(answer[name]).__name__}"
         for name, kinds in FIELDS.items()

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable
 
 from feature_store import CIRCUIT_STATES, Store
 from service.answering.errors import NotReady
+from service.answering.recent_answers import RecentAnswers, ReviewedAnswers
+from service.answering.rules_in_force import RulesInForce
 from service.answering.runner import GenerationRunner, GenerationScheduler
 from service.answering.store import open_store
 from service.errors import ServiceError
 from service.observing.events import open_event_log
 from service.observing.loop_lag import LoopLag
 from service.observing.metrics import Metrics
-from service.parts import build_parts, build_scheduler
+from service.parts import Parts, build_parts, build_scheduler
 from service.serving import Serving
 from service.settings import Settings
 
@@ -25,6 +27,8 @@ class Instance:
     """The state of one instance.
 
     ``serving`` answers the requests: None before the start, a rehearsal during the warm-up, then the real one.
+    ``rules`` are those in force. ``recent`` keeps recent answers in memory, or is None.
+    ``reviewed`` is where reviewers find them: there, in the event stream, or nowhere (None).
     """
 
     def __init__(self, settings: Settings, scheduler: GenerationScheduler | None = None) -> None:
@@ -40,7 +44,14 @@ class Instance:
             ConfigurationError: rules, terms, constraints or the event sink cannot be used.
         """
         self.parts = build_parts(settings)
+        parts = self.parts
         self._metrics = Metrics()
+        self.rules = RulesInForce(settings.rules, parts.rules, parts.policy, parts.terms, parts.bundle.reject_threshold)
+        self.rules.on_change = self._describe_model
+        kept = settings.review.answers
+        self.recent = RecentAnswers(kept, with_viewers=parts.key_ring is not None) if kept else None
+        self.reviewed: ReviewedAnswers | None = _stream_of_answers(parts) if self.recent is None else self.recent
+        self._following: asyncio.Task[None] | None = None
         self.runner = GenerationRunner(
             scheduler or build_scheduler(self.parts), self.parts.bundle.model_version, self.parts.constraints
         )
@@ -117,7 +128,7 @@ class Instance:
                 self.parts.shown_window_seconds,
                 self.parts.key_ring,
             )
-            self.serving = Serving.rehearsal(self.parts, self.runner, self._store)
+            self.serving = Serving.rehearsal(self.parts, self.rules, self.runner, self._store)
             try:
                 # In a context of its own, so that log lines of later work do not carry the ids of these requests.
                 await asyncio.ensure_future(rehearse())
@@ -126,7 +137,9 @@ class Instance:
         except ServiceError as error:
             self.start_error = error
             raise
-        serving = Serving.start(self.parts, self.runner, self._store, self._metrics, self._events)
+        serving = Serving.start(
+            self.parts, self.rules, self.runner, self._store, self._metrics, self._events, self.recent
+        )
         self._watch(serving)
         self._lag.start()
         self.serving = serving
@@ -136,6 +149,8 @@ class Instance:
         """Refuse new requests, end the background tasks, and write the queued events and shown queries."""
         self.draining = self._stopping = True
         await self._lag.close()
+        if self._following:
+            await self._following
         await self.runner.close()
         if self.serving:
             await self.serving.close()
@@ -144,15 +159,24 @@ class Instance:
         if self._store:
             await self._store.close()
 
-    def _watch(self, serving: Serving) -> None:
-        """Add the gauges that are read when metrics are scraped."""
-        parts, metrics, runner = self.parts, self._metrics, self.runner
-        metrics.describe_model(
+    def follow_rules(self) -> None:
+        """Begin to read the rules file again if it has changed. The event loop goes on meanwhile."""
+        if self._following is None or self._following.done():
+            self._following = asyncio.get_running_loop().create_task(self.rules.follow())
+
+    def _describe_model(self, rules_version: str) -> None:
+        parts = self.parts
+        self._metrics.describe_model(
             model_version=parts.bundle.model_version,
             precision=parts.bundle.precision,
             embedding_version=parts.bundle.embedder.version,
-            rules_version=parts.rules.version or "",
+            rules_version=rules_version,
         )
+
+    def _watch(self, serving: Serving) -> None:
+        """Add the gauges that are read when metrics are scraped."""
+        parts, metrics, runner = self.parts, self._metrics, self.runner
+        self._describe_model(self.rules.rules.version or "")
         metrics.watch("queue_depth", "Requests that wait for the engine.", lambda: runner.waiting)
         metrics.watch("requests_in_flight", "Requests admitted and not yet answered.", lambda: serving.admission.inside)
         metrics.watch("ready", "1 while this instance takes requests.", lambda: not self.not_ready_because)
@@ -177,3 +201,14 @@ class Instance:
         metrics.watch("query_cache_bytes", "Memory of the cached token ids.", lambda: queries.cached_queries[1])
         metrics.watch("vector_cache_entries", "Texts with cached vectors.", lambda: len(vectors))
         metrics.watch("vector_cache_bytes", "Memory of the cached vectors.", lambda: vectors.size)
+
+
+def _stream_of_answers(parts: Parts) -> ReviewedAnswers | None:
+    """Return the answers in the event stream; None where events go elsewhere."""
+    events = parts.settings.events
+    if events.sink != "redis_stream" or events.url is None:
+        return None
+    # The Redis client is loaded only where a store or a sink needs it.
+    from service.answering.streamed_answers import StreamedAnswers
+
+    return StreamedAnswers(events.url, events.stream, with_viewers=parts.key_ring is not None)

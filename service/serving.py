@@ -14,8 +14,10 @@ from service.answering.answer import Answer
 from service.answering.caller import Caller
 from service.answering.deadline import Deadline
 from service.answering.pipeline import Pipeline
+from service.answering.recent_answers import RecentAnswers
 from service.answering.request import RecommendRequest
 from service.answering.result_cache import ResultCache
+from service.answering.rules_in_force import RulesInForce
 from service.answering.runner import GenerationRunner
 from service.answering.shown import ShownRecorder
 from service.observing.events import EventLog
@@ -40,15 +42,23 @@ class Serving:
     pipeline: Pipeline
     shown: ShownRecorder | None
     events: EventLog | None
+    recent: RecentAnswers | None
 
     @classmethod
-    def rehearsal(cls, parts: Parts, runner: GenerationRunner, store: Store) -> Serving:
+    def rehearsal(cls, parts: Parts, rules: RulesInForce, runner: GenerationRunner, store: Store) -> Serving:
         """Build a Serving for the requests of the warm-up."""
-        return cls._build(parts, runner, store, Metrics(), None, None, None)
+        return cls._build(parts, rules, runner, store, Metrics())
 
     @classmethod
     def start(
-        cls, parts: Parts, runner: GenerationRunner, store: Store, metrics: Metrics, events: EventLog | None
+        cls,
+        parts: Parts,
+        rules: RulesInForce,
+        runner: GenerationRunner,
+        store: Store,
+        metrics: Metrics,
+        events: EventLog | None,
+        recent: RecentAnswers | None,
     ) -> Serving:
         """Build a Serving for real requests, and start its recorders on the running event loop."""
         kept = parts.settings.result_cache
@@ -58,18 +68,20 @@ class Serving:
         if events:
             events.start()
         runner.observe(metrics.engine)
-        return cls._build(parts, runner, store, metrics, cache, shown, events)
+        return cls._build(parts, rules, runner, store, metrics, cache, shown, events, recent)
 
     @classmethod
     def _build(
         cls,
         parts: Parts,
+        rules: RulesInForce,
         runner: GenerationRunner,
         store: Store,
         metrics: Metrics,
-        cache: ResultCache | None,
-        shown: ShownRecorder | None,
-        events: EventLog | None,
+        cache: ResultCache | None = None,
+        shown: ShownRecorder | None = None,
+        events: EventLog | None = None,
+        recent: RecentAnswers | None = None,
     ) -> Serving:
         settings = parts.settings
         admission = Admission(
@@ -87,12 +99,12 @@ class Serving:
             runner=runner,
             cache=cache,
             admission=admission,
-            policy=parts.policy,
+            rules=rules,
             metrics=metrics,
             recently_shown_seconds=parts.shown_window_seconds,
             key_ring=parts.key_ring,
         )
-        return cls(parts, runner, store, metrics, admission, cache, pipeline, shown, events)
+        return cls(parts, runner, store, metrics, admission, cache, pipeline, shown, events, recent)
 
     def refuse_if_overloaded(self, arrived_at: float, deadline_ms: float | None) -> None:
         """Raise Overloaded if a request with this deadline would be refused now; take no permit."""
@@ -105,7 +117,7 @@ class Serving:
 
         Args:
             request: the validated body.
-            caller: decides whether ``explain`` is returned and whether the shown queries are recorded.
+            caller: decides whether ``explain`` and ``search`` are returned and whether the shown queries are recorded.
             arrived_at: arrival of the request, in ``time.perf_counter()`` seconds.
             traceparent: the header of the request, for the event; None without one.
 
@@ -123,7 +135,9 @@ class Serving:
         self.metrics.answer(answer.decision, answer.reason, answer.degraded, answer.seconds)
         self._record(answer, request, caller, timings_ms, traceparent)
         explain = self.parts.constraints.to_wire() if request.explain and caller.may_explain else None
-        return answer.to_wire(self.parts.bundle.model_version, timings_ms, explain), timings_ms
+        with_search = request.explain_search and caller.may_explain
+        body = answer.to_wire(self.parts.bundle.model_version, timings_ms, explain, with_search=with_search)
+        return body, timings_ms
 
     def _record(
         self,
@@ -137,6 +151,11 @@ class Serving:
         keyed = caller.key_id is not None
         if keyed and answer.shown and answer.user_id and self.parts.rules.recently_shown and self.shown:
             self.shown.record(answer.user_id, [item.query for item in answer.shown])
+        if self.events is None and self.recent is None:
+            return
+        versions = self.parts.versions() | {"rules_version": answer.rules_version}
+        if self.recent is not None:
+            self.recent.record(answer, versions)
         if self.events:
             asked = {
                 "time_ms": round(time.time() * 1000),
@@ -145,7 +164,7 @@ class Serving:
                 "inline_evidence": request.evidence is not None,
                 "traceparent": traceparent,
             }
-            self.events.emit(answer.to_event(self.parts.versions(), timings_ms, asked))
+            self.events.emit(answer.to_event(versions, timings_ms, asked))
 
     async def close(self) -> None:
         """Write the queued entries of the recorders, and stop them. The store and the engine stay open."""

@@ -124,6 +124,18 @@ class EventSettings(_Branch):
     )
 
 
+class ReviewSettings(_Branch):
+    """The reviewer's API: recent answers, and changes of the rules file."""
+
+    answers: int = Field(
+        default=0, ge=0, le=10_000, description="Recent answers kept in memory, a few KB each; 0 keeps none."
+    )
+    public: bool = Field(default=False, description="Whether /review is on the public port as well.")
+    without_key: bool = Field(
+        default=False, description="Whether it needs no key where both addresses are loopback ones; for a demo."
+    )
+
+
 class Settings(BaseSettings):
     """The whole tree; ``onebar serve`` builds it from the environment and its options."""
 
@@ -182,6 +194,7 @@ class Settings(BaseSettings):
     personal: PersonalSettings = PersonalSettings()
     privacy: PrivacySettings = PrivacySettings()
     events: EventSettings = EventSettings()
+    review: ReviewSettings = ReviewSettings()
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -31,6 +31,8 @@ class ProhibitedPhrases:
     `max_new_tokens` cuts may end in a term that a further letter would make another word: it is no query.
     """
 
+    name = "prohibited_phrases"
+
     def __init__(
         self, terms: Iterable[tuple[str, str] | Term], tokenizer: Tokenizer, eos_token_id: int, vocab_size: int
     ) -> None:

@@ -42,6 +42,8 @@ class QuerySetReport:
 class QuerySet:
     """Lets a beam go on only with what continues to a query of the set. A beam's state is its node in the trie."""
 
+    name = "query_set"
+
     def __init__(self, trie: Trie, report: QuerySetReport) -> None:
         """Serve a trie of queries, [REJECT] among them; `load_query_set` makes it from a file."""
         self.report = report

@@ -26,9 +26,11 @@ class Answer:
         judged: every hypothesis with its verdict.
         evidence: the evidence after cleaning.
         evidence_version: 12 hex digits of the evidence.
+        rules_version: of the rules that decided about it; None without rules.
         source_text: the rendered source.
         blocked_by: the rule that blocked the video before generation.
         cache: the result of the lookup in the result cache; None without a lookup.
+        search: the beam search on the wire, for ``explain_search``; None if none was begun.
         degraded: what was missing or cut short.
         seconds: time of each request stage that was reached.
     """
@@ -41,9 +43,11 @@ class Answer:
     judged: tuple[Judged, ...] = ()
     evidence: Evidence = _NO_EVIDENCE
     evidence_version: str | None = None
+    rules_version: str | None = None
     source_text: str = ""
     blocked_by: str | None = None
     cache: CacheLookup | None = None
+    search: dict[str, Any] | None = None
     degraded: list[Degradation] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -63,7 +67,12 @@ class Answer:
         return {stage: round(seconds.get(stage, 0.0) * 1000, 3) for stage in STAGES}
 
     def to_wire(
-        self, model_version: str, timings_ms: Mapping[str, float], constraints: Mapping[str, int] | None
+        self,
+        model_version: str,
+        timings_ms: Mapping[str, float],
+        constraints: Mapping[str, int] | None,
+        *,
+        with_search: bool = False,
     ) -> dict[str, Any]:
         """Return the body (``wire.RecommendResponse``).
 
@@ -71,6 +80,7 @@ class Answer:
             model_version: of the bundle.
             timings_ms: the milliseconds of each stage.
             constraints: those in force, for ``explain``; None leaves ``explain`` out.
+            with_search: whether ``search`` is in the body.
         """
         body: dict[str, Any] = {
             "request_id": self.request_id,
@@ -101,6 +111,8 @@ class Answer:
                 "constraints": constraints,
                 "cache": self.cache,
             }
+        if with_search:
+            body["search"] = self.search
         return body
 
     def hypotheses(self) -> list[dict[str, Any]]:

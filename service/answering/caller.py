@@ -12,7 +12,11 @@ class Caller:
     Attributes:
         key_id: of the API key; None if the service needs none.
         may_explain: whether answers may show the evidence and every hypothesis.
+        may_review: whether the caller may read recent answers, and read and change the rules.
+        key_name: the name that was given to the API key; None if the service needs none.
     """
 
     key_id: str | None = None
     may_explain: bool = False
+    may_review: bool = False
+    key_name: str | None = None

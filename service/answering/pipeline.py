@@ -28,7 +28,9 @@ from service.answering.personal import PersonalSelector
 from service.answering.policy import Candidate, Policy, Trigger
 from service.answering.request import RecommendRequest
 from service.answering.result_cache import ResultCache
+from service.answering.rules_in_force import RulesInForce
 from service.answering.runner import GenerationRunner, refusal
+from service.answering.search_view import search_to_wire
 from service.observing.logs import bind_request
 from service.observing.metrics import Metrics
 from service.outcomes import Degradation
@@ -57,7 +59,7 @@ class Pipeline:
     runner: GenerationRunner
     cache: ResultCache | None
     admission: Admission
-    policy: Policy
+    rules: RulesInForce
     metrics: Metrics
     recently_shown_seconds: int | None
     key_ring: KeyRing | None
@@ -85,7 +87,9 @@ class Pipeline:
     async def _run(self, request: RecommendRequest, deadline: Deadline, answer: Answer, permit: Permit) -> None:
         fetched = await self._fetch(request, deadline, answer)
         category = fetched.photo.category if fetched.photo else None
-        if self.policy.blocks_category(category):
+        policy = self.rules.policy
+        answer.rules_version = policy.version
+        if policy.blocks_category(category):
             answer.reason, answer.blocked_by = "all_filtered", "blocked_category"
             return
         await self.pacer.turn()
@@ -94,7 +98,7 @@ class Pipeline:
         if source_ids is None:
             answer.reason = "no_evidence"
             return
-        generation = await self._generate(source_ids, deadline, answer, permit)
+        generation = await self._generate(source_ids, deadline, answer, permit, record_search=request.explain_search)
         if generation is None or generation.steps == 0:
             answer.degrade("deadline")
             answer.reason = "deadline"
@@ -102,8 +106,10 @@ class Pipeline:
         started = time.perf_counter()
         if generation.deadline_reached:
             answer.degrade("deadline")
-        self._apply_policy(request, fetched, category, generation, answer)
+        self._apply_policy(policy, request, fetched, category, generation, answer)
         answer.seconds["policy"] = time.perf_counter() - started
+        if request.explain_search:
+            answer.search = search_to_wire(generation, self.runner.options, self.bundle)
 
     async def _fetch(self, request: RecommendRequest, deadline: Deadline, answer: Answer) -> Fetched:
         started = time.perf_counter()
@@ -138,19 +144,23 @@ class Pipeline:
         return source.token_ids
 
     async def _generate(
-        self, source_ids: Sequence[int], deadline: Deadline, answer: Answer, permit: Permit
+        self, source_ids: Sequence[int], deadline: Deadline, answer: Answer, permit: Permit, *, record_search: bool
     ) -> Generation | None:
-        """Return the generation, or None if the deadline came first."""
+        """Return the generation, or None if the deadline came first.
+
+        A generation whose search is recorded neither comes from the result cache nor goes into it: what is kept has no
+        search, and with it would take more memory than the cache counts.
+        """
         started = time.perf_counter()
         reserve = self.settings.response_reserve_ms / 1000
         cut_at = deadline.expires_at - reserve
         self.admission.observe(len(source_ids))
         permit.handed_over()
-        start = partial(self.runner.start, source_ids, cut_at)
+        start = partial(self.runner.start, source_ids, cut_at, record_search=record_search)
         try:
             # The engine ends the search at `cut_at`. This timeout is for a step that takes longer than that.
             async with asyncio.timeout(deadline.remaining() - reserve / 2):
-                if self.cache is None:
+                if self.cache is None or record_search:
                     generation = await start()
                 else:
                     generation, answer.cache = await self.cache.get(self.runner.key(source_ids), cut_at, start)
@@ -173,7 +183,13 @@ class Pipeline:
         return generation
 
     def _apply_policy(
-        self, request: RecommendRequest, fetched: Fetched, category: str | None, generation: Generation, answer: Answer
+        self,
+        policy: Policy,
+        request: RecommendRequest,
+        fetched: Fetched,
+        category: str | None,
+        generation: Generation,
+        answer: Answer,
     ) -> None:
         bundle = self.bundle
         candidates = [
@@ -187,7 +203,7 @@ class Pipeline:
             for hypothesis in generation.hypotheses
         ]
         trigger = Trigger(request.photo_id, category, self._recent_keys(fetched))
-        exposure = self.policy.decide(
+        exposure = policy.decide(
             candidates, generation.reject_probability, trigger, request.num_queries, generation.deadline_reached
         )
         answer.shown, answer.judged, answer.reason = exposure.shown, exposure.judged, exposure.reason

@@ -63,9 +63,14 @@ class Trigger:
 
 
 class Policy:
-    """Rules and prohibited terms, compiled once; safe to share between threads."""
+    """Rules and prohibited terms, compiled once; safe to share between threads.
+
+    Attributes:
+        version: of the rules.
+    """
 
     def __init__(self, rules: Rules, terms: ProhibitedTerms, reject_threshold: float) -> None:
+        self.version = rules.version
         self._length = rules.length
         self._terms = terms
         self._reject_threshold = reject_threshold

@@ -79,3 +79,6 @@ class RecommendRequest(RequestBody):
     explain: bool = Field(
         default=False, description="Whether to return the source text and every hypothesis with its verdict."
     )
+    explain_search: bool = Field(
+        default=False, description="Whether to return the beam search step by step; it is run for this request alone."
+    )

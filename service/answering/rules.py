@@ -92,6 +92,15 @@ def load_rules(path: Path) -> Rules:
         content = path.read_bytes()
     except OSError as error:
         raise RulesError(str(path), [f": it cannot be read ({error.strerror}); check --rules"]) from error
+    return read_rules(content, path)
+
+
+def read_rules(content: bytes, path: Path) -> Rules:
+    """Validate the content of a rules file; ``path`` is named in messages.
+
+    Raises:
+        RulesError: it is invalid; one line for each fault.
+    """
     if len(content) > MAX_FILE_BYTES:
         raise RulesError(str(path), [": it is over 32 MiB; move long lists to the file of prohibited terms"])
     document, lines, duplicates = _parse(path, content)
@@ -106,7 +115,12 @@ def load_rules(path: Path) -> Rules:
             problems += [_problem(detail, lines) for detail in error.errors(include_url=False)]
     if problems:
         raise RulesError(str(path), problems)
-    return rules.model_copy(update={"version": hashlib.blake2b(content, digest_size=6).hexdigest()})
+    return rules.model_copy(update={"version": version_of(content)})
+
+
+def version_of(content: bytes) -> str:
+    """Return the version of a rules file: 12 hex digits of a hash of its content."""
+    return hashlib.blake2b(content, digest_size=6).hexdigest()
 
 
 def _parse(path: Path, content: bytes) -> tuple[Any, dict[Location, int], list[str]]:

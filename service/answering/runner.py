@@ -69,6 +69,7 @@ class GenerationRunner:
             a request that arrives now would be answered. The method of the scheduler's forecaster, with the options
             that all requests share.
         observe: the scheduler's method that attaches an observer; nothing is reported before.
+        options: of every generation.
     """
 
     def __init__(self, scheduler: GenerationScheduler, model_version: str, constraints: DecodingConstraints) -> None:
@@ -77,7 +78,7 @@ class GenerationRunner:
             scheduler.forecaster.expected_seconds, options=constraints.options
         )
         self.observe = scheduler.observe
-        self._options = constraints.options
+        self.options = constraints.options
         self._processors = constraints.processors
         self._fixed = (model_version, constraints.version, constraints.options)
 
@@ -105,15 +106,17 @@ class GenerationRunner:
         """Everything that a generation of these ids depends on."""
         return (*self._fixed, array("i", source_ids).tobytes())
 
-    def start(self, source_ids: Sequence[int], deadline: float) -> asyncio.Future[Generation]:
+    def start(
+        self, source_ids: Sequence[int], deadline: float, *, record_search: bool = False
+    ) -> asyncio.Future[Generation]:
         """Begin a generation that is cut at ``deadline`` (``time.perf_counter()`` seconds).
 
-        Cancelling the future frees the rows of the request.
+        Cancelling the future frees the rows of the request. With ``record_search`` it has every step of the search.
 
         Raises:
             GenerationError: here or by the future; see ``refusal``.
         """
-        request = GenerationRequest(source_ids, self._options, deadline, self._processors)
+        request = GenerationRequest(source_ids, self.options, deadline, self._processors, record_search)
         return asyncio.wrap_future(self._scheduler.submit_future(request))
 
     async def close(self) -> None:

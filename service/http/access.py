@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
 from service.answering.caller import Caller
 from service.errors import ConfigurationError
-from service.http.errors import Unauthorized
+from service.http.errors import Forbidden, Unauthorized
 from service.operating.keys import ApiKeys, KeyFileError
 from service.settings import Settings
 
@@ -31,7 +32,11 @@ class Access:
             ConfigurationError: the key file cannot be used, or there is none and other machines can reach the port.
         """
         self._ring = _read(settings)
-        self._without_key = Caller(None, settings.explain_without_key and is_loopback(settings.host))
+        alone = is_loopback(settings.host)
+        self._without_key = Caller(
+            may_explain=settings.explain_without_key and alone,
+            may_review=settings.review.without_key and alone and is_loopback(settings.admin_host),
+        )
         if self._ring is None and not (settings.insecure or is_loopback(settings.host)):
             raise ConfigurationError(
                 f"Other machines can reach {settings.host}, and there are no API keys. Make one with"
@@ -54,7 +59,26 @@ class Access:
         key = self._ring.find(header[len(_SCHEME) :]) if header[: len(_SCHEME)].lower() == _SCHEME else None
         if key is None:
             raise Unauthorized(bool(header))
-        return Caller(key.id, "explain" in key.permissions)
+        return Caller(key.id, "explain" in key.permissions, "review" in key.permissions, key.name)
+
+    def reviewer_of(self, request: Request) -> Caller:
+        """Return the caller of a request of the reviewer's API.
+
+        Raises:
+            Unauthorized: the service has keys, and the request has no valid one.
+            Forbidden: the caller may not review.
+        """
+        caller = self.caller_of(request)
+        if not caller.may_review:
+            raise Forbidden(
+                "The reviewer's API needs a key that may review (made with"
+                " `onebar keys create FILE NAME --may review`)."
+            )
+        # Without keys, the browser of this machine is trusted. A site whose name was made to point to 127.0.0.1 must
+        # not use it.
+        if self._ring is None and not is_loopback(_hostname(request.headers.get("host", ""))):
+            raise Forbidden("Without keys, the reviewer's API answers only requests to 127.0.0.1 or localhost.")
+        return caller
 
     def reload(self) -> None:
         """Read the key file again if it has changed. If it cannot be used, the previous keys stay in force."""
@@ -65,6 +89,24 @@ class Access:
                 logger.info("the API keys were read again", extra={"keys": len(self._ring)})
         except KeyFileError as error:
             logger.error("the changed key file is not used: %s", error)
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Refuse a change that a page of another site makes a browser send.
+
+    Raises:
+        Forbidden: the request has an `Origin` that is not this service.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
+        raise Forbidden("Changes are accepted from pages of this service only.")
+
+
+def _hostname(authority: str) -> str:
+    try:
+        return urlsplit(f"//{authority}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:

@@ -47,7 +47,7 @@ def build_admin_router(instance: Instance) -> APIRouter:
 
     @router.get("/version", response_model=wire.VersionResponse, summary="Versions of the service.")
     async def version() -> Response:
-        return json_response(instance.parts.describe())
+        return json_response(instance.parts.describe() | {"rules_version": instance.rules.rules.version})
 
     @router.get(
         "/metrics",

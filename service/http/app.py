@@ -8,7 +8,7 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -23,6 +23,7 @@ from service.http.docs_page import build_docs_router
 from service.http.envelope import Envelope
 from service.http.errors import error_body
 from service.http.responses import json_response, refused
+from service.http.review import build_review_router
 from service.http.routes import build_router
 from service.http.warm_up import warm_up
 from service.instance import Instance
@@ -81,8 +82,11 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.state.instance = instance
     app.state.access = access
-    app.state.admin = _build_admin_app(instance, app)
+    review = build_review_router(instance, access)
+    app.state.admin = _build_admin_app(instance, app, review)
     app.include_router(build_router(instance, access))
+    if settings.review.public:
+        app.include_router(review)
     app.include_router(build_health_router(instance))
     _finish(app, instance)
     if settings.docs_public:
@@ -90,11 +94,12 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     return app
 
 
-def _build_admin_app(instance: Instance, public: FastAPI) -> FastAPI:
+def _build_admin_app(instance: Instance, public: FastAPI, review: APIRouter) -> FastAPI:
     """Build the application of the admin port. Its /docs describes the public port."""
     app = FastAPI(title="OneBar admin", **_QUIET)
     app.include_router(build_health_router(instance))
     app.include_router(build_admin_router(instance))
+    app.include_router(review)
     app.include_router(build_docs_router(public))
     _finish(app, instance)
     return app

@@ -6,6 +6,8 @@ RequestRefused
 ├── UnsupportedMediaType   415
 ├── Unauthorized           401
 ├── Forbidden              403
+├── NotAvailable           404
+├── Conflict               409
 ├── Overloaded             429 with Retry-After       (service/answering/errors.py, like the rest)
 ├── NotReady               503
 └── GenerationFailed       500
@@ -69,12 +71,26 @@ class Forbidden(RequestRefused):
     """The API key does not allow this request."""
 
 
+class NotAvailable(RequestRefused):
+    """This deployment lacks what was asked for. The message says what to set."""
+
+
+class Conflict(RequestRefused):
+    """The rules have changed since they were read, or contradict the change. ``version`` is theirs."""
+
+    def __init__(self, message: str, version: str | None) -> None:
+        super().__init__(message)
+        self.version = version
+
+
 _ANSWERS: dict[type[RequestRefused], tuple[int, str]] = {
     InvalidRequest: (422, "invalid_request"),
     BodyTooLarge: (413, "body_too_large"),
     UnsupportedMediaType: (415, "unsupported_media_type"),
     Unauthorized: (401, "unauthorized"),
     Forbidden: (403, "forbidden"),
+    NotAvailable: (404, "not_available"),
+    Conflict: (409, "conflict"),
     Overloaded: (429, "overloaded"),
     NotReady: (503, "not_ready"),
     EngineStopped: (503, "not_ready"),
@@ -105,6 +121,8 @@ def body_of(refusal: RequestRefused, request_id: str | None = None) -> dict[str,
     body = error_body(_ANSWERS[type(refusal)][1], refusal.message, faults, request_id)
     if isinstance(refusal, Overloaded):
         body["retry_after_ms"] = round(refusal.retry_after_seconds * 1000, 1)
+    if isinstance(refusal, Conflict):
+        body["version"] = refusal.version
     return body
 
 

@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-from service.answering.request import InlineEvidence, RecommendRequest
+from service.answering.request import InlineEvidence
 from service.http.errors import Fault, InvalidRequest
 
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_FAULTS = 100
-_KNOWN_FIELDS = {(): tuple(RecommendRequest.model_fields), ("evidence",): tuple(InlineEvidence.model_fields)}
 
 
 def load_json(body: bytes) -> Any:
@@ -55,7 +54,7 @@ def validate(model: type[Model], document: Any) -> Model:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise InvalidRequest(_faults(error, left_out)) from None
+        raise InvalidRequest(_faults(error, left_out, model)) from None
 
 
 def _bounded(document: Any, known: Collection[str]) -> tuple[Any, int]:
@@ -70,9 +69,9 @@ def _bounded(document: Any, known: Collection[str]) -> tuple[Any, int]:
     return kept, len(document) - len(kept)
 
 
-def _faults(error: ValidationError, left_out: int) -> list[Fault]:
+def _faults(error: ValidationError, left_out: int, model: type[BaseModel]) -> list[Fault]:
     details = error.errors(include_url=False)
-    faults = [Fault(_field(detail["loc"]), _message(detail)) for detail in details[:MAX_FAULTS]]
+    faults = [Fault(_field(detail["loc"]), _message(detail, model)) for detail in details[:MAX_FAULTS]]
     more = max(0, len(details) - MAX_FAULTS) + left_out
     if more:
         faults.append(Fault("body", f"There are {more} more faults."))
@@ -92,13 +91,13 @@ def _shown(text: str) -> str:
     return safe or '""'
 
 
-def _message(detail: ErrorDetails) -> str:
+def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     match kind:
         case "missing":
             return "It is required and missing; add it."
         case "extra_forbidden":
-            return _unknown_field(detail["loc"])
+            return _unknown_field(detail["loc"], model)
         case "string_type":
             return f"It must be a string, not {_json_type(value)}."
         case "string_unicode":
@@ -124,6 +123,8 @@ def _message(detail: ErrorDetails) -> str:
             return f"It must be a number, not {_json_type(value)}."
         case "bool_type":
             return f"It must be true or false, not {_json_type(value)}."
+        case "value_error":
+            return f"It is refused: {context['error']}."
         case "greater_than_equal":
             return f"It must be {context['ge']:g} or more."
         case "less_than_equal":
@@ -132,9 +133,10 @@ def _message(detail: ErrorDetails) -> str:
             return f"{detail['msg']}."
 
 
-def _unknown_field(location: tuple[int | str, ...]) -> str:
+def _unknown_field(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
     parent = tuple(part for part in location[:-1] if isinstance(part, str))
-    known = _KNOWN_FIELDS.get(parent, ())
+    fields = {(): model.model_fields, ("evidence",): InlineEvidence.model_fields}
+    known = tuple(fields.get(parent, ()))
     near = difflib.get_close_matches(_shown(str(location[-1])), known, n=1)
     if near:
         return f"There is no such field; did you mean {near[0]!r}?"

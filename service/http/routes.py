@@ -129,12 +129,19 @@ async def _answer(document: Any, request: Request, serving: Serving, caller: Cal
     arrived_at = request.scope[ARRIVED_AT]
     serving.refuse_if_overloaded(arrived_at, _deadline_ms(document))
     asked = validate(RecommendRequest, document)
-    if asked.explain and not caller.may_explain:
-        raise Forbidden(
-            "`explain` shows stored queries of a viewer, so it needs a key that may explain (made with"
-            " `onebar keys create FILE NAME --may explain`); use such a key, or leave `explain` out."
-        )
+    if not caller.may_explain:
+        if asked.explain:
+            raise _may_not_explain("explain")
+        if asked.explain_search:
+            raise _may_not_explain("explain_search")
     return await serving.recommend(asked, caller, arrived_at, request.scope[TRACEPARENT])
+
+
+def _may_not_explain(field: str) -> Forbidden:
+    return Forbidden(
+        f"`{field}` shows stored queries of a viewer, so it needs a key that may explain (made with"
+        f" `onebar keys create FILE NAME --may explain`); use such a key, or leave `{field}` out."
+    )
 
 
 def _deadline_ms(document: Any) -> float | None:

@@ -112,6 +112,7 @@ class OneBarServer(uvicorn.Server):
             threading.Thread(target=_exit_later, name="onebar-exit", daemon=True).start()
         if counter % 10 == 0:
             self._access.reload()
+            self._instance.follow_rules()
         stop = await super().on_tick(counter)
         return stop or self.lost_engine is not None or time.monotonic() >= self._stop_at
 

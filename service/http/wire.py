@@ -91,6 +91,63 @@ class Explanation(BaseModel):
     )
 
 
+class SearchBeam(BaseModel):
+    """A sequence that was open after a step."""
+
+    token_id: int
+    token: str = Field(description="The text that the token adds; U+FFFD where it is a part of a character.")
+    parent: int = Field(ge=0, description="The beam of the step before that it continues, from 0; 0 at the first step.")
+    sum_logprob: float = Field(description="Sum of the log-probabilities of all its tokens.")
+
+
+class SearchEnded(SearchBeam):
+    """A candidate that ended at a step and became a hypothesis."""
+
+    query: str
+    score: float
+    finished: bool = Field(description="Whether it has an end; false if max_new_tokens cut it.")
+    rank: int | None = Field(description="Its place in `hypotheses`; null if better ones took its place.")
+
+
+class SearchCut(SearchBeam):
+    """A continuation that constraints forbade and that would have been a candidate otherwise."""
+
+    constraints: list[str] = Field(description="The constraints that forbid it, at least one.")
+
+
+class SearchStep(BaseModel):
+    """One step of the search; each list is in falling order of `sum_logprob`."""
+
+    beams: list[SearchBeam] = Field(description="At most `width`.")
+    ended: list[SearchEnded] = Field(description="At most `width`.")
+    cut: list[SearchCut] = Field(description="At most three times `width`.")
+
+
+class SearchHypothesis(BaseModel):
+    """A hypothesis that the policy was given."""
+
+    rank: int = Field(ge=1, description="1 is the best.")
+    query: str
+    score: float
+    finished: bool
+    forced: bool = Field(description="Whether the deadline ended it.")
+    step: int = Field(ge=1, description="The step at which it ended, from 1.")
+    parent: int = Field(ge=0, description="The beam of the step before that it continues.")
+
+
+class Search(BaseModel):
+    """The beam search, step by step."""
+
+    width: int = Field(description="Open beams that are kept.")
+    max_new_tokens: int = Field(description="Steps at most.")
+    length_penalty: float = Field(description="score = sum_logprob / steps ** length_penalty.")
+    reject_probability: float = Field(description="P([REJECT]) as the first token.")
+    reject_threshold: float = Field(description="From this probability on, the service abstains.")
+    cut_by_deadline: bool
+    steps: list[SearchStep] = Field(description="At most `max_new_tokens`.")
+    hypotheses: list[SearchHypothesis] = Field(description="At most `width`, best first.")
+
+
 class RecommendResponse(BaseModel):
     """What to show below the video, or nothing."""
 
@@ -104,6 +161,9 @@ class RecommendResponse(BaseModel):
     degraded: list[Degradation] = Field(description="What was missing, or whether the deadline cut the search.")
     timings_ms: Timings
     explain: Explanation | None = None
+    search: Search | None = Field(
+        default=None, description="Only with `explain_search`; null if no search was begun for this request."
+    )
 
 
 class FaultResponse(BaseModel):

@@ -85,6 +85,7 @@ class Metrics:
         for reason in REASONS:
             self._answers.labels("abstain", reason)
         self._answers.labels("recommend", "")
+        self._model: Gauge | None = None
         self._rules = {rule: self._dropped.labels(rule) for rule in POLICY_RULES if rule != "pinned"}
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
@@ -102,10 +103,11 @@ class Metrics:
         Gauge(f"onebar_{name}", text, registry=self.registry).set_function(value)
 
     def describe_model(self, **labels: str) -> None:
-        """Set the info metric of the served model; its value is always 1."""
-        Gauge("onebar_model_info", "The model that is served.", tuple(labels), registry=self.registry).labels(
-            **labels
-        ).set(1)
+        """Set the info metric of the served model and its rules; its value is always 1."""
+        if self._model is None:
+            self._model = Gauge("onebar_model_info", "The model that is served.", tuple(labels), registry=self.registry)
+        self._model.clear()  # of the labels of before
+        self._model.labels(**labels).set(1)
 
     def http(self, path: str, status: int) -> None:
         """Count one HTTP response."""

@@ -6,14 +6,11 @@ of 256 bits cannot be guessed even with a fast hash.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from service.errors import ServiceError
+from service.file_stamp import stamp_of
+from service.operating.replaced_file import only_writer, replace_file
 
-PERMISSIONS = ("explain",)
-"""The permissions that a key can have, beyond asking for recommendations."""
+PERMISSIONS = ("explain", "review")
+"""The permissions that a key can have, beyond asking for recommendations: see why, and see and change what is shown."""
 
 MAX_FILE_BYTES = 1024 * 1024
 _FORM = re.compile(r"ob_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -66,7 +65,7 @@ class ApiKeys:
         """Read the file. Raises KeyFileError."""
         self.path = path
         self._keys = {key.id: key for key in read_keys(path)}
-        self._seen = _stamp(path)
+        self._seen = stamp_of(path)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -86,7 +85,7 @@ class ApiKeys:
         Raises:
             KeyFileError: the changed file cannot be used; the previous keys stay in force.
         """
-        stamp = _stamp(self.path)
+        stamp = stamp_of(self.path)
         if stamp == self._seen:
             return False
         self._seen = stamp
@@ -163,41 +162,17 @@ def _check(key: ApiKey, path: Path) -> None:
 
 @contextmanager
 def _changing(path: Path) -> Iterator[None]:
-    """Let one process at a time change the files of a folder: a withdrawn key must not be written again."""
+    """Let one process at a time change the file: a withdrawn key must not be written again."""
     try:
-        folder = os.open(path.parent, os.O_RDONLY)
+        with only_writer(path):
+            yield
     except OSError as error:
         raise KeyFileError(f"The key file {path} cannot be written ({error.strerror}).") from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:
-    """Replace the file in one step. Mode and group are kept; a new file is readable by its owner only."""
     content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False) + "\n"
-    try:
-        before = path.stat() if path.exists() else None
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).chmod(before.st_mode & 0o777 if before else 0o600)
-        if before and before.st_gid != Path(file.name).stat().st_gid:  # the service may read by its group
-            os.chown(file.name, -1, before.st_gid)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise KeyFileError(f"The key file {path} cannot be written ({error.strerror}).") from error
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    replace_file(path, content.encode())
 
 
 def _sha256(secret: str) -> str:

@@ -30,11 +30,11 @@ class Served:
     admin_port: int
     lines: list[dict[str, Any]] = field(default_factory=list)
 
-    def get(self, path: str, admin: bool = False) -> tuple[int, str]:
+    def get(self, path: str, admin: bool = False, headers: dict[str, str] | None = None) -> tuple[int, str]:
         """GET a path; return the status and the text."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port if admin else self.port, timeout=30)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from service.answering.request import RecommendRequest
 from service.http import parsing
@@ -30,9 +30,9 @@ def test_at_most_max_faults_unknown_fields_are_validated_and_all_known_ones(
     described: list[int] = []
     faults_of = parsing._faults
 
-    def counted(error: ValidationError, left_out: int) -> list[Fault]:
+    def counted(error: ValidationError, left_out: int, model: type[BaseModel]) -> list[Fault]:
         described.append(error.error_count())
-        return faults_of(error, left_out)
+        return faults_of(error, left_out, model)
 
     monkeypatch.setattr(parsing, "_faults", counted)
     with pytest.raises(InvalidRequest) as refusal:
