@@ -10,6 +10,7 @@ losses.py         pure functions, eq. (5) of the paper
 loop.py           the loop that all stages share: schedule, precision, resume, metrics
 pretrain.py       Stage 0, denoising
 sft.py            Stage I, content-grounded supervised fine-tuning
+averaging.py      the mean of a foundation and its adaptation
 policy.py         the checkpoint that Stages II and III continue
 preference/       Stage II, list-wise preference alignment
 piopd/            Stage III, on-policy distillation from a teacher that knows the clicks

@@ -1,4 +1,4 @@
-"""`onebar train`: tokenizer, pretrain, sft, preference, piopd."""
+"""`onebar train`: tokenizer, pretrain, sft, average, preference, piopd."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def train() -> None:
     onebar train tokenizer logs build/tokenizer.json
     onebar train pretrain build/examples build/pretrained --tokenizer build/tokenizer.json --logs logs
     onebar train sft build/examples build/checkpoint --init-from build/pretrained
+    onebar train average build/foundation build/checkpoint build/averaged --validate-on build/examples
     onebar train preference build/lists build/aligned --init-from build/checkpoint --validate-on build/examples
     onebar train piopd build/examples build/policy --init-from build/aligned
     """
@@ -186,6 +187,40 @@ def sft(
 
 
 @train.command()
+@click.argument("foundation", type=_FOLDER)
+@click.argument("adapted", type=_FOLDER)
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--validate-on", type=_FOLDER, required=True, help="Examples whose validation day is measured.")
+@click.option(
+    "--share",
+    "shares",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    default=(1.0, 0.75, 0.5),
+    show_default=True,
+    help="Share of ADAPTED to try; may be given again.",
+)
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Packed examples [EXAMPLES/.packed].")
+def average(
+    foundation: Path, adapted: Path, out: Path, validate_on: Path, shares: tuple[float, ...], cache: Path | None
+) -> None:
+    """Average a foundation and its adaptation: the shop keeps what many shops have taught.
+
+    The share with the best HR@8 on the validation day is written.
+
+    \b
+    Example:  onebar train average build/foundation build/checkpoint build/averaged --validate-on build/examples
+    """
+    from training import averaging
+
+    measured = averaging.average(foundation, adapted, out, shares, validate_on=validate_on, cache=cache)
+    for share, figures in measured.items():
+        click.echo(f"share {share:.2f}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    best = max(shares, key=lambda share: measured[share]["hr@8"])
+    click.echo(f"share {best:.2f} is in {out}")
+
+
+@train.command()
 @_stage_options("preference.yaml", several=True, data="lists_dir", starts_new=False)
 @click.option("--validate-on", type=_FOLDER, required=True, help="Examples whose validation day is measured.")
 def preference(
@@ -202,7 +237,8 @@ def preference(
 
     \b
     Example:  onebar offline lists logs build/lists
-              onebar train preference build/lists build/aligned --init-from build/checkpoint \\
+              onebar train average build/foundation build/checkpoint build/averaged --validate-on build/examples
+    onebar train preference build/lists build/aligned --init-from build/checkpoint \\
                   --validate-on build/examples
     """
     from training.preference import stage
