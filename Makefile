@@ -98,6 +98,7 @@ demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation 
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --no-embeddings
 	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --no-embeddings
 	$(BIN)/onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
+	$(BIN)/onebar demo-feed var/world demo/evidence
 	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet \
 		--truth var/world/truth --unseen var/unseen/201 --truth var/worlds/201/truth --out var/evaluation
 	$(BIN)/onebar record demo/bundle var/evaluation.json
