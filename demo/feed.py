@@ -56,7 +56,7 @@ def write_feed(world: Path, evidence: Path, videos: int, viewers: int) -> dict[s
     author_of = dict(zip(authors["photo_id"].to_pylist(), authors["author_id"].to_pylist(), strict=True))
     catalogue = truth.wording.catalogue
     chosen = _videos(truth, photos, views, videos)
-    feed = {
+    feed: dict[str, Any] = {
         "format": FORMAT,
         "types": [
             {"noun": what.noun, "other_noun": what.other_noun, "department": catalogue.departments[department].name}
@@ -144,7 +144,7 @@ def _viewers(truth: Truth, users: list[dict[str, Any]], activity: Counter[str], 
     brands = truth.wording.catalogue.brand_names
     waiting = sorted(users, key=lambda row: (-activity[row["user_id"]], row["user_id"]))
     used: Counter[tuple[str, int]] = Counter()
-    chosen = []
+    chosen: list[dict[str, Any]] = []
 
     def novelty(row: dict[str, Any]) -> tuple[int, int]:
         index = _index(row["user_id"])

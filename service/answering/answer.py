@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evidence.schema import Evidence
+from service.answering.explanation import Details
 from service.answering.policy import Judged
 from service.outcomes import STAGES, CacheLookup, Degradation, Reason
 
@@ -31,6 +32,7 @@ class Answer:
         cache: the result of the lookup in the result cache; None without a lookup.
         degraded: what was missing or cut short.
         seconds: time of each request stage that was reached.
+        details: what only ``explain`` shows; None if the request does not ask for it.
     """
 
     request_id: str
@@ -46,6 +48,7 @@ class Answer:
     cache: CacheLookup | None = None
     degraded: list[Degradation] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    details: Details | None = None
 
     @property
     def decision(self) -> str:
@@ -100,6 +103,7 @@ class Answer:
                 "blocked_by": self.blocked_by,
                 "constraints": constraints,
                 "cache": self.cache,
+                **(self.details or Details()).to_wire(),
             }
         return body
 

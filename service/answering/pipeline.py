@@ -22,6 +22,7 @@ from service.answering.admission import Admission, Permit
 from service.answering.answer import Answer
 from service.answering.deadline import Deadline
 from service.answering.evidence_source import evidence_version, gather
+from service.answering.explanation import Details
 from service.answering.normalize import query_key
 from service.answering.pacing import Pacer
 from service.answering.policy import Candidate, Policy, Trigger
@@ -71,6 +72,7 @@ class Pipeline:
         with self.admission.enter(deadline) as permit:
             viewer = self._viewer(request.user_id)
             answer = Answer(request.request_id or uuid.uuid4().hex, request.photo_id, viewer)
+            answer.details = Details() if request.explain else None
             bind_request(request_id=answer.request_id)
             await self._run(request, deadline, answer, permit)
         answer.seconds["total"] = deadline.elapsed()
@@ -123,6 +125,8 @@ class Pipeline:
     def _render(self, request: RecommendRequest, fetched: Fetched, answer: Answer) -> Sequence[int] | None:
         """Return the source token ids, or None if the video has no evidence."""
         started = time.perf_counter()
+        if answer.details:
+            answer.details.add_fields(request, fetched)
         evidence, version_mismatch = gather(request, fetched, self.settings.personal)
         if version_mismatch:
             answer.degrade("embedding_version")
@@ -132,6 +136,8 @@ class Pipeline:
         source = self.renderer.render(evidence)
         answer.evidence, answer.source_text = evidence, source.text
         answer.evidence_version = evidence_version(evidence)
+        if answer.details:
+            answer.details.add_segments(self.renderer, source)
         answer.seconds["render"] = time.perf_counter() - started
         return source.token_ids
 
@@ -188,6 +194,8 @@ class Pipeline:
         exposure = self.policy.decide(
             candidates, generation.reject_probability, trigger, request.num_queries, generation.deadline_reached
         )
+        if answer.details:
+            answer.details.add_rejection(generation.reject_probability, bundle.reject_threshold)
         answer.shown, answer.judged, answer.reason = exposure.shown, exposure.judged, exposure.reason
         for item in exposure.judged:
             if item.verdict == "dropped" and item.rule is not None:

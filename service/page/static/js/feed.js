@@ -1,0 +1,82 @@
+// The vertical feed. The browser scrolls and snaps; this module draws the videos near the watched one.
+import { bdi, h, icon, replace } from "./dom.js";
+import { drawScene } from "./scene/scene.js";
+import { emit, on, state } from "./store.js";
+import { t } from "./words.js";
+
+const DRAWN_AROUND = 2;
+const LONGEST_LABEL = 120;
+
+export function mountFeed(phone) {
+  const slides = state.videos.map((item, index) =>
+    h("article", { class: "slide", tabindex: "-1", "aria-posinset": index + 1, "aria-setsize": state.videos.length }));
+  const scroller = h("div", { class: "feed", id: "feed", role: "feed", tabindex: "0" }, slides);
+  const steps = h("div", { class: "steps" });
+  const top = h("div", { class: "watching", id: "watching" }, steps);
+  phone.append(h("div", { class: "player" }, top, scroller));
+
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const go = (index) => {
+    const target = Math.max(0, Math.min(slides.length - 1, index));
+    scroller.scrollTo({ top: target * scroller.clientHeight, behavior: calm.matches ? "auto" : "smooth" });
+    if (slides[target].contains(document.activeElement) || document.activeElement?.classList.contains("slide")) slides[target].focus({ preventScroll: true });
+  };
+
+  const watched = new IntersectionObserver((changes) => {
+    for (const { isIntersecting, target } of changes) if (isIntersecting) show(slides.indexOf(target));
+  }, { root: scroller, threshold: 0.6 });
+  slides.forEach((slide) => watched.observe(slide));
+
+  function show(index) {
+    if (index === state.index) return;
+    state.index = index;
+    draw();
+    emit("video");
+  }
+
+  function draw() {
+    const drawn = (index) => Math.abs(index - state.index) <= DRAWN_AROUND;
+    slides.forEach((slide, index) => {
+      if (drawn(index) && !slide.firstChild) slide.append(drawScene(state.videos[index], state.shop), words(state.videos[index]));
+      else if (!drawn(index) && slide.firstChild) slide.replaceChildren();
+      slide.classList.toggle("current", index === state.index);
+      slide.tabIndex = index === state.index ? 0 : -1;
+      if (drawn(index)) slide.setAttribute("aria-label", labelOf(state.videos[index]));
+    });
+  }
+
+  function label() {
+    scroller.setAttribute("aria-label", t("feed"));
+    const step = (name, by) => h("button", { class: "chip-dark round", type: "button", "data-focus": name, "aria-label": t(name), onclick: () => go(state.index + by) }, icon(by < 0 ? "up" : "down"));
+    replace(steps, step("previous", -1), step("next", 1));
+  }
+
+  document.addEventListener("keydown", (event) => {
+    const inPhone = phone.contains(event.target) || event.target === document.body;
+    if (!inPhone || event.defaultPrevented || event.target.closest?.(".sheet, input, textarea, select")) return;
+    const by = { ArrowDown: 1, PageDown: 1, j: 1, ArrowUp: -1, PageUp: -1, k: -1 }[event.key];
+    if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    go(state.index + by);
+  });
+  new ResizeObserver(() => scroller.scrollTo({ top: state.index * scroller.clientHeight, behavior: "instant" })).observe(scroller);
+  on("language", () => {
+    label();
+    for (const slide of slides) slide.replaceChildren();
+    draw();
+  });
+  label();
+  draw();
+}
+
+function labelOf(item) {
+  const text = item.caption || t("no_caption");
+  return text.length > LONGEST_LABEL ? `${text.slice(0, LONGEST_LABEL)}…` : text;
+}
+
+function words(item) {
+  const caption = item.caption
+    ? h("p", { class: "caption" }, bdi(item.caption))
+    : h("p", { class: "caption absent" }, t("no_caption"));
+  return h("div", { class: "words" }, h("p", { class: "author" }, bdi(item.author ? `@${item.author}` : item.photo_id)), caption);
+}
