@@ -15,7 +15,7 @@ help:  ## List the jobs
 run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store)
 	$(BIN)/onebar demo --port $(PORT)
 
-test: $(VENV)/.dev redis promtool  ## Run all tests
+test: $(VENV)/.dev redis promtool chromium  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 test-spark:  ## Compare Spark with DuckDB (installs Java 17 as root if there is none, and PySpark in .venv-spark)
@@ -122,6 +122,9 @@ $(TOOLS)/.done: $(LOCKS)/tools.txt
 redis:
 	@bash tests/integration/ensure_redis.sh
 
+chromium:
+	@bash tests/browser/ensure_chromium.sh
+
 promtool: $(VENV)/.dev
 	@bash tests/integration/ensure_promtool.sh $(BIN)
 
@@ -138,4 +141,4 @@ $(VENV)/.dev: $(VENV)/.serve
 	touch $@
 
 .PHONY: help run test test-spark lint lint-native closure lock sbom audit format format-native sanitize loadtest bench foundation demo-model redis \
-	promtool
+	promtool chromium

@@ -24,6 +24,8 @@ PRODUCT_COLUMNS = ("type", "brand", "model", "kind", "feature", "second_feature"
 _UNSAFE_EVERY = 12
 """One video in so many breaks the rules of the shop, so that the feed shows an empty bar soon."""
 _INTERESTS = 3
+_FIRST_VIDEOS = 16
+"""Viewers are chosen for having searched for what this many videos show, so that their bars differ from the start."""
 _QUERIES = 8
 
 
@@ -50,7 +52,7 @@ def write_feed(world: Path, evidence: Path, videos: int, viewers: int) -> dict[s
     last = max(row["photo_id"] for row in photos)
     if int(last[1:]) >= len(truth.created_day):
         raise SelectionError(f"the world has no video {last}, so {evidence} was made from another one")
-    impressions = read_table(world, "impressions", ["photo_id", "user_id"])
+    impressions = read_table(world, "impressions", ["photo_id"])
     views = Counter(impressions["photo_id"].to_pylist())
     authors = read_table(world, "videos", ["photo_id", "author_id"])
     author_of = dict(zip(authors["photo_id"].to_pylist(), authors["author_id"].to_pylist(), strict=True))
@@ -66,7 +68,7 @@ def write_feed(world: Path, evidence: Path, videos: int, viewers: int) -> dict[s
         "product_columns": list(PRODUCT_COLUMNS),
         "products": _products(truth),
         "videos": [_video(truth, row, author_of[row["photo_id"]]) for row in chosen],
-        "viewers": _viewers(truth, users, Counter(impressions["user_id"].to_pylist()), viewers),
+        "viewers": _viewers(truth, users, _names_of_first(truth, chosen), viewers),
     }
     text = json.dumps(feed, ensure_ascii=False, separators=(",", ":")).encode()
     (evidence / FEED).write_bytes(gzip.compress(text, 9, mtime=0))
@@ -138,20 +140,36 @@ def _products(truth: Truth) -> list[list[Any]]:
     ]  # fmt: skip
 
 
-def _viewers(truth: Truth, users: list[dict[str, Any]], activity: Counter[str], count: int) -> list[dict[str, Any]]:
-    """Return active viewers whose first interests and price tiers differ as far as possible."""
+def _names_of_first(truth: Truth, chosen: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return the two names of the product type that each of the first videos shows."""
+    catalogue = truth.wording.catalogue
+    products = [int(truth.triggers.product[_index(row["photo_id"])]) for row in chosen[:_FIRST_VIDEOS]]
+    types = [catalogue.types[int(catalogue.product_type[product])] for product in products]
+    return [(what.noun, what.other_noun) for what in types]
+
+
+def _viewers(
+    truth: Truth, users: list[dict[str, Any]], names: list[tuple[str, str]], count: int
+) -> list[dict[str, Any]]:
+    """Return viewers who differ in first interest and price tier and have searched for many of the products named."""
     people, departments = truth.wording.users, truth.wording.catalogue.departments
     brands = truth.wording.catalogue.brand_names
-    waiting = sorted(users, key=lambda row: (-activity[row["user_id"]], row["user_id"]))
+    waiting = sorted(users, key=lambda row: row["user_id"])
     used: Counter[tuple[str, int]] = Counter()
     chosen: list[dict[str, Any]] = []
 
-    def novelty(row: dict[str, Any]) -> tuple[int, int]:
+    def searched(row: dict[str, Any]) -> int:
+        return sum(any(name in query for query in row["queries"] for name in pair) for pair in names)
+
+    found = {row["user_id"]: searched(row) for row in waiting}
+
+    def order(row: dict[str, Any]) -> tuple[int, int, int]:
         index = _index(row["user_id"])
-        return used["interest", int(np.argmax(people.interests[index]))], used["tier", int(people.tier[index])]
+        interest, tier = int(np.argmax(people.interests[index])), int(people.tier[index])
+        return used["interest", interest], -found[row["user_id"]], used["tier", tier]
 
     while waiting and len(chosen) < count:
-        row = min(waiting, key=novelty)
+        row = min(waiting, key=order)
         waiting.remove(row)
         index = _index(row["user_id"])
         first = np.argsort(-people.interests[index], kind="stable")[:_INTERESTS].tolist()

@@ -19,11 +19,8 @@ from service.parts import Parts
 OBJECTIVE_MS: Final = 30
 """The time in which a bar must be there (paper, section 4)."""
 
-_OPTIONAL_PATHS: Final = {"feedback": "/feedback"}
-"""Features that the page uses only if the service has their path."""
 
-
-def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller]) -> APIRouter:
+def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, feedback: bool = False) -> APIRouter:
     """Return the routes of the page.
 
     The files are public: they hold no data. The feed and the description of the deployment ask for an API key where
@@ -32,6 +29,7 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller]) -> A
     Args:
         parts: of the instance.
         caller_of: returns the caller of a request, or raises Unauthorized.
+        feedback: whether the service has `POST /feedback`; the page sends clicks only then.
 
     Raises:
         ConfigurationError: the feed cannot be used.
@@ -46,7 +44,7 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller]) -> A
 
     @router.get("/page/deployment.json")
     async def deployment(request: Request) -> Response:
-        body = _describe(parts, caller_of(request), request, feed is not None)
+        body = _describe(parts, caller_of(request)) | {"feed": feed is not None, "feedback": feedback}
         return Response(
             json.dumps(body), media_type="application/json", headers=SECURITY | {"cache-control": "no-store"}
         )
@@ -75,16 +73,14 @@ def _respond(request: Request, file: StaticFile) -> Response:
     return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-def _describe(parts: Parts, caller: Caller, request: Request, has_feed: bool) -> dict[str, Any]:
+def _describe(parts: Parts, caller: Caller) -> dict[str, Any]:
     """Return what the page needs to know of this deployment. It hides what the deployment lacks."""
-    paths = {getattr(route, "path", None) for route in request.app.routes}
     return {
-        "feed": has_feed,
+        "docs": parts.settings.docs_public,
         "explain": caller.may_explain,
         "model_version": parts.bundle.model_version,
         "deadline_ms": parts.settings.default_deadline_ms,
         "objective_ms": OBJECTIVE_MS,
         "stages": [stage for stage in STAGES if stage != "total"],
         "segments": list(SEGMENTS),
-        **{feature: path in paths for feature, path in _OPTIONAL_PATHS.items()},
     }

@@ -3,6 +3,7 @@ import { ApiError, recommend, recommendBatch } from "./api.js";
 import { emit, isEdited, noEdits, state, video } from "./store.js";
 
 const BATCH = 3;
+const MAX_DEADLINE_MS = 10_000; // of the API
 const DEBOUNCE_MS = 120;
 const KEPT = 300;
 const entries = new Map();
@@ -36,17 +37,19 @@ export function current() {
 /** The entry of the video as it is stored, without edits. */
 export const stored = () => video() && entries.get(keyOf(video()));
 
+/** Asks for one video, unless it is known. Returns whether it asked. */
 async function ask(index) {
   const item = state.videos[index];
-  if (!item) return;
+  if (!item) return false;
   const key = keyOf(item);
-  if (entries.has(key)) return;
+  if (entries.has(key)) return false;
   put(key, { status: "waiting" });
   try {
     put(key, await recommend(bodyOf(item), "single"));
   } catch (error) {
     put(key, failed(error));
   }
+  return true;
 }
 
 async function askBatch(indexes) {
@@ -55,7 +58,7 @@ async function askBatch(indexes) {
   const keys = items.map(keyOf);
   keys.forEach((key) => put(key, { status: "waiting" }));
   // All deadlines of a batch count from its arrival.
-  const deadline_ms = Math.max(100, state.deployment.deadline_ms * 2);
+  const deadline_ms = Math.min(MAX_DEADLINE_MS, Math.max(100, state.deployment.deadline_ms * 2));
   try {
     const found = await recommendBatch(items.map((item) => ({ ...bodyOf(item), deadline_ms })));
     found.forEach((entry, at) => (entry ? put(keys[at], entry) : entries.delete(keys[at])));
@@ -64,13 +67,13 @@ async function askBatch(indexes) {
   }
 }
 
-/** Asks for the watched video and the next one; then for a few more at once, if none of them is known. */
+/** Asks for the watched video and the next one. If the next one was not known, it asks for a few more at once. */
 export async function prefetch() {
-  const { index } = state;
+  const { index, viewer } = state;
+  const isWatched = () => state.index === index && state.viewer === viewer;
   await ask(index);
-  if (state.index !== index) return;
-  await ask(index + 1);
-  if (state.index === index) await askBatch(Array.from({ length: BATCH }, (_, at) => index + 2 + at));
+  if (!isWatched() || !(await ask(index + 1))) return;
+  if (isWatched()) await askBatch(Array.from({ length: BATCH }, (_, at) => index + 2 + at));
 }
 
 export function retry() {

@@ -29,7 +29,7 @@ export function mountBar(phone) {
 
   function content(entry, isSlow) {
     if (!entry || entry.status === "waiting") {
-      return isSlow ? h("p", { class: "quiet" }, t("slow")) : h("div", { class: "skeleton", "aria-hidden": "true" }, h("span"), h("span"));
+      return isSlow ? h("p", { class: "quiet" }, t("slow")) : h("div", { class: "skeleton", "aria-hidden": "true" }, h("span"), h("span"), h("span"));
     }
     if (entry.status === "failed") {
       return h("p", { class: "quiet" }, icon("none"), t(`error_${entry.error.kind}`),

@@ -1,4 +1,6 @@
 // The products of the demo's shop: by number, and by the words of a query.
+const LEAST_SCORE = 2;
+const CLOSE = 0.6; // of the best score
 const STOP = new Set(["best", "for", "price", "review", "cheap", "vs", "and", "with", "the"]);
 let index = null; // one entry a product: its words, lower case
 
@@ -28,7 +30,7 @@ export function search(shop, query) {
   const scored = index
     .filter(({ product }) => product.price <= limit)
     .map((entry) => ({ entry, score: asked.reduce((sum, word) => sum + (entry.title.has(word) ? 2 : entry.rest.has(word) ? 1 : 0), 0) }))
-    .filter(({ score }) => score >= Math.max(2, asked.length));
+    .filter(({ score }) => score >= LEAST_SCORE);
   scored.sort((a, b) => b.score - a.score || a.entry.product.price - b.entry.product.price);
-  return scored.map(({ entry }) => entry.product);
+  return scored.filter(({ score }) => score >= CLOSE * scored[0].score).map(({ entry }) => entry.product);
 }

@@ -16,11 +16,20 @@ export function mountFeed(phone) {
   phone.append(h("div", { class: "player" }, top, scroller));
 
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const go = (index) => {
-    const target = Math.max(0, Math.min(slides.length - 1, index));
-    scroller.scrollTo({ top: target * scroller.clientHeight, behavior: calm.matches ? "auto" : "smooth" });
-    if (slides[target].contains(document.activeElement) || document.activeElement?.classList.contains("slide")) slides[target].focus({ preventScroll: true });
+  let goal = 0; // where the scrolling ends; a second key press counts from there
+  let isGoing = false;
+  const go = (by) => {
+    const target = Math.max(0, Math.min(slides.length - 1, goal + by));
+    if (target === goal) return;
+    goal = target;
+    isGoing = true;
+    scroller.scrollTo({ top: goal * scroller.clientHeight, behavior: calm.matches ? "instant" : "smooth" });
+    if (document.activeElement?.classList.contains("slide")) slides[goal].focus({ preventScroll: true });
   };
+  scroller.addEventListener("scrollend", () => {
+    isGoing = false;
+    goal = Math.round(scroller.scrollTop / scroller.clientHeight);
+  });
 
   const watched = new IntersectionObserver((changes) => {
     for (const { isIntersecting, target } of changes) if (isIntersecting) show(slides.indexOf(target));
@@ -28,6 +37,7 @@ export function mountFeed(phone) {
   slides.forEach((slide) => watched.observe(slide));
 
   function show(index) {
+    if (!isGoing) goal = index;
     if (index === state.index) return;
     state.index = index;
     draw();
@@ -47,7 +57,7 @@ export function mountFeed(phone) {
 
   function label() {
     scroller.setAttribute("aria-label", t("feed"));
-    const step = (name, by) => h("button", { class: "chip-dark round", type: "button", "data-focus": name, "aria-label": t(name), onclick: () => go(state.index + by) }, icon(by < 0 ? "up" : "down"));
+    const step = (name, by) => h("button", { class: "chip-dark round", type: "button", "data-focus": name, "aria-label": t(name), onclick: () => go(by) }, icon(by < 0 ? "up" : "down"));
     replace(steps, step("previous", -1), step("next", 1));
   }
 
@@ -57,7 +67,7 @@ export function mountFeed(phone) {
     const by = { ArrowDown: 1, PageDown: 1, j: 1, ArrowUp: -1, PageUp: -1, k: -1 }[event.key];
     if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    go(state.index + by);
+    go(by);
   });
   new ResizeObserver(() => scroller.scrollTo({ top: state.index * scroller.clientHeight, behavior: "instant" })).observe(scroller);
   on("language", () => {
@@ -78,5 +88,5 @@ function words(item) {
   const caption = item.caption
     ? h("p", { class: "caption" }, bdi(item.caption))
     : h("p", { class: "caption absent" }, t("no_caption"));
-  return h("div", { class: "words" }, h("p", { class: "author" }, bdi(item.author ? `@${item.author}` : item.photo_id)), caption);
+  return h("div", { class: "words" }, h("p", { class: "aspect" }, t(item.aspect)), h("p", { class: "author" }, bdi(item.author ? `@${item.author}` : item.photo_id)), caption);
 }

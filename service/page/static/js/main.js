@@ -34,6 +34,7 @@ function renderTools() {
   const label = t(`theme_${theme}`);
   replace(
     document.getElementById("tools"),
+    state.deployment?.docs && h("a", { class: "tool", href: "docs", "data-focus": "docs" }, t("docs")),
     h("button", { class: "tool", type: "button", "data-focus": "language", "aria-label": t("language_label"), onclick: nextLanguage }, t("language")),
     h("button", { class: "tool", type: "button", "data-focus": "theme", "aria-label": label, title: label, onclick: nextTheme }, icon(THEME_ICONS[theme])),
   );
@@ -89,6 +90,7 @@ async function start() {
   renderTools();
   try {
     state.deployment = await loadDeployment();
+    renderTools();
     await loadVideos();
   } catch (error) {
     replace(document.getElementById("phone"), h("div", { class: "empty" }, h("h2", {}, t("failed_title")), h("p", {}, t(`error_${error.kind ?? "refused"}`)),

@@ -24,7 +24,7 @@ function plot(entries) {
   const y = (value) => HEIGHT - (HEIGHT * value) / top;
   const step = WIDTH / SHOWN;
   const bars = entries.map((entry, at) => svg("rect", { class: `plot-${entry.how}`, x: at * step + 1, width: step - 2, y: y(entry.totalMs), height: HEIGHT - y(entry.totalMs), rx: 1.5 }));
-  return svg("svg", { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": t("milliseconds") }, bars,
+  return svg("svg", { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": t("plot") }, bars,
     svg("line", { class: "plot-limit", x1: 0, x2: WIDTH, y1: y(budget), y2: y(budget) }), svg("text", { class: "plot-label", x: WIDTH, y: y(budget) - 4, "text-anchor": "end" }, `${budget} ms`));
 }
 

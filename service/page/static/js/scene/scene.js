@@ -1,7 +1,6 @@
 // Draws a video as an SVG scene from what the catalogue knows: product type, colour, price, and what the video is about.
 import { productOf } from "../catalogue.js";
 import { svg } from "../dom.js";
-import { t } from "../words.js";
 import { backgroundOf, hash, productColours } from "./palette.js";
 import { shapeOf } from "./shapes.js";
 
@@ -43,7 +42,6 @@ export function drawScene(item, shop) {
   );
   const draw = ACTIONS[item.aspect] ?? ACTIONS.showcase;
   root.append(draw({ object: parts(type.noun, colours), product, item, back, colours }));
-  root.append(sign(t(item.aspect), back));
   return root;
 }
 
@@ -53,12 +51,6 @@ export function drawThumbnail(product, shop) {
   const back = backgroundOf(type.department, product.model);
   const colours = productColours(product.kind, `${product.brand}${product.model}`);
   return svg("svg", { viewBox: "-130 -130 260 260" }, svg("rect", { x: -130, y: -130, width: 260, height: 260, fill: back.light }), parts(type.noun, colours));
-}
-
-function sign(text, back) {
-  const width = 26 + 8 * [...text].reduce((sum, character) => sum + (character.codePointAt(0) > 0x2e80 ? 2 : 1), 0);
-  return svg("g", { transform: "translate(180 88)" }, svg("rect", { x: -width / 2, y: -15, width, height: 30, rx: 15, fill: "#ffffff", opacity: ".82" }),
-    svg("text", { "text-anchor": "middle", y: 5, "font-size": 14, "font-weight": 650, fill: back.ink }, text));
 }
 
 const standing = (object, movement, scale = 1.12) => at(180, FLOOR - 100 * scale, scale, svg("g", { class: movement }, object));

@@ -30,7 +30,7 @@ function table(found) {
     strength.style.setProperty("width", `${Math.max(2, 100 * Math.exp(item.score - best))}%`);
     return h("tr", { class: item.verdict },
       h("td", { class: "number muted" }, String(at + 1)),
-      h("td", {}, h("span", { class: "hypothesis" }, bdi(item.query)), strength),
+      h("td", {}, h("span", { class: "hypothesis" }, item.query ? bdi(item.query) : t(item.rule ? `rule_${item.rule}` : "nothing")), strength),
       h("td", { class: "number" }, item.score.toFixed(2)),
       h("td", {}, verdict(item)));
   });

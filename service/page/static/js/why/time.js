@@ -52,7 +52,7 @@ function waterfall(timings, budget) {
 function percentiles() {
   const alone = state.log.filter((entry) => entry.how !== "batch").map((entry) => entry.totalMs).sort((a, b) => a - b);
   if (!alone.length) return null;
-  return h("dl", { class: "percentiles" },
-    h("div", {}, h("dt", {}, t("page_requests", { count: alone.length })), h("dd", {}, t("milliseconds"))),
-    PERCENTILES.map((rank) => h("div", {}, h("dt", {}, `p${rank}`), h("dd", { class: "number" }, ms(percentile(alone, rank))))));
+  return h("div", { class: "percentiles" },
+    h("p", { class: "small muted" }, t("page_requests", { count: alone.length })),
+    h("dl", {}, PERCENTILES.map((rank) => h("div", {}, h("dt", {}, `p${rank}`), h("dd", { class: "number" }, ms(percentile(alone, rank)))))));
 }
