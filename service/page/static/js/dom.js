@@ -58,6 +58,9 @@ export function trap(inside, close) {
   return () => {
     inside.removeEventListener("keydown", onKey);
     for (const other of made) other.inert = false;
-    if (before?.isConnected) before.focus({ preventScroll: true });
+    // The element may have been drawn again in the meantime.
+    const name = before?.dataset?.focus;
+    const again = before?.isConnected || !name ? before : document.querySelector(`[data-focus="${CSS.escape(name)}"]`);
+    again?.focus({ preventScroll: true });
   };
 }
