@@ -70,7 +70,7 @@ def violations(page: Page, *rules: str) -> list[str]:
     """Return the serious violations that axe-core finds; of all rules, or of some."""
     options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
     found = Axe().run(page, options=options).response
-    assert len(found["passes"]) >= (len(rules) or 20)  # it has looked at something
+    assert len(found["passes"]) >= (len(rules) or 10)  # it has looked at something
     return [
         f"{item['id']}: {node['html'][:160]} {node['any'][0]['message'] if node['any'] else ''}"
         for item in found["violations"]
@@ -89,7 +89,7 @@ def test_axe_finds_nothing_serious_on_a_wide_screen(
     expect(page.locator("[data-field=summary]")).to_contain_text("switched off")
     assert violations(page, *rules) == []
     page.get_by_role("tab", name="Requests").click()
-    assert violations(page, *(rules or ("color-contrast", "region", "scrollable-region-focusable"))) == []
+    assert violations(page, *rules) == []
 
 
 @pytest.mark.parametrize(("scheme", "rules"), [("light", ()), ("dark", ("color-contrast",))])

@@ -37,6 +37,7 @@ export function mountFeed(phone) {
   slides.forEach((slide) => watched.observe(slide));
 
   function show(index) {
+    if (index === goal) isGoing = false;
     if (!isGoing) goal = index;
     if (index === state.index) return;
     state.index = index;

@@ -43,6 +43,7 @@ export function mountEvidence(root) {
   function render() {
     const explain = current()?.status === "ready" ? current().answer.explain : null;
     if (state.edits.caption === null) caption.value = captionOf(stored());
+    caption.placeholder = t("no_caption");
     captionLabel.textContent = t("edit_caption");
     queryLabel.textContent = t("add_query");
     addButton.textContent = t("add");
