@@ -131,6 +131,12 @@ def test_the_page_asks_only_for_files_that_are_there_and_names_no_other_host() -
         assert len(text.splitlines()) <= 300, name
 
 
+def test_all_modules_are_asked_for_at_once() -> None:
+    sent = read_static()
+    preloaded = re.findall(r'rel="modulepreload" href="page/([^"]+)"', sent["index.html"].content.decode())
+    assert sorted([*preloaded, "js/main.js"]) == sorted(name for name in sent if name.endswith(".js"))
+
+
 def test_no_script_of_the_page_parses_markup() -> None:
     for name, file in read_static().items():
         text = file.content.decode()
