@@ -1,7 +1,7 @@
 """How fast is the page at `/`, and what does it cost the service?
 
     python -m benchmarks.page_speed --output var/benchmarks/page_speed.json
-    python -m benchmarks.page_speed --skip-api         # the browser alone
+    python -m benchmarks.page_speed --skip-api --screenshots docs/images         # the pictures of docs/page.md too
 
 Serves the demo's bundle and evidence twice, with the page and without it. Two parts:
 - page: Chromium opens the page several times, each with an empty cache. The first bar is there at the mark
@@ -20,11 +20,13 @@ import statistics
 import sys
 import tempfile
 import time
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.live_service import LiveService, live_service
 from loadtest.machine import begin_result, finish_result
@@ -34,6 +36,8 @@ from loadtest.traffic import WARM, open_traffic
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _TURN = 10
+_PICTURED = 8
+"""Place in the feed of the video in the picture of the phone."""
 _PATIENCE_MS = 120_000
 _OBSERVE_LONG_TASKS = """
 window.longTasks = [];
@@ -73,6 +77,42 @@ def measure_page(browser: Browser, address: str, loads: int, videos: int) -> dic
     }
 
 
+def take_screenshots(browser: Browser, address: str, folder: Path) -> None:
+    """Write `page_wide.png` (light), and `page_phone.png` (dark; the feed, and the drawer beside it)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page = open_still(browser, address, 1440, 900, "light")
+    page.screenshot(path=folder / "page_wide.png")
+    page.context.close()
+    page = open_still(browser, address, 390, 844, "dark")
+    for number in range(1, _PICTURED + 1):
+        page.evaluate(
+            "n => { const feed = document.getElementById('feed'); feed.scrollTop = n * feed.clientHeight; }", number
+        )
+        page.wait_for_selector(f".slide.current[aria-posinset='{number + 1}']")
+    page.wait_for_selector(".query")
+    feed = Image.open(BytesIO(page.screenshot()))
+    page.click(".why")
+    page.wait_for_selector("#panel.open")
+    page.evaluate("document.querySelector('.hypotheses').scrollIntoView()")
+    drawer = Image.open(BytesIO(page.screenshot()))
+    page.context.close()
+    both = Image.new("RGB", (feed.width + drawer.width + 2, feed.height), "#5a5f69")
+    both.paste(feed, (0, 0))
+    both.paste(drawer, (feed.width + 2, 0))
+    both.save(folder / "page_phone.png", optimize=True)
+
+
+def open_still(browser: Browser, address: str, width: int, height: int, scheme: Literal["light", "dark"]) -> Page:
+    """Open the page without motion, and wait for its first bar."""
+    page = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", locale="en-US"
+    ).new_page()
+    page.set_default_timeout(_PATIENCE_MS)
+    page.goto(address)
+    page.wait_for_selector(".query")
+    return page
+
+
 def measure_api(services: dict[str, LiveService], requests: int) -> dict[str, Any]:
     """Send `requests` requests to each service, in turns, one at a time."""
     traffic = open_traffic(ROOT / "demo" / "evidence")
@@ -102,8 +142,9 @@ def measure_api(services: dict[str, LiveService], requests: int) -> dict[str, An
 @click.option("--videos", default=12, show_default=True, help="Videos to scroll through after each.")
 @click.option("--requests", default=400, show_default=True, help="Requests to each of the two services.")
 @click.option("--skip-api", is_flag=True, help="Measure the browser alone.")
+@click.option("--screenshots", type=click.Path(path_type=Path), help="Folder for the pictures of docs/page.md.")
 @click.option("--output", type=click.Path(path_type=Path), help="JSON file for the figures.")
-def main(loads: int, videos: int, requests: int, skip_api: bool, output: Path | None) -> None:
+def main(loads: int, videos: int, requests: int, skip_api: bool, screenshots: Path | None, output: Path | None) -> None:
     """Measure the page in Chromium, and `POST /recommend` with the page on and off."""
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
     if chromium is None:
@@ -120,6 +161,8 @@ def main(loads: int, videos: int, requests: int, skip_api: bool, output: Path | 
         ):
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=_PATIENCE_MS)
             result["page"] = measure_page(browser, f"http://127.0.0.1:{shown.port}/", loads, videos)
+            if screenshots:
+                take_screenshots(browser, f"http://127.0.0.1:{shown.port}/", screenshots)
             browser.close()
         if not skip_api:
             without_cache = common | {"RESULT_CACHE__MAX_BYTES": "0"}
