@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cli.serve_demo import DEMO, EVIDENCE, FEED
 from service.http.app import create_app
 from service.settings import Settings
 from tests.fixtures.serving import settings_for
 from tests.integration.redis_servers import free_port, wait_until
+
+PATIENCE_MS = 60_000  # longest wait for what must happen, on a busy machine
+expect.set_options(timeout=PATIENCE_MS)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # The browser may reach nothing but this machine.
@@ -71,7 +74,7 @@ def demo() -> Iterator[str]:
 def browser(chromium: str) -> Iterator[Browser]:
     """A running browser."""
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        running = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE_MS)
         yield running
         running.close()
 
@@ -93,7 +96,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
             "console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None
         )
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_MS)
         opened.append((page, errors))
         return page
 
