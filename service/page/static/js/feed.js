@@ -6,6 +6,7 @@ import { t } from "./words.js";
 
 const DRAWN_AROUND = 2;
 const LONGEST_LABEL = 120;
+const MOSTLY = 0.6;
 
 export function mountFeed(phone) {
   const slides = state.videos.map((item, index) =>
@@ -18,22 +19,28 @@ export function mountFeed(phone) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let goal = 0; // where the scrolling ends; a second key press counts from there
   let isGoing = false;
+  const scroll = () => scroller.scrollTo({ top: goal * scroller.clientHeight, behavior: calm.matches ? "instant" : "smooth" });
   const go = (by) => {
     const target = Math.max(0, Math.min(slides.length - 1, goal + by));
     if (target === goal) return;
     goal = target;
     isGoing = true;
-    scroller.scrollTo({ top: goal * scroller.clientHeight, behavior: calm.matches ? "instant" : "smooth" });
+    scroll();
     if (document.activeElement?.classList.contains("slide")) slides[goal].focus({ preventScroll: true });
   };
+  for (const name of ["wheel", "touchstart", "pointerdown"]) scroller.addEventListener(name, () => { isGoing = false; }, { passive: true });
   scroller.addEventListener("scrollend", () => {
-    isGoing = false;
-    goal = Math.round(scroller.scrollTop / scroller.clientHeight);
+    const at = Math.round(scroller.scrollTop / scroller.clientHeight);
+    if (isGoing && at !== goal) scroll(); // the browser has snapped to a video in between
+    else {
+      isGoing = false;
+      goal = at;
+    }
   });
 
   const watched = new IntersectionObserver((changes) => {
-    for (const { isIntersecting, target } of changes) if (isIntersecting) show(slides.indexOf(target));
-  }, { root: scroller, threshold: 0.6 });
+    for (const { intersectionRatio, target } of changes) if (intersectionRatio >= MOSTLY) show(slides.indexOf(target));
+  }, { root: scroller, threshold: MOSTLY });
   slides.forEach((slide) => watched.observe(slide));
 
   function show(index) {
