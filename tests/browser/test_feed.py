@@ -29,7 +29,8 @@ def test_the_first_bar_has_the_queries_of_the_first_video(demo: str, new_page: N
     expect(page.locator(QUERIES)).to_have_text(queries_of(answers(demo, 1)[0]))
     expect(page.locator(".slide.current .caption")).to_have_text(feed()["videos"][0]["caption"])
     expect(page.locator(".slide.current svg.scene")).to_be_visible()
-    page.wait_for_function("performance.getEntriesByName('onebar:first-bar').length === 1")
+    while page.evaluate("performance.getEntriesByName('onebar:first-bar').length") != 1:
+        page.wait_for_timeout(20)
     expect(page.locator("#live")).to_contain_text(queries_of(answers(demo, 1)[0])[0])
 
 
