@@ -15,7 +15,7 @@ help:  ## List the jobs
 run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store); STORE=URL serves another store
 	$(BIN)/onebar demo --port $(PORT)$(STORE:%= --store %)
 
-test: $(VENV)/.dev redis promtool  ## Run all tests
+test: $(VENV)/.dev redis promtool chromium  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 test-spark:  ## Compare Spark with DuckDB (installs Java 17 as root if there is none, and PySpark in .venv-spark)
@@ -109,6 +109,7 @@ demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation 
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
 	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
 	$(BIN)/onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
+	$(BIN)/onebar demo-feed var/world demo/evidence
 	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet \
 		--truth var/world/truth --unseen var/unseen/201 --truth var/worlds/201/truth --out var/evaluation
 	$(BIN)/onebar record demo/bundle var/evaluation.json
@@ -132,6 +133,9 @@ $(TOOLS)/.done: $(LOCKS)/tools.txt
 redis:
 	@bash tests/integration/ensure_redis.sh
 
+chromium:
+	@bash tests/browser/ensure_chromium.sh
+
 promtool: $(VENV)/.dev
 	@bash tests/integration/ensure_promtool.sh $(BIN)
 
@@ -148,4 +152,4 @@ $(VENV)/.dev: $(VENV)/.serve
 	touch $@
 
 .PHONY: help run test test-spark lint lint-native closure lock sbom audit format format-native sanitize loadtest bench evidence foundation demo-model redis \
-	promtool
+	promtool chromium

@@ -14,6 +14,7 @@ import click
 from cli.errors import CannotStart
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"
+FEED = DEMO / "evidence" / "feed.json.gz"
 EVIDENCE = (DEMO / "evidence" / "photos.jsonl.gz", DEMO / "evidence" / "users.jsonl.gz")
 # A laptop without int8 instructions needs more time than the default deadline. The first answer must not be empty.
 DEADLINE_MS = 100
@@ -43,7 +44,8 @@ def demo(host: str, port: int, store: str | None) -> None:
             f"The demo explains its answers without a key, so other machines must not reach it at {host}; leave --host"
             " out, or use `onebar serve` with --keys."
         )
-    missing = [path for path in (DEMO / "bundle" / "manifest.json", *(() if store else EVIDENCE)) if not path.exists()]
+    needed = (DEMO / "bundle" / "manifest.json", FEED, *(() if store else EVIDENCE))
+    missing = [path for path in needed if not path.exists()]
     if missing:
         raise CannotStart(f"{missing[0]} is missing; clone again, or run `make demo-model`")
     settings = load_settings(
@@ -52,6 +54,7 @@ def demo(host: str, port: int, store: str | None) -> None:
         store={"url": store} if store else {"url": "memory://", "evidence": EVIDENCE},
         privacy={"raw_user_ids": True} if store else None,
         events={"sink": "none"},
+        page={"enabled": True, "feed": FEED},
         default_deadline_ms=DEADLINE_MS,
         docs_public=True,
         explain_without_key=True,
@@ -79,7 +82,7 @@ def _empty_rules() -> Path:
 
 def _print_examples(url: str) -> None:
     post = f"curl -s {url}/recommend -H 'content-type: application/json' -d"
-    click.echo("In another terminal:")
+    click.echo(f"Open {url}/ in a browser. Or, in another terminal:")
     for line in (DEMO / "try_it.txt").read_text(encoding="utf-8").splitlines():
         comment, _, body = line.partition(": ")
         click.echo(f"  # {comment}\n  {post} '{body}'")

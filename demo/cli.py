@@ -1,4 +1,4 @@
-"""`onebar world`, `onebar world-report` and `onebar demo-evidence`."""
+"""`onebar world`, `onebar world-report`, `onebar demo-evidence` and `onebar demo-feed`."""
 
 from __future__ import annotations
 
@@ -107,4 +107,22 @@ def demo_evidence(directory: Path, evidence: Path, users: Path, out: Path, video
     from demo.selection import select
 
     for name, count in select(directory, evidence, users, out, videos, viewers).items():
+        click.echo(f"{name:>20} {count:>7,}")
+
+
+@click.command("demo-feed")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("evidence", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--videos", default=240, show_default=True, help="Videos of the feed.")
+@click.option("--viewers", default=10, show_default=True, help="Viewers to choose from.")
+def demo_feed(directory: Path, evidence: Path, videos: int, viewers: int) -> None:
+    """Write the feed of the demo page into EVIDENCE, the folder that `onebar demo-evidence` made from this world.
+
+    \b
+    Example:
+      onebar demo-feed var/world demo/evidence
+    """
+    from demo.feed import write_feed
+
+    for name, count in write_feed(directory, evidence, videos, viewers).items():
         click.echo(f"{name:>20} {count:>7,}")

@@ -24,7 +24,10 @@ from evidence.kept import bytes_of, sized
 from evidence.schema import Evidence
 from evidence.tokens import BOS_TOKEN, EOS_TOKEN, QUERY_SEPARATOR, SEP_TOKEN
 
-SEPARATORS = 4
+SEGMENTS = ("text", "summary", "anchors", "histories", "personal")
+"""The fields of a source, in its order."""
+
+SEPARATORS = len(SEGMENTS) - 1
 _FRAME_TOKENS = SEPARATORS + 2  # and <s>, </s>
 QUERY_CACHE_BYTES = 16 * 1024 * 1024  # anchors and histories repeat across videos; a usual query takes 600 bytes
 
@@ -170,6 +173,15 @@ class Renderer:
         text, summary, *lists = split_on(token_ids[1:-1], self._sep)
         queries = (tuple(self._decode(query) for query in split_on(ids, self._between)) if ids else () for ids in lists)
         return Evidence(self._decode(text), self._decode(summary), *queries)
+
+    def segments(self, token_ids: Sequence[int]) -> list[tuple[str, str, int]]:
+        """Return the five fields of a source, in its order: the name, what its tokens spell, and their number.
+
+        Args:
+            token_ids: of a source that this renderer has made.
+        """
+        parts = zip(SEGMENTS, split_on(token_ids[1:-1], self._sep), strict=True)
+        return [(name, self._decode(ids), len(ids)) for name, ids in parts]
 
     def _decode(self, token_ids: Sequence[int]) -> str:
         return str(self._ids.decode(list(token_ids), skip_special_tokens=True)).strip()

@@ -136,6 +136,15 @@ class ReviewSettings(_Branch):
     )
 
 
+class PageSettings(_Branch):
+    """The page at `/` that shows a feed with its bars, and why a bar shows what it shows."""
+
+    enabled: bool = Field(default=False, description="Whether the page is on the public port.")
+    feed: Path | None = Field(
+        default=None, description="Its videos and viewers, from `onebar demo-feed`; without it, one enters a photo_id."
+    )
+
+
 class Settings(BaseSettings):
     """The whole tree; ``onebar serve`` builds it from the environment and its options."""
 
@@ -195,6 +204,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     events: EventSettings = EventSettings()
     review: ReviewSettings = ReviewSettings()
+    page: PageSettings = PageSettings()
 
 
 def load_settings(**overrides: object) -> Settings:

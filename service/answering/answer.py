@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evidence.schema import Evidence
+from service.answering.explanation import Details
 from service.answering.policy import Judged
 from service.outcomes import STAGES, CacheLookup, Degradation, Reason
 
@@ -33,6 +34,7 @@ class Answer:
         search: the beam search on the wire, for ``explain_search``; None if none was begun.
         degraded: what was missing or cut short.
         seconds: time of each request stage that was reached.
+        details: what only ``explain`` shows; None if the request does not ask for it.
     """
 
     request_id: str
@@ -50,6 +52,7 @@ class Answer:
     search: dict[str, Any] | None = None
     degraded: list[Degradation] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    details: Details | None = None
 
     @property
     def decision(self) -> str:
@@ -110,6 +113,7 @@ class Answer:
                 "blocked_by": self.blocked_by,
                 "constraints": constraints,
                 "cache": self.cache,
+                **(self.details or Details()).to_wire(),
             }
         if with_search:
             body["search"] = self.search

@@ -22,6 +22,7 @@ from service.answering.admission import Admission, Permit
 from service.answering.answer import Answer
 from service.answering.deadline import Deadline
 from service.answering.evidence_source import evidence_version, gather
+from service.answering.explanation import Details
 from service.answering.normalize import query_key
 from service.answering.pacing import Pacer
 from service.answering.personal import PersonalSelector
@@ -75,6 +76,7 @@ class Pipeline:
         with self.admission.enter(deadline) as permit:
             viewer = self._viewer(request.user_id)
             answer = Answer(request.request_id or uuid.uuid4().hex, request.photo_id, viewer)
+            answer.details = Details() if request.explain else None
             bind_request(request_id=answer.request_id)
             await self._run(request, deadline, answer, permit)
         answer.seconds["total"] = deadline.elapsed()
@@ -131,6 +133,8 @@ class Pipeline:
     def _render(self, request: RecommendRequest, fetched: Fetched, answer: Answer) -> Sequence[int] | None:
         """Return the source token ids, or None if the video has no evidence."""
         started = time.perf_counter()
+        if answer.details:
+            answer.details.add_fields(request, fetched)
         evidence, causes = gather(request, fetched, self.personal)
         for cause in causes:
             answer.degrade(cause)
@@ -140,6 +144,8 @@ class Pipeline:
         source = self.renderer.render(evidence)
         answer.evidence, answer.source_text = evidence, source.text
         answer.evidence_version = evidence_version(evidence)
+        if answer.details:
+            answer.details.add_segments(self.renderer, source)
         answer.seconds["render"] = time.perf_counter() - started
         return source.token_ids
 
@@ -206,6 +212,8 @@ class Pipeline:
         exposure = policy.decide(
             candidates, generation.reject_probability, trigger, request.num_queries, generation.deadline_reached
         )
+        if answer.details:
+            answer.details.add_rejection(generation.reject_probability, bundle.reject_threshold)
         answer.shown, answer.judged, answer.reason = exposure.shown, exposure.judged, exposure.reason
         for item in exposure.judged:
             if item.verdict == "dropped" and item.rule is not None:

@@ -27,6 +27,7 @@ from service.http.review import build_review_router
 from service.http.routes import build_router
 from service.http.warm_up import warm_up
 from service.instance import Instance
+from service.page.routes import build_page_router
 from service.settings import Settings
 
 _DESCRIPTION = """
@@ -36,6 +37,11 @@ Call `POST /recommend` when the next video is known. The answer comes within `de
 queries, or the reason for showing none; `degraded` names what was missing.
 """.strip()
 
+# With status 404, so that a load balancer that asks for `/` does not take a draining instance for a ready one.
+_AT_THE_ROOT = (
+    "This is OneBar. Its API is POST /recommend; docs/http_api.md describes it, and so does /docs on the admin port."
+    " With ONEBAR_PAGE__ENABLED=true, the public port has a page here (docs/page.md)."
+)
 
 _QUIET: dict[str, Any] = {
     "docs_url": None,
@@ -63,7 +69,7 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     Raises:
         BackendError: the wanted backend cannot run the bundle on this machine.
         BundleError: the bundle must not be served.
-        ConfigurationError: keys, rules, terms, constraints or the event sink cannot be used.
+        ConfigurationError: keys, rules, terms, constraints, the event sink or the feed of the page cannot be used.
     """
     access = Access(settings)
     instance = Instance(settings, scheduler)
@@ -91,6 +97,8 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     _finish(app, instance)
     if settings.docs_public:
         app.include_router(build_docs_router(app))
+    if settings.page.enabled:
+        app.include_router(build_page_router(instance.parts, access.caller_of))
     return app
 
 
@@ -117,6 +125,8 @@ def _finish(app: FastAPI, instance: Instance) -> None:
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
         code = "not_found" if error.status_code == 404 else "method_not_allowed"
         message = f"{request.method} {request.url.path} is not on this port; docs/http_api.md lists the endpoints."
+        if request.url.path == "/":
+            message = _AT_THE_ROOT
         return json_response(error_body(code, message), error.status_code, error.headers)
 
 

@@ -77,6 +77,37 @@ class ConstraintsInForce(BaseModel):
     no_repeat_ngram_size: int = Field(description="0 is off.")
 
 
+class GivenFields(BaseModel):
+    """The fields before cleaning: stored, or of the request where it has them."""
+
+    caption: str
+    photo_title: str
+    title: str
+    item_title: str
+    summary: str
+    anchors: list[str]
+    histories: list[str]
+    queries: list[str] = Field(description="Past queries of the viewer, newest first, those of the request in front.")
+    category: str
+
+
+class SourceSegment(BaseModel):
+    """One field of the source, as the model reads it."""
+
+    field: Literal["text", "summary", "anchors", "histories", "personal"]
+    text: str = Field(description="What its tokens spell: the cleaned field, cut by its budget.")
+    tokens: int
+    budget: int = Field(description="The largest number of tokens that it may take.")
+    truncated: bool = Field(description="Whether the budget cut it.")
+
+
+class Rejection(BaseModel):
+    """The decision of the model to show nothing."""
+
+    probability: float = Field(description="P([REJECT]) at the first step.")
+    threshold: float = Field(description="At this probability or above it, nothing is shown.")
+
+
 class Explanation(BaseModel):
     """How the answer was made."""
 
@@ -89,6 +120,9 @@ class Explanation(BaseModel):
         description="hit: the hypotheses of an equal earlier request; joined: those of an equal request in progress; "
         "miss: generated for this request; null: the cache was not used."
     )
+    fields: GivenFields | None = Field(description="null if the video is blocked before its fields are read.")
+    segments: list[SourceSegment] = Field(description="The five fields of the source; none without evidence.")
+    rejection: Rejection | None = Field(description="null if nothing was generated.")
 
 
 class SearchBeam(BaseModel):

@@ -48,6 +48,14 @@ def test_each_field_has_its_segment() -> None:
     assert source.truncated == ()
 
 
+def test_the_segments_of_a_source_are_named_and_counted() -> None:
+    renderer = Renderer(TOKENIZER, RenderBudgets(text=3))
+    source = renderer.render(Evidence("drill [SEP]", "", ("a b", "c"), (), ("e",)))
+    assert renderer.segments(source.token_ids) == [
+        ("text", "dri", 3), ("summary", "", 0), ("anchors", "a b;c", 5), ("histories", "", 0), ("personal", "e", 1),
+    ]  # fmt: skip
+
+
 def test_a_missing_field_is_an_empty_segment() -> None:
     source = RENDERER.render(Evidence(summary="two"))
     assert source.token_ids.count(SEP) == 4

@@ -1,0 +1,86 @@
+"""The routes of the page: `/`, its files below `/page/`, what this deployment offers, and the feed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
+
+from evidence.render import SEGMENTS
+from service.answering.caller import Caller
+from service.outcomes import STAGES
+from service.page.files import INDEX, StaticFile, read_feed, read_static
+from service.page.headers import SECURITY
+from service.parts import Parts
+
+OBJECTIVE_MS: Final = 30
+"""The time in which a bar must be there (paper, section 4)."""
+
+
+def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, feedback: bool = False) -> APIRouter:
+    """Return the routes of the page.
+
+    The files are public: they hold no data. The feed and the description of the deployment ask for an API key where
+    the service has keys.
+
+    Args:
+        parts: of the instance.
+        caller_of: returns the caller of a request, or raises Unauthorized.
+        feedback: whether the service has `POST /feedback`; the page sends clicks only then.
+
+    Raises:
+        ConfigurationError: the feed cannot be used.
+    """
+    router = APIRouter(include_in_schema=False)
+    static = read_static()
+    feed = read_feed(parts.settings.page.feed) if parts.settings.page.feed else None
+
+    @router.get("/")
+    async def index(request: Request) -> Response:
+        return _respond(request, static[INDEX])
+
+    @router.get("/page/deployment.json")
+    async def deployment(request: Request) -> Response:
+        body = _describe(parts, caller_of(request)) | {"feed": feed is not None, "feedback": feedback}
+        return Response(
+            json.dumps(body), media_type="application/json", headers=SECURITY | {"cache-control": "no-store"}
+        )
+
+    @router.get("/page/feed.json")
+    async def demo_feed(request: Request) -> Response:
+        caller_of(request)
+        if feed is None:
+            raise HTTPException(404)
+        return _respond(request, feed)
+
+    @router.get("/page/{path:path}")
+    async def asset(request: Request, path: str) -> Response:
+        if path not in static:
+            raise HTTPException(404)
+        return _respond(request, static[path])
+
+    return router
+
+
+def _respond(request: Request, file: StaticFile) -> Response:
+    """Return the file, or 304 if the browser has it. Browsers ask each time, so a new version is seen at once."""
+    headers = SECURITY | {"etag": file.etag, "cache-control": "no-cache"}
+    if request.headers.get("if-none-match") == file.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
+
+
+def _describe(parts: Parts, caller: Caller) -> dict[str, Any]:
+    """Return what the page needs to know of this deployment. It hides what the deployment lacks."""
+    return {
+        "docs": parts.settings.docs_public,
+        "explain": caller.may_explain,
+        "model_version": parts.bundle.model_version,
+        "deadline_ms": parts.settings.default_deadline_ms,
+        "objective_ms": OBJECTIVE_MS,
+        "stages": [stage for stage in STAGES if stage != "total"],
+        "segments": list(SEGMENTS),
+    }

@@ -1,0 +1,71 @@
+// Requests to the service. All addresses are relative, so the page works behind any prefix.
+import { emit, state } from "./store.js";
+
+const TIMEOUT_MS = 8000;
+const LOG_ENTRIES = 500;
+let key = ""; // in memory only: it is gone when the page is closed
+
+export const setKey = (value) => { key = value.trim(); };
+
+/** A request without a usable answer. `kind`: down, timeout, cancelled, unauthorized, overloaded, refused. */
+export class ApiError extends Error {
+  constructor(kind, message) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+async function call(path, body, signal) {
+  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  if (body) headers["content-type"] = "application/json";
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const stop = signal ? AbortSignal.any([signal, timeout]) : timeout;
+  let response;
+  let content;
+  try {
+    response = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal: stop });
+    content = await response.json();
+  } catch (error) {
+    if (signal?.aborted) throw new ApiError("cancelled", "");
+    throw new ApiError(timeout.aborted ? "timeout" : "down", error.message);
+  }
+  if (response.ok) return content;
+  const kinds = { 401: "unauthorized", 429: "overloaded", 503: "down" };
+  throw new ApiError(kinds[response.status] ?? "refused", content.message ?? response.statusText);
+}
+
+function record(entry) {
+  state.log.unshift({ at: Date.now(), ...entry });
+  state.log.length = Math.min(state.log.length, LOG_ENTRIES);
+  emit("log");
+}
+
+export const deployment = () => call("page/deployment.json");
+export const feed = () => call("page/feed.json");
+
+/** Returns the entry of one request: its answer, how it was asked, and the time until the answer was here. */
+export async function recommend(body, how, signal) {
+  const started = performance.now();
+  const answer = await call("recommend", body, signal);
+  const entry = { status: "ready", answer, how, size: 1, roundTripMs: performance.now() - started };
+  record({ how, size: 1, photo_id: answer.photo_id, decision: answer.decision, reason: answer.reason, totalMs: answer.timings_ms.total, roundTripMs: entry.roundTripMs });
+  return entry;
+}
+
+/** Returns the entries of a batch, in the order of its requests; null for one that was refused. */
+export async function recommendBatch(bodies) {
+  const started = performance.now();
+  const { results } = await call("recommend/batch", { requests: bodies });
+  const roundTripMs = performance.now() - started;
+  return results.map(({ response }) => {
+    if (!response) return null;
+    record({ how: "batch", size: bodies.length, photo_id: response.photo_id, decision: response.decision, reason: response.reason, totalMs: response.timings_ms.total, roundTripMs });
+    return { status: "ready", answer: response, how: "batch", size: bodies.length, roundTripMs };
+  });
+}
+
+/** Tells the service of a click, where the deployment takes feedback. A failure changes nothing for the viewer. */
+export function sendClick(requestId, query, rank) {
+  if (!state.deployment.feedback) return;
+  call("feedback", { request_id: requestId, event: "click", query, rank }).catch(() => {});
+}

@@ -1,0 +1,62 @@
+// The bar below the player: queries, or quietly the reason why it is empty.
+import { current, retry } from "./answers.js";
+import { sendClick } from "./api.js";
+import { bdi, h, icon, replace } from "./dom.js";
+import { openDrawer } from "./panel.js";
+import { openResults } from "./results.js";
+import { isEdited, on, video } from "./store.js";
+import { t } from "./words.js";
+
+const SLOW_MS = 1200;
+
+export function mountBar(phone) {
+  const bar = h("section", { class: "bar" });
+  phone.append(bar);
+  let slowTimer = 0;
+  let announced = "";
+
+  function render(isSlow = false) {
+    clearTimeout(slowTimer);
+    const entry = current();
+    bar.setAttribute("aria-label", t("bar"));
+    bar.setAttribute("aria-busy", String(entry?.status !== "ready"));
+    const head = h("div", { class: "bar-head" }, icon("search"), h("span", {}, t("bar")), isEdited() && h("span", {}, `· ${t("edited")}`),
+      h("button", { class: "why", type: "button", "data-focus": "why", onclick: openDrawer }, t("why")));
+    replace(bar, head, content(entry, isSlow));
+    if (entry?.status === "waiting") slowTimer = setTimeout(() => render(true), SLOW_MS);
+    else announce(entry);
+  }
+
+  function content(entry, isSlow) {
+    if (!entry || entry.status === "waiting") {
+      return isSlow ? h("p", { class: "quiet" }, t("slow")) : h("div", { class: "skeleton", "aria-hidden": "true" }, h("span"), h("span"), h("span"));
+    }
+    if (entry.status === "failed") {
+      return h("p", { class: "quiet" }, icon("none"), t(`error_${entry.error.kind}`),
+        h("button", { class: "button", type: "button", "data-focus": "retry", onclick: retry }, t("retry")));
+    }
+    const { queries, reason } = entry.answer;
+    if (!queries.length) return h("p", { class: "quiet", "data-reason": reason }, icon("none"), t(`reason_${reason}`));
+    return h("ul", { class: "queries" }, queries.map((item) =>
+      h("li", {}, h("button", { class: "query", type: "button", "data-focus": `query-${item.rank}`, title: item.query, onclick: () => click(entry, item) }, bdi(item.query)))));
+  }
+
+  function click(entry, item) {
+    sendClick(entry.answer.request_id, item.query, item.rank);
+    openResults(phone, item.query);
+  }
+
+  /** Says the new content once; a re-rendered bar is not news. */
+  function announce(entry) {
+    if (entry?.status !== "ready") return;
+    const queries = entry.answer.queries.map((item) => item.query);
+    const text = queries.length ? t("announced", { count: queries.length, list: queries.join(", ") }) : t(`reason_${entry.answer.reason}`);
+    const news = `${video().photo_id} ${text}`;
+    if (news === announced) return;
+    announced = news;
+    document.getElementById("live").textContent = text;
+  }
+
+  on("answer language", () => render());
+  render();
+}

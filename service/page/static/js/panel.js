@@ -1,0 +1,74 @@
+// The panel beside the phone; a drawer on a narrow screen. A page of it is an entry of PAGES: an id, and what mounts it.
+import { h, icon, replace, trap } from "./dom.js";
+import { mountRequests } from "./requests.js";
+import { on } from "./store.js";
+import { mountWhy } from "./why/why.js";
+import { t } from "./words.js";
+
+const PAGES = [
+  { id: "why", mount: mountWhy },
+  { id: "requests", mount: mountRequests },
+];
+const narrow = matchMedia("(max-width: 999px)");
+let release = null;
+
+const panel = () => document.getElementById("panel");
+
+export function openDrawer() {
+  if (!narrow.matches || release) return;
+  panel().classList.add("open");
+  panel().setAttribute("role", "dialog");
+  panel().setAttribute("aria-modal", "true");
+  panel().inert = false;
+  release = trap(panel(), closeDrawer);
+  panel().querySelector("[role=tab][aria-selected=true]").focus({ preventScroll: true });
+}
+
+export function closeDrawer() {
+  if (!release) return;
+  panel().classList.remove("open");
+  panel().removeAttribute("role");
+  panel().removeAttribute("aria-modal");
+  panel().inert = narrow.matches;
+  const end = release;
+  release = null;
+  end();
+}
+
+export function mountPanel(root) {
+  const bodies = PAGES.map(({ id }) => h("div", { class: "page", id: `page-${id}`, role: "tabpanel", tabindex: "0", "aria-labelledby": `tab-${id}` }));
+  const tabs = h("div", { class: "tabs", role: "tablist" });
+  const close = h("div", { class: "drawer-close" });
+  replace(root, h("header", { class: "panel-head" }, tabs, close), ...bodies);
+  let selected = 0;
+
+  function select(at, focus) {
+    selected = (at + PAGES.length) % PAGES.length;
+    render();
+    if (focus) tabs.children[selected].focus();
+  }
+
+  function render() {
+    replace(tabs, PAGES.map(({ id }, at) => {
+      const isSelected = at === selected;
+      return h("button", { class: "tab", type: "button", role: "tab", id: `tab-${id}`, "data-focus": id, "aria-controls": `page-${id}`, "aria-selected": String(isSelected),
+        tabindex: isSelected ? "0" : "-1", onclick: () => select(at), onkeydown: (event) => {
+          const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+          if (by) select(at + by, true);
+        } }, t(`tab_${id}`));
+    }));
+    tabs.setAttribute("aria-label", t("panel"));
+    bodies.forEach((body, at) => { body.hidden = at !== selected; });
+    replace(close, h("button", { class: "close", type: "button", "aria-label": t("close"), onclick: closeDrawer }, icon("close")));
+  }
+
+  PAGES.forEach(({ mount }, at) => mount(bodies[at]));
+  const fit = () => {
+    closeDrawer();
+    root.inert = narrow.matches;
+  };
+  narrow.addEventListener("change", fit);
+  on("language", render);
+  render();
+  fit();
+}

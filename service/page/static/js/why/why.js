@@ -1,0 +1,33 @@
+// "Why this bar?": time, evidence, source and hypotheses of the answer that the phone shows.
+import { current } from "../answers.js";
+import { h, replace } from "../dom.js";
+import { on, state } from "../store.js";
+import { t } from "../words.js";
+import { mountEvidence } from "./evidence.js";
+import { renderHypotheses } from "./hypotheses.js";
+import { renderSource } from "./source.js";
+import { renderTime } from "./time.js";
+
+export function mountWhy(root) {
+  const note = h("div", {});
+  const time = h("section", { class: "card time" });
+  const evidence = h("section", { class: "card evidence" });
+  const hypotheses = h("section", { class: "card hypotheses" });
+  const source = h("section", { class: "card source" });
+  root.append(note, h("div", { class: "cards" }, time, h("div", { class: "column" }, evidence), h("div", { class: "column" }, hypotheses, source)));
+  mountEvidence(evidence);
+
+  function render() {
+    const entry = current();
+    replace(note, state.deployment.explain ? null : h("p", { class: "card notice" }, t("no_explain")));
+    renderTime(time, entry);
+    for (const card of [evidence, hypotheses, source]) card.hidden = !state.deployment.explain;
+    if (entry?.status === "waiting") return; // the last answer stays until the next one is here
+    renderHypotheses(hypotheses, entry);
+    renderSource(source, entry);
+  }
+
+  on("answer language", render);
+  on("log", () => renderTime(time, current()));
+  render();
+}
