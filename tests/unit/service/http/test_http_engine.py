@@ -162,10 +162,10 @@ async def test_a_request_that_fails_in_the_engine_does_not_fail_others(app, monk
     runner = app.state.instance.runner
     submitted = []
 
-    def start(source_ids: Sequence[int], deadline: float) -> asyncio.Future[Generation]:
+    def start(source_ids: Sequence[int], deadline: float, *, record_search: bool) -> asyncio.Future[Generation]:
         submitted.append(source_ids)
         monkeypatch.setattr(runner, "_processors", (Unbearable(),) if len(submitted) == 3 else ())
-        return GenerationRunner.start(runner, source_ids, deadline)
+        return GenerationRunner.start(runner, source_ids, deadline, record_search=record_search)
 
     async with running(app) as client:
         monkeypatch.setattr(runner, "start", start)
