@@ -43,6 +43,11 @@ SUBSTITUTIONS = (
         "--videos 300 --users 120 --days 4 --impressions-per-day 600",
         "a smaller shop",
     ),
+    (
+        "onebar offline build logs build --examples",
+        "onebar offline build logs build --examples --dimension 32 --vocabulary-size 512 --max-steps 3",
+        "a small embedder",
+    ),
     ("onebar train tokenizer ", "onebar train tokenizer --size 1000 ", "a smaller vocabulary"),
     (
         "onebar train pretrain ",
