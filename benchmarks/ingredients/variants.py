@@ -35,7 +35,7 @@ VARIANTS = (
     Variant(EVERYTHING),
     Variant("random-start", ("model.copying_start=false",)),
     Variant("no-substitution", ("substitution=0.0",)),
-    Variant("no-answer-removal", ("answer_removal=0.0",)),
+    Variant("answer-removal", ("answer_removal=0.15",)),
     Variant("one-target-per-source", ("targets_per_source=1",)),
     Variant("no-field-dropout", tuple(f"field_dropout.{rate.name}=0.0" for rate in fields(FieldDropout))),
     Variant("one-shop", first_shop_only=True),

@@ -13,7 +13,7 @@ from offline.build.manifest import read_manifest
 
 OPTIONS = ("--hashed", "--examples")
 SIZES = ("--videos", "300", "--users", "60", "--days", "4", "--impressions-per-day", "400")
-POINTS = 3
+POINTS = 2
 
 
 @pytest.fixture(scope="module")

@@ -146,7 +146,7 @@ def test_each_variant_changes_one_ingredient_of_the_recipe(plan: Plan) -> None:
         "everything": {},
         "random-start": {"model.copying_start": False},
         "no-substitution": {"substitution": 0.0},
-        "no-answer-removal": {"answer_removal": 0.0},
+        "answer-removal": {"answer_removal": 0.15},
         "one-target-per-source": {"targets_per_source": 1},
         "no-field-dropout": {f"field_dropout.{name}": 0.0 for name in fields},
         "one-shop": {},
