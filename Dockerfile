@@ -33,6 +33,7 @@ ENV PATH=/opt/onebar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTH
 WORKDIR /srv/onebar
 COPY loadtest loadtest
 COPY demo/evidence demo/evidence
+COPY demo/rules.yaml demo/rules.yaml
 USER 10001:10001
 EXPOSE 8089
 ENTRYPOINT ["locust", "--locustfile", "loadtest/locustfile.py"]
@@ -43,6 +44,7 @@ COPY --from=build /opt/onebar /opt/onebar
 WORKDIR /srv/onebar
 COPY demo/bundle demo/bundle
 COPY demo/evidence demo/evidence
+COPY demo/rules.yaml demo/rules.yaml
 # ONNX Runtime's wheels report to their maker unless they are told not to.
 ENV PATH=/opt/onebar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 # By number, so that an orchestrator can see that it is not root.

@@ -15,6 +15,7 @@ from cli.errors import CannotStart
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"
 FEED = DEMO / "evidence" / "feed.json.gz"
+RULES = DEMO / "rules.yaml"
 EVIDENCE = (DEMO / "evidence" / "photos.jsonl.gz", DEMO / "evidence" / "users.jsonl.gz")
 # A laptop without int8 instructions needs more time than the default deadline. The first answer must not be empty.
 DEADLINE_MS = 100
@@ -44,7 +45,7 @@ def demo(host: str, port: int, store: str | None) -> None:
             f"The demo explains its answers without a key, so other machines must not reach it at {host}; leave --host"
             " out, or use `onebar serve` with --keys."
         )
-    needed = (DEMO / "bundle" / "manifest.json", FEED, *(() if store else EVIDENCE))
+    needed = (DEMO / "bundle" / "manifest.json", FEED, RULES, *(() if store else EVIDENCE))
     missing = [path for path in needed if not path.exists()]
     if missing:
         raise CannotStart(f"{missing[0]} is missing; clone again, or run `make demo-model`")
@@ -58,7 +59,7 @@ def demo(host: str, port: int, store: str | None) -> None:
         default_deadline_ms=DEADLINE_MS,
         docs_public=True,
         explain_without_key=True,
-        rules=None if os.environ.get("ONEBAR_RULES") else _empty_rules(),
+        rules=None if os.environ.get("ONEBAR_RULES") else _copied_rules(),
         review={"answers": RECENT_ANSWERS, "public": True, "without_key": True},
         drain_seconds=0,
         host=host,
@@ -71,12 +72,11 @@ def demo(host: str, port: int, store: str | None) -> None:
     sys.exit(run(app, settings))
 
 
-def _empty_rules() -> Path:
-    """Return a rules file that reviewers of the demo may change. It is removed when the demo ends."""
+def _copied_rules() -> Path:
+    """Return a copy of the demo's rules that reviewers may change. It is removed when the demo ends."""
     folder = Path(tempfile.mkdtemp(prefix="onebar-demo-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    rules = folder / "rules.yaml"
-    rules.write_text("{}\n", encoding="utf-8")
+    rules = Path(shutil.copy(RULES, folder))
     return rules
 
 

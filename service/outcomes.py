@@ -38,6 +38,7 @@ POLICY_RULES = (
     "duplicate",
     "prohibited_term",
     "blocked_query",
+    "low_score",
     "too_short",
     "too_long",
     "recently_shown",

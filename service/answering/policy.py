@@ -72,6 +72,7 @@ class Policy:
     def __init__(self, rules: Rules, terms: ProhibitedTerms, reject_threshold: float) -> None:
         self.version = rules.version
         self._length = rules.length
+        self._minimum_score = rules.minimum_score
         self._terms = terms
         self._reject_threshold = reject_threshold
         self._blocked_categories = frozenset(rules.blocked_categories)
@@ -137,6 +138,8 @@ class Policy:
         # A byte-level model can generate any bytes, also invalid UTF-8 and invisible characters.
         if _BROKEN_BYTES in candidate.query or not candidate.query.isprintable():
             return "unreadable"
+        if self._minimum_score is not None and candidate.score < self._minimum_score:
+            return "low_score"
         key = query_key(candidate.query)
         return (
             self._safety_rule(candidate.query, key, seen)

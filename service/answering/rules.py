@@ -67,6 +67,9 @@ class RecentlyShownRule(_Rule):
 class Rules(_Rule):
     """The whole file. An absent rule does nothing."""
 
+    minimum_score: float | None = Field(
+        default=None, le=0, description="Hypotheses with a lower score are dropped: the evidence supports no query."
+    )
     length: LengthRule | None = None
     blocked_categories: list[str] = []
     blocked_queries: list[str] = []

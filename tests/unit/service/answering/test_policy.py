@@ -103,6 +103,19 @@ def test_the_example_file_of_prohibited_terms_is_valid():
     assert shown(exposure) == ["camera"]
 
 
+def test_hypotheses_under_the_minimum_score_are_dropped_and_pinned_ones_are_not():
+    likely, unlikely = Candidate("camera", -4.5), Candidate("tordika swift 20", -4.6)
+    rules = policy(minimum_score=-4.5)
+    assert verdicts(rules.decide([likely, unlikely], 0, TRIGGER, 3)) == {
+        "camera": None,
+        "tordika swift 20": "low_score",
+    }
+    nothing = rules.decide([unlikely], 0, TRIGGER, 3)
+    assert (nothing.shown, nothing.reason) == ((), "all_filtered")
+    pinned = policy(minimum_score=-4.5, pinned_queries=PINS).decide([unlikely], 0, TRIGGER, 3)
+    assert shown(pinned) == ["by photo", "by category"]
+
+
 def test_length_bounds_count_characters_and_words():
     rules = policy(length={"min_characters": 3, "max_characters": 12, "max_words": 2})
     exposure = rules.decide(candidates("tv", "one two three", "abcdefghijklm", "good one"), 0, TRIGGER, 3)
