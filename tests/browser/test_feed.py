@@ -63,6 +63,7 @@ def test_arrow_keys_and_buttons_move_through_the_feed(demo: str, new_page: NewPa
     page.get_by_role("button", name="Next video").click()
     expect(page.locator(".slide").nth(2)).to_have_class("slide current")
     page.keyboard.press("ArrowUp")
+    expect(page.locator(".slide").nth(1)).to_have_class("slide current")
     page.keyboard.press("k")
     expect(page.locator(".slide").nth(0)).to_have_class("slide current")
 

@@ -77,7 +77,8 @@ export function mountFeed(phone) {
     event.preventDefault();
     go(by);
   });
-  new ResizeObserver(() => scroller.scrollTo({ top: state.index * scroller.clientHeight, behavior: "instant" })).observe(scroller);
+  // It ends a smooth scrolling that is under way, so it goes where that one would have ended.
+  new ResizeObserver(() => scroller.scrollTo({ top: goal * scroller.clientHeight, behavior: "instant" })).observe(scroller);
   on("language", () => {
     label();
     for (const slide of slides) slide.replaceChildren();
