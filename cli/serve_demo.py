@@ -76,8 +76,7 @@ def _copied_rules() -> Path:
     """Return a copy of the demo's rules that reviewers may change. It is removed when the demo ends."""
     folder = Path(tempfile.mkdtemp(prefix="onebar-demo-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    rules = Path(shutil.copy(RULES, folder))
-    return rules
+    return Path(shutil.copy(RULES, folder))
 
 
 def _print_examples(url: str) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.checkpoint import CheckpointMeta, load_checkpoint, save_checkpoint
-from training.config import GenerationDefaults, RuntimeConfig, ValidationConfig, from_dict
-from training.data import file_hash, load_examples
+from training.checkpoint import load_checkpoint
+from training.config import RuntimeConfig, ValidationConfig
+from training.data import file_hash
 from training.errors import CheckpointError, ConfigError
-from training.model import choose_device
-from training.validation import sample_validation, validate
+from training.policy import load_policy
+from training.validation import sample_validation
 
 
 def average(
@@ -30,7 +30,7 @@ def average(
     validation: ValidationConfig | None = None,
     cache: Path | None = None,
     seed: int = 17,
-) -> dict[float, Mapping[str, float]]:
+) -> tuple[float, dict[float, Mapping[str, float]]]:
     """Write the mean of two checkpoints whose share of `adapted` gives the best HR@8 on the validation day.
 
     Args:
@@ -44,7 +44,7 @@ def average(
         seed: of the choice of examples.
 
     Returns:
-        The validation figures by share.
+        The share that was written, and the validation figures by share.
 
     Raises:
         CheckpointError: a folder is no checkpoint, or the two are of different shapes or tokenizers.
@@ -53,28 +53,25 @@ def average(
     """
     if not shares or not all(0 <= share <= 1 for share in shares):
         raise ConfigError(f"give shares between 0 and 1, not {list(shares)}")
-    first, second = load_checkpoint(foundation), load_checkpoint(adapted)
+    first, second = load_checkpoint(foundation), load_policy(adapted, 0.0, RuntimeConfig())
     if first.tokenizer.to_str() != second.tokenizer.to_str():
         raise CheckpointError(
             f"{adapted} has another tokenizer than {foundation}; give a checkpoint that was adapted from it"
         )
-    start, end = first.model.state_dict(), {name: value.clone() for name, value in second.model.state_dict().items()}
+    model, device = second.model, second.device
+    # On one device, where `load_policy` has put the second model.
+    start = {name: value.to(device.device) for name, value in first.model.state_dict().items()}
+    end = {name: value.clone() for name, value in model.state_dict().items()}
     if {name: value.shape for name, value in start.items()} != {name: value.shape for name, value in end.items()}:
         raise CheckpointError(
             f"{adapted} has other shapes than {foundation}; give a checkpoint that was adapted from it"
         )
-    meta, model = second.meta, second.model
-    device = choose_device(RuntimeConfig())
-    device.prepare(model)
-    generation = from_dict(GenerationDefaults, meta.generation)
     path = validate_on / "examples_valid.parquet"
-    packed = cache or validate_on / ".packed"
-    examples = load_examples(path, second.tokenizer, meta.render, generation.max_new_tokens, packed)
-    sample = sample_validation(examples, validation or ValidationConfig(), seed)
+    sample = sample_validation(second.load_examples(path, cache), validation or ValidationConfig(), seed)
     measured: dict[float, Mapping[str, float]] = {}
     for share in shares:
         model.load_state_dict(_between(start, end, share))
-        measured[share] = validate(model, second.tokenizer, sample, generation, meta.reject_threshold, device)
+        measured[share] = second.validate(sample)
     best = max(shares, key=lambda share: measured[share]["hr@8"])
     model.load_state_dict(_between(start, end, best))
     training = {
@@ -84,13 +81,10 @@ def average(
         "init_from": f"{first.meta.training.get('stage')} {foundation.name}",
         "data": {"valid": file_hash(path)},
         "foundation": dict(first.meta.training),
-        "adapted": dict(meta.training),
+        "adapted": dict(second.meta.training),
     }
-    record = CheckpointMeta(
-        meta.render, meta.generation, meta.reject, meta.special_tokens, training, {"validation": measured[best]}
-    )
-    save_checkpoint(out, model, second.tokenizer, record)
-    return measured
+    second.save(out, training, measured[best])
+    return best, measured
 
 
 def _between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

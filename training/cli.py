@@ -213,10 +213,9 @@ def average(
     """
     from training import averaging
 
-    measured = averaging.average(foundation, adapted, out, shares, validate_on=validate_on, cache=cache)
+    best, measured = averaging.average(foundation, adapted, out, shares, validate_on=validate_on, cache=cache)
     for share, figures in measured.items():
         click.echo(f"share {share:.2f}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-    best = max(shares, key=lambda share: measured[share]["hr@8"])
     click.echo(f"share {best:.2f} is in {out}")
 
 
@@ -237,8 +236,7 @@ def preference(
 
     \b
     Example:  onebar offline lists logs build/lists
-              onebar train average build/foundation build/checkpoint build/averaged --validate-on build/examples
-    onebar train preference build/lists build/aligned --init-from build/checkpoint \\
+              onebar train preference build/lists build/aligned --init-from build/checkpoint \\
                   --validate-on build/examples
     """
     from training.preference import stage

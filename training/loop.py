@@ -69,6 +69,10 @@ class Progress:
     evaluations_since_best: int = 0
     finished: bool = False
 
+    def record(self) -> dict[str, float]:
+        """Return what a checkpoint records of the run."""
+        return {"steps": self.step, "samples": self.samples, "seconds": round(self.seconds, 1)}
+
 
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[InputT]):

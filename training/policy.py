@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from training.config import GenerationDefaults, RuntimeConfig, from_dict, to_dic
 from training.data import PackedExamples, file_hash, load_examples
 from training.loop import Progress
 from training.model import Device, choose_device, set_dropout
+from training.validation import validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +54,23 @@ class Policy:
         packed = cache or path.parent / ".packed"
         return load_examples(path, self.tokenizer, self.meta.render, self.generation.max_new_tokens, packed)
 
-    def save(
-        self, out: Path, stage: str, config: Any, data: Sequence[Path], metrics: Mapping[str, float], progress: Progress
-    ) -> None:
-        """Write the checkpoint of a stage with its configuration, its progress and the hashes of its data."""
-        training = {
+    def validate(self, sample: PackedExamples) -> dict[str, float]:
+        """Measure the model as it is now; see `training.validation.validate`."""
+        return validate(self.model, self.tokenizer, sample, self.generation, self.meta.reject_threshold, self.device)
+
+    def stage_record(self, stage: str, config: Any, data: Sequence[Path], progress: Progress) -> dict[str, Any]:
+        """Return the training record of a stage: its configuration, its progress and the hashes of its data."""
+        return {
             "stage": stage,
             "config": to_dict(config),
             "init_from": self.origin,
-            "steps": progress.step,
-            "samples": progress.samples,
-            "seconds": round(progress.seconds, 1),
+            **progress.record(),
             "data": [file_hash(path) for path in data],
         }
-        meta = CheckpointMeta(
-            self.meta.render,
-            self.meta.generation,
-            self.meta.reject,
-            self.meta.special_tokens,
-            training,
-            {"validation": dict(metrics)},
-        )
+
+    def save(self, out: Path, training: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Write the model as it is now, with a training record and its validation figures."""
+        meta = replace(self.meta, training=training, metrics={"validation": dict(metrics)})
         save_checkpoint(out, self.model, self.tokenizer, meta)
 
 

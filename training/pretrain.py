@@ -226,9 +226,7 @@ def pretrain(
             "stage": "pretrain",
             "config": to_dict(config),
             "init_from": start.origin,
-            "steps": progress.step,
-            "samples": progress.samples,
-            "seconds": round(progress.seconds, 1),
+            **progress.record(),
             "data": {path.name: file_hash(path) for path in (train_path, valid_path)},
         }
         meta = CheckpointMeta(

@@ -115,9 +115,7 @@ def finetune(
             "stage": "sft",
             "config": to_dict(config),
             "init_from": start.origin,
-            "steps": progress.step,
-            "samples": progress.samples,
-            "seconds": round(progress.seconds, 1),
+            **progress.record(),
             "data": {"train": [file_hash(path) for path in train_paths], "valid": file_hash(valid_path)},
         }
         meta = CheckpointMeta(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,16 +131,14 @@ def posterior_source(
 def _insert(
     segment: list[int], query: Sequence[int], free_text: bool, alphabet: Alphabet, rng: np.random.Generator
 ) -> list[int]:
-    parts: list[list[int]]
-    join: Callable[[list[list[int]]], list[int]]
+    """Insert a query between two words of a text, or between two queries of a list."""
     if free_text:
-        parts = [list(word) for word in alphabet.words(segment)]
-        join = lambda words: [token for word in words for token in word]  # noqa: E731
-    else:
-        parts = split_on(segment, alphabet.between) if segment else []
-        join = lambda entries: join_on(entries, alphabet.between)  # noqa: E731
-    parts.insert(int(rng.integers(len(parts) + 1)), list(query))
-    return join(parts)
+        words = [list(word) for word in alphabet.words(segment)]
+        words.insert(int(rng.integers(len(words) + 1)), list(query))
+        return [token for word in words for token in word]
+    entries = split_on(segment, alphabet.between) if segment else []
+    entries.insert(int(rng.integers(len(entries) + 1)), list(query))
+    return join_on(entries, alphabet.between)
 
 
 def _make_room(segments: list[list[int]], room: int, between: int) -> None:

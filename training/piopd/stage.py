@@ -18,13 +18,14 @@ from training.loop import Progress, Stage, train
 from training.model import decoder_logits, encode
 from training.parallel import join_processes
 from training.piopd.diagnostics import compare_distributions, gold_outside
+from training.piopd.losses import soften
 from training.piopd.objective import piopd_loss
 from training.piopd.posterior import PosteriorBatch, PosteriorBatches
 from training.piopd.rollouts import sample_rollouts
 from training.policy import Policy, load_policy
 from training.policy_config import PiopdConfig
 from training.sft import open_epoch
-from training.validation import generate, hypothesis_rank, sample_validation, validate
+from training.validation import generate, hypothesis_rank, sample_validation
 
 _BATCH = 64
 
@@ -82,9 +83,7 @@ def distill(
         return piopd_loss(policy.model, teacher, batch, config, most_tokens)
 
     def evaluate() -> Mapping[str, float]:
-        measured = validate(
-            policy.model, policy.tokenizer, sample, policy.generation, policy.meta.reject_threshold, policy.device
-        )
+        measured = policy.validate(sample)
         if not teacher_hits or config.teacher.ema_every_steps:
             teacher_hits.append(_teacher_hit_rate(teacher, policy, compared))
         return {**measured, "teacher_hr@8": teacher_hits[-1], **_diagnose(teacher, policy, compared)}
@@ -95,7 +94,7 @@ def distill(
         evaluate=evaluate,
         selection="hr@8",
         save_best=lambda metrics, progress: policy.save(
-            out, "piopd", config, [*train_paths, valid_path], metrics, progress
+            out, policy.stage_record("piopd", config, [*train_paths, valid_path], progress), metrics
         ),
         evaluate_every_steps=config.validation.every_steps,
         patience=config.validation.patience,
@@ -176,21 +175,22 @@ def _diagnose(teacher: BartForConditionalGeneration, policy: Policy, batches: Po
                 student, states, x.source_mask, x.source_of, policy.generation.max_new_tokens, 1.0
             )
             gold = x.labels != IGNORED_LABEL
-
-            def log_p(
-                model: BartForConditionalGeneration, read: Tensor, mask: Tensor | None, prefix: Tensor, counts: Tensor
-            ) -> Tensor:
-                return torch.log_softmax(decoder_logits(model, read, mask, None, prefix, counts).float(), dim=-1)
-
             figures = compare_distributions(
-                log_p(teacher, posterior, batch.posterior_mask, rollouts.decoder_input, rollouts.counts),
-                log_p(student, states, x.source_mask, rollouts.decoder_input, rollouts.counts),
+                _log_p(teacher, posterior, batch.posterior_mask, rollouts.decoder_input, rollouts.counts),
+                _log_p(student, states, x.source_mask, rollouts.decoder_input, rollouts.counts),
             )
             figures["gold_outside"] = gold_outside(
-                log_p(teacher, posterior, batch.posterior_mask, x.decoder_input, gold),
-                log_p(student, states, x.source_mask, x.decoder_input, gold),
+                _log_p(teacher, posterior, batch.posterior_mask, x.decoder_input, gold),
+                _log_p(student, states, x.source_mask, x.decoder_input, gold),
                 x.labels[gold],
             )
             for name, value in figures.items():
                 sums[name] = sums.get(name, 0.0) + value / len(batches)
     return sums
+
+
+def _log_p(
+    model: BartForConditionalGeneration, states: Tensor, mask: Tensor | None, prefix: Tensor, counts: Tensor
+) -> Tensor:
+    """Return log-probabilities [P, V] behind the prefixes [N, T] that count; each has a source of its own."""
+    return soften(decoder_logits(model, states, mask, None, prefix, counts), 1.0)

@@ -9,6 +9,18 @@ _NOTHING = -1e9
 """Log-mass of an empty place. It is finite, because the gradient of logcumsumexp at -inf is not a number."""
 
 
+def anchors_of(present: Tensor, clicked: Tensor) -> Tensor:
+    """Return bool [B, M], the clicked candidates that have a lower-ranked one, eq. (7), paper.
+
+    Args:
+        present: bool [B, M], False where a list is padded, on the right.
+        clicked: bool [B, M], levels 1 to 4.
+    """
+    below = torch.zeros_like(present)
+    below[:, :-1] = present[:, 1:]
+    return clicked & present & below
+
+
 def listwise_preference_loss(
     log_ratios: Tensor, present: Tensor, clicked: Tensor, beta: float, temperature: float
 ) -> tuple[Tensor, Tensor]:
@@ -30,9 +42,7 @@ def listwise_preference_loss(
     """
     scores = (beta / temperature * log_ratios.float()).masked_fill(~present, _NOTHING)  # [B, M]
     suffix = scores.flip(1).logcumsumexp(1).flip(1)  # [B, M], log of the mass at i and below
-    below = torch.zeros_like(present)
-    below[:, :-1] = present[:, 1:]  # whether a candidate stands below
-    anchors = clicked & present & below  # [B, M], eq. (7)
+    anchors = anchors_of(present, clicked)
     lists = anchors.any(dim=1)
     losses = (suffix - scores).masked_fill(~anchors, 0.0).sum(dim=1) / anchors.sum(dim=1).clamp(min=1)  # [B]
     loss = losses.sum() / lists.sum().clamp(min=1)

@@ -18,9 +18,9 @@ from training.parallel import join_processes
 from training.policy import load_policy
 from training.policy_config import PreferenceConfig
 from training.preference.lists import ListBatch, ListBatches, PackedLists, list_batches, load_lists
-from training.preference.losses import listwise_preference_loss
+from training.preference.losses import anchors_of, listwise_preference_loss
 from training.tokenizer import special_token_ids
-from training.validation import sample_validation, validate
+from training.validation import sample_validation
 
 _VALIDATION_LISTS = 512
 
@@ -74,9 +74,7 @@ def align(
         return preference_loss(policy.model, reference, batch, config)
 
     def evaluate() -> Mapping[str, float]:
-        measured = validate(
-            policy.model, policy.tokenizer, sample, policy.generation, policy.meta.reject_threshold, policy.device
-        )
+        measured = policy.validate(sample)
         sums: dict[str, float] = {}
         with torch.inference_mode(), policy.device.autocast():
             for index in held_out_batches:
@@ -91,7 +89,9 @@ def align(
         evaluate=evaluate,
         selection="hr@8",
         save_best=lambda metrics, progress: policy.save(
-            out, "preference", config, [*train_paths, valid_path, examples_path], metrics, progress
+            out,
+            policy.stage_record("preference", config, [*train_paths, valid_path, examples_path], progress),
+            metrics,
         ),
         evaluate_every_steps=config.validation.every_steps,
         patience=config.validation.patience,
@@ -129,9 +129,7 @@ def preference_loss(
     present = torch.zeros(shape, dtype=torch.bool, device=log_p.device).index_put(where, torch.ones_like(batch.clicked))
     clicked = torch.zeros_like(present).index_put(where, batch.clicked)
     loss, wins = listwise_preference_loss(ratios, present, clicked, config.beta, config.temperature)
-    anchors = clicked & present
-    anchors[:, :-1] &= present[:, 1:]
-    anchors[:, -1] = False
+    anchors = anchors_of(present, clicked)
     is_anchor = anchors[where]  # [N]
     counts = (batch.labels != IGNORED_LABEL) & is_anchor[:, None]  # [N, T]
     sft = -token_log_p[counts].sum() / counts.sum().clamp(min=1)

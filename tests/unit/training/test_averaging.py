@@ -52,12 +52,12 @@ def test_the_best_share_is_kept_and_recorded(
     checkpoint: Any, examples_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([{"hr@8": 0.2}, {"hr@8": 0.4}, {"hr@8": 0.4}])
-    monkeypatch.setattr("training.averaging.validate", lambda *_: next(figures))
+    monkeypatch.setattr("training.policy.validate", lambda *_: next(figures))
     one, two = checkpoint("one", 1), checkpoint("two", 2)
-    measured = average(one, two, tmp_path / "out", [1.0, 0.75, 0.5], validate_on=examples_dir, validation=FEW)
+    best, measured = average(one, two, tmp_path / "out", [1.0, 0.75, 0.5], validate_on=examples_dir, validation=FEW)
     assert {share: values["hr@8"] for share, values in measured.items()} == {1.0: 0.2, 0.75: 0.4, 0.5: 0.4}
     meta = load_meta(tmp_path / "out")
-    assert meta.training["share"] == 0.75
+    assert best == meta.training["share"] == 0.75
     assert meta.training["tried"] == {"1.0": 0.2, "0.75": 0.4, "0.5": 0.4}
     assert (meta.training["foundation"]["steps"], meta.training["adapted"]["steps"]) == (1, 2)
     assert meta.metrics["validation"]["hr@8"] == 0.4
