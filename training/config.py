@@ -22,7 +22,8 @@ class ModelConfig:
     """Shape of a new BART. A head is `d_model / attention_heads` wide.
 
     `copying_start` sets its first weights so that it copies (training/copying_start.py); a model that is adopted or
-    continued keeps its own.
+    continued keeps its own. `pointer_hidden` is the width of the pointer's layer (training/generator.py), which a
+    continued model without a pointer is given too; 0 for none.
     """
 
     encoder_layers: int = 3
@@ -33,6 +34,7 @@ class ModelConfig:
     max_positions: int = 128
     dropout: float = 0.1
     copying_start: bool = True
+    pointer_hidden: int = 128
 
 
 @dataclass(frozen=True, slots=True)

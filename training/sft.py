@@ -16,8 +16,9 @@ from training.copying_probe import copy_accuracy, make_probe
 from training.data import PackedExamples, file_hash, load_examples
 from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
-from training.losses import sft_loss, token_accuracy
-from training.model import choose_device, target_logits
+from training.losses import query_loss
+from training.mixture import score_batch
+from training.model import choose_device
 from training.parallel import join_processes
 from training.tokenizer import special_token_ids
 from training.validation import sample_validation, validate
@@ -129,9 +130,9 @@ def finetune(
         save_checkpoint(out, model, words, meta)
 
     def loss(batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        logits, labels, weights = target_logits(model, batch)
-        figures = {"accuracy": token_accuracy(logits, labels)}
-        return sft_loss(logits, labels, weights, config.label_smoothing), figures
+        scored = score_batch(model, batch, config.label_smoothing)
+        loss = query_loss(scored.total, scored.lengths, batch.weights)
+        return loss, {"accuracy": scored.correct, "pointed": scored.pointed}
 
     def evaluate() -> Mapping[str, float]:
         measured = validate(model, words, sample, config.generation, config.reject_threshold, device)
