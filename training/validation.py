@@ -11,9 +11,10 @@ from tokenizers import Tokenizer
 from transformers.generation.utils import GenerateBeamEncoderDecoderOutput
 
 from evidence.abstain import model_abstains
+from training.augmentation import Alphabet, weaken_evidence
 from training.batches import IGNORED_LABEL, Batch, collate
 from training.config import GenerationDefaults, ValidationConfig
-from training.data import PackedExamples
+from training.data import PackedExamples, Ragged
 from training.generator import Generator
 from training.mixture import Pointed, read_pointer, score_targets
 from training.model import Device, decoder_logits, encode
@@ -87,6 +88,25 @@ def validate(
         "loss": total_loss / max(tokens, 1),
         **reject_quality(p_reject, examples.is_reject, reject_threshold),
     }
+
+
+def weak_batch(sample: PackedExamples, alphabet: Alphabet, seed: int) -> Batch:
+    """Return up to 64 clicks of a validation sample with nothing left that supports a query."""
+    clicks = sample.subset(np.flatnonzero(~sample.is_reject)[:_BATCH])
+    rows = np.arange(len(clicks))
+    own = Ragged(rows.astype(np.int32), np.arange(len(clicks) + 1))
+    rng = np.random.default_rng(seed)
+    sources, targets = weaken_evidence(clicks.sources, clicks.targets, own, rows, alphabet, rng)
+    return collate(sources, targets, rows, alphabet.special["pad"], alphabet.special["eos"])
+
+
+def weak_rejected(model: Generator, batch: Batch, reject_threshold: float, device: Device) -> float:
+    """Return the share of the sources of `weak_batch` at which the model abstains."""
+    with torch.inference_mode(), device.autocast():
+        batch = batch.to(device.device)
+        states = encode(model, batch.source, batch.source_mask)
+        probabilities = _reject_probabilities(model, batch, states, int(batch.labels[0, 0]))
+    return sum(model_abstains(p, reject_threshold) for p in probabilities.tolist()) / len(probabilities)
 
 
 def generate(

@@ -115,6 +115,7 @@ def _epoch_config(config: PiopdConfig, policy: Policy) -> SftConfig:
         targets_per_source=config.targets_per_source,
         substitution=config.substitution,
         answer_removal=config.answer_removal,
+        weak_evidence=0.0,
         reject_weight=config.reject_weight,
     )
 
