@@ -63,8 +63,8 @@ class Alphabet:
         is_start = word_start_table(tokenizer)
         starts, pieces = ordinary[is_start[ordinary]], ordinary[~is_start[ordinary]]
         # A byte is one character of a token's name, the space before a word included.
-        openings = [token for token in starts.tolist() if len(tokenizer.id_to_token(token)) <= 1 + _OPENING_BYTES]
-        openings = np.array(openings or starts, np.int64)
+        short = [token for token in starts.tolist() if len(tokenizer.id_to_token(token)) <= 1 + _OPENING_BYTES]
+        openings = np.array(short, np.int64) if short else starts
         return cls(special, between, ordinary, starts, pieces, openings, is_ordinary, is_ordinary & ~is_start)
 
     def words(self, ids: Sequence[int]) -> list[tuple[int, ...]]:

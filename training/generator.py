@@ -36,6 +36,7 @@ class Pointer(nn.Module):
             hidden: of the layer between.
         """
         super().__init__()
+        self.gain = _GAIN
         self.inner = nn.Linear(width, hidden)
         self.outer = nn.Linear(hidden, 1, bias=False)
         self.place = nn.Parameter(torch.zeros(FIELD_PLACES))
@@ -55,8 +56,8 @@ class Pointer(nn.Module):
         """
         read = values.gather(1, starts[:, :, None].expand(-1, -1, values.shape[2]))  # [B, E, D]
         scores = self.outer(torch.relu(self.inner(read))).squeeze(2).float() + self.place[places]  # [B, E]
-        scores = (_GAIN * scores).masked_fill(~present, _NOTHING)
-        generate = _GAIN * self.generate(values[:, 0]).float()  # [B, 1]
+        scores = (self.gain * scores).masked_fill(~present, _NOTHING)
+        generate = self.gain * self.generate(values[:, 0]).float()  # [B, 1]
         logprobs = torch.log_softmax(torch.cat([generate, scores], dim=1), dim=1)
         return logprobs[:, 0], logprobs[:, 1:]
 

@@ -109,13 +109,15 @@ def _hypothesis(
 ) -> dict[str, Any]:
     # A sequence that was cut by max_new_tokens has its last token at the step after its last open beam.
     opened = hypothesis.token_ids if hypothesis.finished else hypothesis.token_ids[:-1]
-    after_step, parent = places[opened]
+    # An entry of the source may be a hypothesis that no beam has reached.
+    step, parent = (places[opened][0] + 1, places[opened][1]) if opened in places else (None, None)
     return {
         "rank": rank,
         "query": texts.query(hypothesis.token_ids),
         "score": round(hypothesis.score, 6),
         "finished": hypothesis.finished,
         "forced": hypothesis.forced,
-        "step": after_step + 1,
+        "pointed": round(hypothesis.pointed, 6),
+        "step": step,
         "parent": parent,
     }
