@@ -104,7 +104,7 @@ def build_random_checkpoint(path: Path, seed: int = 0, end_bias: float = 7.0, **
     if model.pointer is not None:
         for weight in (model.pointer.outer.weight, model.pointer.place, model.pointer.generate.weight):
             torch.nn.init.normal_(weight, std=0.1)
-        torch.nn.init.zeros_(model.pointer.generate.bias)
+        torch.nn.init.constant_(model.pointer.generate.bias, -0.3)  # it points more often than it generates
     path.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(path)
     tokenizer.save(str(path / "tokenizer.json"))
