@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import BartConfig, BartForConditionalGeneration
+from transformers import BartConfig
 
-from evidence.tokens import SPECIAL_TOKENS, UNK_TOKEN
+from evidence.tokens import QUERY_SEPARATOR, SEP_TOKEN, SPECIAL_TOKENS, UNK_TOKEN
+from training.generator import Generator
 
 _WORDS = (
     "red running shoes price men women cheap second hand camera lens wireless earphones review 防晒霜 油皮 推荐 "
@@ -73,7 +74,7 @@ def build_random_checkpoint(path: Path, seed: int = 0, end_bias: float = 7.0, **
         seed: of the weights.
         end_bias: added to the logit of </s>. Random weights seldom end a sequence; a positive bias makes lengths
             uneven, as those of real queries are.
-        config: fields of BartConfig that differ from 2 + 2 layers of width 32.
+        config: fields of BartConfig that differ from 2 + 2 layers of width 32; `pointer_hidden` for a pointer.
     """
     tokenizer = build_tokenizer()
     sizes: dict[str, Any] = {
@@ -89,15 +90,21 @@ def build_random_checkpoint(path: Path, seed: int = 0, end_bias: float = 7.0, **
         "init_std": 0.3,
         "forced_eos_token_id": None,
         "forced_bos_token_id": None,
+        "pointer_separator": tokenizer.token_to_id(SEP_TOKEN),
+        "pointer_between": tokenizer.token_to_id(QUERY_SEPARATOR),
         **config,
     }
     torch.manual_seed(seed)
     bart_config: Any = BartConfig  # transformers does not annotate it
-    model: Any = BartForConditionalGeneration(
+    model: Any = Generator(
         bart_config(bos_token_id=0, pad_token_id=1, eos_token_id=2, decoder_start_token_id=2, **sizes)
     )
     model.eval()
     model.final_logits_bias[0, 2] = end_bias
+    if model.pointer is not None:
+        for weight in (model.pointer.outer.weight, model.pointer.place, model.pointer.generate.weight):
+            torch.nn.init.normal_(weight, std=0.1)
+        torch.nn.init.constant_(model.pointer.generate.bias, -0.3)  # it points more often than it generates
     path.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(path)
     tokenizer.save(str(path / "tokenizer.json"))

@@ -24,13 +24,14 @@ import click
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import BartConfig, BartForConditionalGeneration
+from transformers import BartConfig
 
 from benchmarks.random_model import SIZES
 from loadtest.machine import begin_result, finish_result
 from training.batches import IGNORED_LABEL, Batch
 from training.config import OptimConfig
 from training.loop import make_optimizer
+from training.generator import Generator
 from training.losses import sft_loss
 from training.model import target_logits
 
@@ -98,7 +99,7 @@ def random_batch(
     return Batch(source, mask, None, labels.clamp(min=1), labels, torch.ones(batch_size))
 
 
-def build_model(variant: Variant, size: str, seed: int) -> BartForConditionalGeneration:
+def build_model(variant: Variant, size: str, seed: int) -> Generator:
     """Return a random model in training mode, with the attention of a variant."""
     shape = SIZES[size]
     torch.manual_seed(seed)
@@ -115,13 +116,13 @@ def build_model(variant: Variant, size: str, seed: int) -> BartForConditionalGen
         dropout=0.0,
         forced_eos_token_id=None,
     )
-    model: BartForConditionalGeneration = BartForConditionalGeneration._from_config(config)
+    model: Generator = Generator._from_config(config)
     model.set_attn_implementation(variant.attention)
     model.train()
     return model
 
 
-def make_step(model: BartForConditionalGeneration, variant: Variant) -> Callable[[Batch], float]:
+def make_step(model: Generator, variant: Variant) -> Callable[[Batch], float]:
     """Return a function that trains on one batch and returns the loss."""
     optim = OptimConfig()
     masters: list[torch.nn.Parameter] = []

@@ -28,6 +28,7 @@ class Hypothesis:
         finished: whether it has an end; False if max_new_tokens cut it.
         forced: the end was added when the deadline came. Its probability was high enough (WHOLE_QUERY_LOGPROB), but
             the search had not chosen it.
+        pointed: share of its probability that the pointer has, 0 to 1 (generation/pointer.py).
     """
 
     token_ids: tuple[int, ...]
@@ -35,6 +36,7 @@ class Hypothesis:
     score: float
     finished: bool
     forced: bool = False
+    pointed: float = 0.0
 
 
 # A sequence may be forced to end if the model gives the end at least this probability. The end is then one of the ten
@@ -56,22 +58,32 @@ class BeamSearch:
         done: whether further steps would change nothing.
     """
 
-    def __init__(self, options: GenerationOptions, decoder_start_token_id: int, eos_token_id: int) -> None:
+    def __init__(
+        self,
+        options: GenerationOptions,
+        decoder_start_token_id: int,
+        eos_token_id: int,
+        start: float = 0.0,
+        least_score: float = -math.inf,
+    ) -> None:
         """Begin with one open beam, which has no tokens.
 
         Args:
             options: how to search.
             decoder_start_token_id: the token that the decoder is given first; it is not part of a prefix.
             eos_token_id: the token that ends a sequence.
+            start: where sums begin.
+            least_score: so much a hypothesis must have to be of use.
         """
         self._options = options
         self._eos = eos_token_id
+        self._least_score = least_score
         self.prefixes: list[tuple[int, ...]] = [()]
         self._best: list[Hypothesis] = []  # at most num_beams, best first
         self._likely_ends: list[Hypothesis] = []  # kept while no hypothesis is complete
         self.tokens: list[int] = [decoder_start_token_id]
         self.beam_indices: list[int] = [0]
-        self.sums: list[float] = [0.0]
+        self.sums: list[float] = [start]
         self.steps = 0
         self.done = False
 
@@ -162,11 +174,11 @@ class BeamSearch:
     def _can_improve(self) -> bool:
         """Whether an open beam could still replace a complete hypothesis, by the rule of `early_stopping`."""
         options = self._options
-        if len(self._best) < options.num_beams:
-            return True
-        if options.early_stopping is True:
+        complete = len(self._best) == options.num_beams
+        if complete and options.early_stopping is True:
             return False
+        least = max(self._least_score, self._best[-1].score if complete else -math.inf)
         reach_the_limit = options.early_stopping == "never" and options.length_penalty > 0.0
         length = options.max_new_tokens if reach_the_limit else self.steps
         reachable: float = self.sums[0] / float(length) ** options.length_penalty
-        return reachable > self._best[-1].score
+        return reachable > least

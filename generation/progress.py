@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from generation.beam import BeamSearch
 from generation.lane import Lane
 from generation.logits_processors import Constraints, Restriction
+from generation.mixture import add_entries
+from generation.pointer import NOTHING_POINTED, Pointed
 from generation.request import GenerationRequest
 from generation.results import Generation
 from generation.search_record import SearchStep
@@ -23,6 +25,7 @@ class Progress:
         constraints: the states of its logits processors.
         lane: where its keys and values are.
         slot: its number in the lane; it changes when another request leaves the lane.
+        pointed: what the pointer says about the source.
         reject_probability: P([REJECT]) as the first token.
         error: what made the request fail, or None. A failed request takes no more steps.
         restricted: what may not continue each open beam at the present step.
@@ -34,6 +37,7 @@ class Progress:
     constraints: Constraints
     lane: Lane
     slot: int
+    pointed: Pointed = NOTHING_POINTED
     reject_probability: float = 0.0
     error: BaseException | None = None
     restricted: Sequence[Restriction] = ()
@@ -54,8 +58,9 @@ class Progress:
             ended: now.
         """
         search = self.search
+        found = search.hypotheses() if search.done else search.forced()
         return Generation(
-            hypotheses=search.hypotheses() if search.done else search.forced(),
+            hypotheses=add_entries(found, self.pointed, self.request.options),
             reject_probability=self.reject_probability,
             steps=search.steps,
             deadline_reached=not search.done,

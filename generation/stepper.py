@@ -10,6 +10,10 @@ The caller decides the order: the engine for one request, the scheduler's loop f
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from generation.backend import Backend, open_sessions
 from generation.beam import WHOLE_QUERY_LOGPROB, BeamSearch
@@ -18,14 +22,17 @@ from generation.candidates import Candidates, are_few, drop_forbidden, from_logp
 from generation.errors import RequestFailed
 from generation.huge_pages import WORTHWHILE, use_huge_pages
 from generation.lane import END, REJECT, Lane, LaneShape
-from generation.logits_processors import Constraints, forbids, from_options, predicate
+from generation.logits_processors import Constraints, LogitsProcessor, forbids, from_options, predicate
+from generation.mixture import keep_allowed, least_score
 from generation.options import GenerationOptions
+from generation.pointer import NOTHING_POINTED, Pointed
 from generation.progress import Progress
 from generation.request import GenerationRequest
 from generation.search_record import cut_by, recorded_step
 from generation.tuning import requests_together
 
 POSITIONS_STEP = 4  # caches have room for a multiple of this, so that requests with similar options share a lane
+_FIRST_VALUES = 1  # among the encoder's arrays: keys of the first decoder layer, its values, keys of the second, ...
 MAX_IDLE_LANES = 4  # with more lanes than this, a lane that becomes empty is freed
 
 
@@ -80,19 +87,24 @@ class Stepper:
         """
         specials = self.bundle.special_tokens
         options, source_ids = request.options, request.source_ids
-        search = BeamSearch(options, specials.decoder_start, specials.eos)
-        constraints = Constraints((*from_options(options, specials), *request.processors))
+        processors = (*from_options(options, specials), *request.processors)
+        constraints = Constraints(processors)
         restricted = constraints.restrictions()
         lane = self._lane(options, len(source_ids))
-        slot = lane.join(self._encoder.run(source_ids))
-        progress = Progress(request, search, constraints, lane, slot, restricted=restricted)
+        encoded = self._encoder.run(source_ids)
+        pointed = self._point(encoded, request, processors)
+        search = BeamSearch(
+            options, specials.decoder_start, specials.eos, pointed.generate, least_score(pointed, options)
+        )
+        slot = lane.join(encoded)
+        progress = Progress(request, search, constraints, lane, slot, pointed, restricted=restricted)
         self._residents[lane].append(progress)
         if request.record_search:
             progress.record = []
         try:
             logprobs = constraints.ranks or need_logprobs(restricted, options.num_beams)
             lane.first_step(slot, specials.decoder_start, logprobs=logprobs)
-            progress.reject_probability = math.exp(float(lane.specials[slot, 0, REJECT]))
+            progress.reject_probability = math.exp(pointed.generate + float(lane.specials[slot, 0, REJECT]))
             self._advance(progress)
         except Exception as error:
             progress.error = error
@@ -119,6 +131,16 @@ class Stepper:
         usual = next(iter(self._residents))  # the first lane is that of the usual options; it stays
         if not residents and lane is not usual and len(self._lanes) > MAX_IDLE_LANES:
             del self._lanes[lane.shape], self._residents[lane]
+
+    def _point(
+        self, encoded: Sequence[NDArray[np.float32]], request: GenerationRequest, processors: Sequence[LogitsProcessor]
+    ) -> Pointed:
+        """Return what the pointer says about an encoded source, within the constraints of its request."""
+        pointer = self.bundle.pointer
+        if pointer is None:
+            return NOTHING_POINTED
+        pointed = pointer.read(encoded[_FIRST_VALUES], request.source_ids)
+        return keep_allowed(pointed, request.options, processors, self.bundle.special_tokens.eos)
 
     def _shape(self, options: GenerationOptions, length: int) -> LaneShape:
         longest = self.bundle.architecture.max_positions

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
-from transformers import BartForConditionalGeneration
 
 import training.checkpoint as checkpoint_format
 from evidence.render import RenderBudgets
@@ -17,13 +16,16 @@ from generation.errors import OptionsError
 from generation.options import GenerationOptions
 from model_export.errors import CheckpointError
 
+if TYPE_CHECKING:
+    from training.generator import Generator
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A checkpoint to export. The model is in evaluation mode, fp32, on the CPU."""
 
     path: Path
-    model: BartForConditionalGeneration
+    model: Generator
     tokenizer: Tokenizer
     architecture: Architecture
     special_tokens: SpecialTokens
@@ -74,7 +76,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     )
 
 
-def _check_architecture(model: BartForConditionalGeneration) -> Architecture:
+def _check_architecture(model: Generator) -> Architecture:
     config = model.config
     expected = {
         "activation_function": "gelu",
@@ -94,7 +96,7 @@ def _check_architecture(model: BartForConditionalGeneration) -> Architecture:
     )
 
 
-def _special_tokens(tokenizer: Tokenizer, model: BartForConditionalGeneration) -> SpecialTokens:
+def _special_tokens(tokenizer: Tokenizer, model: Generator) -> SpecialTokens:
     config = model.config
     ids = special_token_ids(tokenizer)
     if config.decoder_start_token_id is None:

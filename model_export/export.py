@@ -13,6 +13,7 @@ from generation.bundle import (
     EMBEDDINGS,
     ENCODER,
     MANIFEST,
+    POINTER,
     PRECISIONS,
     TOKENIZER,
     Bundle,
@@ -27,6 +28,7 @@ from model_export.encoder_graph import build_encoder
 from model_export.errors import ExportError
 from model_export.layers import Embedding
 from model_export.manifest import write_manifest
+from model_export.pointer import pointer_bytes
 
 
 def export_bundle(
@@ -69,6 +71,11 @@ def export_bundle(
     build_decoder_step(folder / DECODER, weights, sizes, specials, embedding, scale, precision, ranges or None)
     shutil.copyfile(checkpoint.path / TOKENIZER, folder / TOKENIZER)
     _write_embedder(folder, embedder)
+    pointer = pointer_bytes(checkpoint)
+    if pointer is None:
+        (folder / POINTER).unlink(missing_ok=True)
+    else:
+        (folder / POINTER).write_bytes(pointer)
     # The manifest goes last: an export that was interrupted is refused by its hashes.
     write_manifest(folder, checkpoint, precision, command, embedder)
     return load_bundle(folder)

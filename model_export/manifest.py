@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from generation.bundle import FILES, MANIFEST, SCHEMA_VERSION, content_version, file_sha256, load_bundle
+from generation.bundle import FILES, MANIFEST, POINTER, SCHEMA_VERSION, content_version, file_sha256, load_bundle
 from model_export.checkpoint import Checkpoint
 from model_export.embedder import BundleEmbedder
 from model_export.errors import ExportError
+from model_export.pointer import pointer_section
 
 # Sections that do not change answers, and so are not part of the model version.
 RECORDABLE = ("training", "metrics", "parity")
@@ -22,7 +23,8 @@ def write_manifest(
     folder: Path, checkpoint: Checkpoint, precision: str, command: str, embedder: BundleEmbedder | None = None
 ) -> None:
     """Write the manifest of a folder whose other files are complete."""
-    names = [*FILES, *(embedder.contents if embedder else ())]
+    pointer = pointer_section(checkpoint)
+    names = [*FILES, *([POINTER] if pointer else ()), *(embedder.contents if embedder else ())]
     manifest: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "model_version": "",
@@ -36,6 +38,7 @@ def write_manifest(
         "generation": checkpoint.generation.to_dict(),
         "reject": {"threshold": checkpoint.reject_threshold},
         **({"embedder": dict(embedder.section)} if embedder else {}),
+        **pointer,
         "training": checkpoint.training,
         "metrics": checkpoint.metrics,
         "parity": {},

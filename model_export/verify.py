@@ -22,12 +22,15 @@ from model_export.checkpoint import Checkpoint
 from model_export.errors import ParityError
 from model_export.export import export_bundle
 from model_export.parity import Comparison, compare, engine_answers, reference_answers
+from model_export.pointer import pointer_difference
 
 MAX_SCORE_DIFFERENCE = 1e-4
 
 
 def measure_parity(checkpoint: Checkpoint, bundle: Bundle, sources: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Answer all sources with every implementation and compare. For int8 the fp32 graphs are exported as well.
+
+    The graphs are compared without the pointer, whose probabilities are compared by themselves.
 
     Args:
         checkpoint: what `bundle` was exported from.
@@ -42,7 +45,7 @@ def measure_parity(checkpoint: Checkpoint, bundle: Bundle, sources: Sequence[Seq
     lengths = [len(source) for source in sources]
     with tempfile.TemporaryDirectory() as scratch:
         exact = bundle if bundle.precision == "fp32" else export_bundle(checkpoint, Path(scratch) / "fp32", "fp32")
-        answers = engine_answers(Engine(exact), sources, options)
+        answers = engine_answers(_without_pointer(exact), sources, options)
     expected = reference_answers(checkpoint.model, sources, options, specials)
     peer = reference_answers(_optimum(checkpoint.path), sources, options, specials, "optimum")
     report: dict[str, Any] = {
@@ -56,8 +59,15 @@ def measure_parity(checkpoint: Checkpoint, bundle: Bundle, sources: Sequence[Seq
         "fp32_vs_optimum": compare(answers, peer).to_dict(),
     }
     if bundle.precision == "int8":
-        report["int8_vs_fp32"] = compare(engine_answers(Engine(bundle), sources, options), answers).to_dict()
+        report["int8_vs_fp32"] = compare(engine_answers(_without_pointer(bundle), sources, options), answers).to_dict()
+    if bundle.pointer is not None:
+        report["pointer_difference"] = pointer_difference(checkpoint, bundle, sources)
     return report
+
+
+def _without_pointer(bundle: Bundle) -> Engine:
+    """Return an engine of the graphs alone, which are what transformers and optimum run too."""
+    return Engine(replace(bundle, pointer=None))
 
 
 def check_parity(report: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@
   seen.
 - Removal of the answer: anchors and histories that contain the target are taken out. What is left is what a new video,
   or a rare query, has, and the model must compose the answer.
+- Weakening: all that is left is a text that names nothing of the answer, and the answer becomes [REJECT] (section 3.3,
+  paper: weak trigger evidence). Without it a model that reads answers any caption with fragments of it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ _QUERIES_OF_OTHERS = (2, 3)
 """The segments of a source that hold anchors and histories."""
 
 _LONGEST_INVENTION = 4
+_OPENING_BYTES = 3
+_LEAST_INVENTED = 0.7  # of the words of a weakened text
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Alphabet:
     Attributes:
         special: ids of the special tokens. between: the token between two queries of a field.
         ordinary: int64, every other token. starts: those of them that start a word. pieces: those that do not.
+        openings: those starts with at most three bytes, with which a word begins that has no token of its own.
         is_ordinary: bool [V]. joins: bool [V], whether a token continues the word before it.
     """
 
@@ -44,6 +49,7 @@ class Alphabet:
     ordinary: NDArray[np.int64]
     starts: NDArray[np.int64]
     pieces: NDArray[np.int64]
+    openings: NDArray[np.int64]
     is_ordinary: NDArray[np.bool_]
     joins: NDArray[np.bool_]
 
@@ -56,7 +62,10 @@ class Alphabet:
         is_ordinary[ordinary] = True
         is_start = word_start_table(tokenizer)
         starts, pieces = ordinary[is_start[ordinary]], ordinary[~is_start[ordinary]]
-        return cls(special, between, ordinary, starts, pieces, is_ordinary, is_ordinary & ~is_start)
+        # A byte is one character of a token's name, the space before a word included.
+        short = [token for token in starts.tolist() if len(tokenizer.id_to_token(token)) <= 1 + _OPENING_BYTES]
+        openings = np.array(short, np.int64) if short else starts
+        return cls(special, between, ordinary, starts, pieces, openings, is_ordinary, is_ordinary & ~is_start)
 
     def words(self, ids: Sequence[int]) -> list[tuple[int, ...]]:
         """Cut ids into words; special tokens and separators are words of their own."""
@@ -75,6 +84,11 @@ class Alphabet:
         # The draws of rng.choice, without its checks: an epoch has millions of them.
         rest = self.pieces[rng.integers(len(self.pieces), size=int(rng.integers(_LONGEST_INVENTION)))]
         return int(self.starts[rng.integers(len(self.starts))]), *rest.tolist()
+
+    def invent_unknown(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """Return a word of two to four tokens that are no words themselves."""
+        rest = self.pieces[rng.integers(len(self.pieces), size=int(rng.integers(1, _LONGEST_INVENTION)))]
+        return int(self.openings[rng.integers(len(self.openings))]), *rest.tolist()
 
 
 def substitute_words(
@@ -154,6 +168,51 @@ def remove_answers(
                 segments[segment] = join_on(kept, between)
                 changed[row] = join_segments(segments, special["bos"], special["sep"], special["eos"])
     return sources.replaced(changed)
+
+
+def weaken_evidence(
+    sources: Ragged,
+    targets: Ragged,
+    targets_of: Ragged,
+    rows: NDArray[np.int64],
+    alphabet: Alphabet,
+    rng: np.random.Generator,
+) -> tuple[Ragged, Ragged]:
+    """Leave some sources nothing that supports a query, and make [REJECT] their target.
+
+    Anchors, histories and personal queries go, the summary in half of the rows. In the text every word of a target is
+    replaced by an invented one, and every other word with a chance that is drawn for the row from .7 to 1. No row
+    becomes longer than it was.
+
+    Args:
+        sources: m rows.
+        targets: n rows.
+        targets_of: for each source the rows of its targets; no target has two sources.
+        rows: of `sources`, to change.
+        alphabet: of the tokenizer.
+        rng: source of randomness.
+
+    Returns:
+        The m sources and the n targets.
+    """
+    special = alphabet.special
+    new_sources: dict[int, list[int]] = {}
+    new_targets: dict[int, list[int]] = {}
+    for row in rows.tolist():
+        text, summary, *_ = split_segments(sources[row].tolist(), special["sep"])
+        answers = {word for target in targets_of[row].tolist() for word in alphabet.words(targets[target].tolist())}
+        share, becomes = rng.uniform(_LEAST_INVENTED, 1.0), dict[tuple[int, ...], tuple[int, ...]]()
+        for word in dict.fromkeys(alphabet.words([*text, *summary])):
+            if alphabet.is_ordinary[word[0]] and (word in answers or rng.random() < share):
+                becomes[word] = alphabet.invent_unknown(rng)
+        shown = [text, summary if rng.random() < 0.5 else [], [], [], []]
+        weak = [[token for word in alphabet.words(part) for token in becomes.get(word, word)] for part in shown]
+        room = len(sources[row]) - len(join_segments([[]] * len(weak), special["bos"], special["sep"], special["eos"]))
+        weak[0] = weak[0][:room]
+        weak[1] = weak[1][: room - len(weak[0])]
+        new_sources[row] = join_segments(weak, special["bos"], special["sep"], special["eos"])
+        new_targets.update({target: [special["reject"], special["eos"]] for target in targets_of[row].tolist()})
+    return sources.replaced(new_sources), targets.replaced(new_targets)
 
 
 def _contains(query: Sequence[int], answer: Sequence[int]) -> bool:

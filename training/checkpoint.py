@@ -1,7 +1,7 @@
 """The checkpoint folder: training writes it; export and evaluation read it through this module.
 
 config.json             transformers' BartConfig
-model.safetensors       weights of BartForConditionalGeneration
+model.safetensors       weights of Generator
 generation_config.json  transformers' GenerationConfig
 tokenizer.json          the tokenizer that the weights were trained with
 onebar.json             render budgets, generation defaults, [REJECT] threshold, special-token ids, training record
@@ -26,7 +26,7 @@ from evidence.tokens import special_token_ids
 from training.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from transformers import BartForConditionalGeneration
+    from training.generator import Generator
 
 __all__ = [
     "CONFIG_FILE", "META_FILE", "TOKENIZER_FILE", "Checkpoint", "CheckpointError", "CheckpointMeta",
@@ -68,14 +68,12 @@ class CheckpointMeta:
 class Checkpoint:
     """A checkpoint in memory; the model is in evaluation mode, fp32, on the CPU."""
 
-    model: BartForConditionalGeneration
+    model: Generator
     tokenizer: Tokenizer
     meta: CheckpointMeta
 
 
-def save_checkpoint(
-    folder: Path | str, model: BartForConditionalGeneration, tokenizer: Tokenizer, meta: CheckpointMeta
-) -> None:
+def save_checkpoint(folder: Path | str, model: Generator, tokenizer: Tokenizer, meta: CheckpointMeta) -> None:
     """Write a checkpoint. onebar.json comes last and in one rename, so a folder that has it is complete."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,22 +134,21 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     return Checkpoint(load_weights(folder), tokenizer, meta)
 
 
-def load_weights(folder: Path | str) -> BartForConditionalGeneration:
+def load_weights(folder: Path | str) -> Generator:
     """Read a BART in transformers' format from a local folder, in fp32.
 
     Raises:
         CheckpointError: the folder has no BART.
     """
     import torch
-    from transformers import BartForConditionalGeneration
+
+    from training.generator import Generator
 
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise CheckpointError(f"{folder} has no {CONFIG_FILE}; give the folder of a local BART checkpoint")
     try:
-        model: BartForConditionalGeneration = BartForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32
-        )
+        model: Generator = Generator.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder} cannot be read as a BART checkpoint: {error}") from error
     return model

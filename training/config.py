@@ -22,7 +22,8 @@ class ModelConfig:
     """Shape of a new BART. A head is `d_model / attention_heads` wide.
 
     `copying_start` sets its first weights so that it copies (training/copying_start.py); a model that is adopted or
-    continued keeps its own.
+    continued keeps its own. `pointer_hidden` is the width of the pointer's layer (training/generator.py), which a
+    continued model without a pointer is given too; 0 for none.
     """
 
     encoder_layers: int = 3
@@ -33,6 +34,7 @@ class ModelConfig:
     max_positions: int = 128
     dropout: float = 0.1
     copying_start: bool = True
+    pointer_hidden: int = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class SftConfig:
         targets_per_source: the most clicks that are learnt from one encoded source.
         substitution: share of the sources in which words are replaced by invented ones (training/augmentation.py).
         answer_removal: share of the clicks whose anchors and histories that contain the target are taken out.
+        weak_evidence: share of the sources that are left a text which supports no query; their target is [REJECT].
         reject_weight: weight of a [REJECT] example in the loss; a click has 1.
         reject_threshold: P([REJECT]) from which the model abstains, for the bundle.
         label_smoothing: share of the target probability that is spread over the vocabulary.
@@ -163,6 +166,7 @@ class SftConfig:
     targets_per_source: int = 8
     substitution: float = 0.5
     answer_removal: float = 0.15
+    weak_evidence: float = 0.04
     reject_weight: float = 1.0
     reject_threshold: float = 0.5
     label_smoothing: float = 0.0

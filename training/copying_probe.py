@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from transformers import BartForConditionalGeneration
 
 from training.augmentation import Alphabet
 from training.batches import IGNORED_LABEL, Batch, collate
 from training.data import Ragged
+from training.generator import Generator
 from training.model import Device, target_logits
 from training.noising import join_on
 
@@ -43,7 +43,7 @@ def make_probe(alphabet: Alphabet, seed: int) -> Batch:
     )
 
 
-def copy_accuracy(model: BartForConditionalGeneration, probe: Batch, device: Device) -> float:
+def copy_accuracy(model: Generator, probe: Batch, device: Device) -> float:
     """Return the share of the tokens behind an entry's first one, its end included, that the model finds most likely.
 
     The decoder is given the entry as far as it is known (teacher forcing). The first token is the cue; it is not

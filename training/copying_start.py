@@ -24,8 +24,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import BartForConditionalGeneration
 from transformers.models.bart.modeling_bart import BartAttention
+
+from training.generator import Generator
 
 # Token embeddings have this deviation. The output layer is tied to them, so with transformers' 0.02 the copied token
 # would have a probability of some thousandths only.
@@ -37,7 +38,7 @@ _MATCH_GAIN = 1.0  # of queries and keys that compare the last token with the pr
 _COPY_GAIN = 4.0  # of the copied token, against the last token, which the decoder's residual stream has
 
 
-def start_copying(model: BartForConditionalGeneration, delimiters: Sequence[int]) -> None:
+def start_copying(model: Generator, delimiters: Sequence[int]) -> None:
     """Set weights of a new model so that it copies entries of its source.
 
     Args:

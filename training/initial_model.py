@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from transformers import BartForConditionalGeneration
 
 from evidence.render import RenderBudgets
 from training.checkpoint import META_FILE, load_checkpoint
 from training.config import ModelConfig
 from training.errors import CheckpointError, ConfigError
-from training.model import adopt_model, build_model, set_dropout
+from training.generator import Generator
+from training.model import add_pointer, adopt_model, build_model, set_dropout
 from training.tokenizer import load_tokenizer
 
 
@@ -21,7 +21,7 @@ from training.tokenizer import load_tokenizer
 class InitialModel:
     """A model to train, its tokenizer, and a description of their origin for the checkpoint."""
 
-    model: BartForConditionalGeneration
+    model: Generator
     tokenizer: Tokenizer
     origin: str
 
@@ -32,10 +32,11 @@ def load_initial_model(
     """Load or make the model of a stage.
 
     Args:
-        init_from: a checkpoint folder, of which `model` changes the dropout only. None makes a new model.
+        init_from: a checkpoint folder, of which `model` changes the dropout, and adds the pointer if it has none. None
+            makes a new model.
         tokenizer: tokenizer.json. A new model needs it. With `init_from` it is refused, because weights and tokenizer
             belong together.
-        model: shape of a new model.
+        model: shape of a new model, and of the pointer that a model without one is given.
         budgets: render budgets of the stage.
         seed: of the weights of a new model.
 
@@ -62,6 +63,7 @@ def load_initial_model(
         start = InitialModel(checkpoint.model, checkpoint.tokenizer, origin)
     else:
         start = InitialModel(*adopt_model(init_from, model.dropout), f"BART checkpoint {init_from.name}")
+    add_pointer(start.model, start.tokenizer, model.pointer_hidden)
     positions: int = start.model.config.max_position_embeddings
     if budgets.max_source_tokens > positions:
         raise CheckpointError(

@@ -28,6 +28,21 @@ def sft_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None, labe
     return total
 
 
+def query_loss(log_p: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
+    """Return the loss of eq. (5), paper, from the log-probabilities of whole queries; per target token, as `sft_loss`.
+
+    Args:
+        log_p: fp32 [N], log p(q | x).
+        lengths: [N], tokens of each query.
+        weights: fp32 [N].
+
+    Returns:
+        A scalar: -sum(weight * log_p) / sum(weight * length).
+    """
+    total: Tensor = -(weights * log_p).sum() / (weights * lengths).sum()
+    return total
+
+
 def token_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the share of positions whose most likely token is the label; logits [tokens, vocabulary], a scalar."""
     return (logits.argmax(dim=-1) == labels).float().mean()

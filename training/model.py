@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
-from transformers import BartConfig, BartForConditionalGeneration
+from transformers import BartConfig
 
 from evidence.tokens import QUERY_SEPARATOR, REJECT_TOKEN, SEP_TOKEN, SPECIAL_TOKENS
 from training.batches import IGNORED_LABEL, Batch
@@ -16,10 +16,11 @@ from training.checkpoint import TOKENIZER_FILE, load_weights
 from training.config import ModelConfig, RuntimeConfig
 from training.copying_start import start_copying
 from training.errors import CheckpointError, ConfigError
+from training.generator import Generator
 from training.tokenizer import special_token_ids
 
 
-def build_model(config: ModelConfig, tokenizer: Tokenizer) -> BartForConditionalGeneration:
+def build_model(config: ModelConfig, tokenizer: Tokenizer) -> Generator:
     """Make a new BART for a tokenizer, by default with the copying start.
 
     Raises:
@@ -43,15 +44,22 @@ def build_model(config: ModelConfig, tokenizer: Tokenizer) -> BartForConditional
         activation_dropout=0.0,
     )
     _set_special_tokens(bart, special)
-    model: BartForConditionalGeneration = BartForConditionalGeneration._from_config(bart)
+    model: Generator = Generator._from_config(bart)
     if config.copying_start:
         delimiters = [special["eos"], special["bos"], special["sep"], tokenizer.token_to_id(QUERY_SEPARATOR)]
         start_copying(model, delimiters)
+    add_pointer(model, tokenizer, config.pointer_hidden)
     _set_generation(model, special)
     return model
 
 
-def adopt_model(folder: Path | str, dropout: float) -> tuple[BartForConditionalGeneration, Tokenizer]:
+def add_pointer(model: Generator, tokenizer: Tokenizer, hidden: int) -> None:
+    """Give a model a new pointer, unless it has one or `hidden` is 0."""
+    if hidden and model.pointer is None:
+        model.add_pointer(hidden, special_token_ids(tokenizer)["sep"], tokenizer.token_to_id(QUERY_SEPARATOR))
+
+
+def adopt_model(folder: Path | str, dropout: float) -> tuple[Generator, Tokenizer]:
     """Read any local BART with its tokenizer.json, and add what the [SEP] schema needs.
 
     [SEP] and [REJECT] are added when they are missing, with embeddings drawn around the mean of the others. The other
@@ -85,7 +93,7 @@ def adopt_model(folder: Path | str, dropout: float) -> tuple[BartForConditionalG
     return model, tokenizer
 
 
-def set_dropout(model: BartForConditionalGeneration, dropout: float) -> None:
+def set_dropout(model: Generator, dropout: float) -> None:
     """Change the dropout rate of a model that exists already. Attention and activations have no rate of their own."""
     model.config.dropout = dropout
     stacks = (model.model.encoder, model.model.decoder)
@@ -103,7 +111,7 @@ def _set_special_tokens(config: BartConfig, special: dict[str, int]) -> None:
     config.forced_eos_token_id = None
 
 
-def _set_generation(model: BartForConditionalGeneration, special: dict[str, int]) -> None:
+def _set_generation(model: Generator, special: dict[str, int]) -> None:
     generation = model.generation_config
     assert generation is not None  # transformers makes one for every model that generates
     generation.bos_token_id = special["bos"]
@@ -115,9 +123,7 @@ def _set_generation(model: BartForConditionalGeneration, special: dict[str, int]
     generation.no_repeat_ngram_size = 0
 
 
-def encode(
-    model: BartForConditionalGeneration, source: Tensor, mask: Tensor | None, embedded: Tensor | None = None
-) -> Tensor:
+def encode(model: Generator, source: Tensor, mask: Tensor | None, embedded: Tensor | None = None) -> Tensor:
     """Return the encoder's states [B, S, D] of sources [B, S].
 
     Args:
@@ -135,7 +141,7 @@ def encode(
 
 
 def decoder_logits(
-    model: BartForConditionalGeneration,
+    model: Generator,
     states: Tensor,
     mask: Tensor | None,
     source_of: Tensor | None,
@@ -164,7 +170,7 @@ def decoder_logits(
     return logits
 
 
-def target_logits(model: BartForConditionalGeneration, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def target_logits(model: Generator, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Run a batch and return (logits [P, V], labels [P], weights [P]) at the P positions that are not padding."""
     states = encode(model, batch.source, batch.source_mask)
     counts = batch.labels != IGNORED_LABEL  # [N, T]
@@ -180,7 +186,7 @@ class Device:
     device: torch.device
     bf16: bool
 
-    def prepare(self, model: BartForConditionalGeneration) -> None:
+    def prepare(self, model: Generator) -> None:
         """Move a model to the device and choose its attention; short sources need plain products on the CPU."""
         model.set_attn_implementation("sdpa" if self.device.type == "cuda" else "eager")
         torch.nn.Module.to(model, self.device)

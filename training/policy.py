@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from transformers import BartForConditionalGeneration
 
 from training.checkpoint import CheckpointMeta, load_checkpoint, save_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig, from_dict, to_dict
 from training.data import PackedExamples, file_hash, load_examples
+from training.generator import Generator
 from training.loop import Progress
 from training.model import Device, choose_device, set_dropout
 from training.validation import validate
@@ -30,7 +30,7 @@ class Policy:
         device: where to compute.
     """
 
-    model: BartForConditionalGeneration
+    model: Generator
     tokenizer: Tokenizer
     meta: CheckpointMeta
     origin: str
@@ -41,7 +41,7 @@ class Policy:
         """How beam search runs."""
         return from_dict(GenerationDefaults, self.meta.generation)
 
-    def frozen_copy(self) -> BartForConditionalGeneration:
+    def frozen_copy(self) -> Generator:
         """Return the model as it is now, without dropout and gradients: a reference or a teacher."""
         model = copy.deepcopy(self.model)
         set_dropout(model, 0.0)

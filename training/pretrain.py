@@ -28,7 +28,6 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import BartForConditionalGeneration
 
 from evidence.cleaning import clean_query
 from evidence.render import split_on
@@ -38,6 +37,7 @@ from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import NoisingConfig, PretrainConfig, to_dict
 from training.data import PackedExamples, Ragged, file_hash, load_examples
 from training.errors import DataError
+from training.generator import Generator
 from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
 from training.losses import sft_loss, token_accuracy
@@ -153,7 +153,7 @@ def noised_epoch(corpus: Corpus, noise: Noise, documents: int, batch_size: int, 
     return PackedBatches(sources, targets, plan, noise.special["pad"], noise.special["eos"])
 
 
-def evaluate_denoising(model: BartForConditionalGeneration, batches: PackedBatches, device: Device) -> dict[str, float]:
+def evaluate_denoising(model: Generator, batches: PackedBatches, device: Device) -> dict[str, float]:
     """Return loss and token accuracy per target token over held-out documents, and accuracy on short targets alone."""
     totals = np.zeros(5)
     with torch.inference_mode(), device.autocast():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from training.augmentation import Alphabet, remove_answers, substitute_words
+from training.augmentation import Alphabet, remove_answers, substitute_words, weaken_evidence
 from training.batches import Batch, PackedBatches, drop_fields, plan_batches, share_sources
 from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import SftConfig, to_dict
@@ -16,11 +16,12 @@ from training.copying_probe import copy_accuracy, make_probe
 from training.data import PackedExamples, file_hash, load_examples
 from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, train
-from training.losses import sft_loss, token_accuracy
-from training.model import choose_device, target_logits
+from training.losses import query_loss
+from training.mixture import score_batch
+from training.model import choose_device
 from training.parallel import join_processes
 from training.tokenizer import special_token_ids
-from training.validation import sample_validation, validate
+from training.validation import sample_validation, validate, weak_batch, weak_rejected
 
 
 def open_epoch(
@@ -32,8 +33,8 @@ def open_epoch(
 ) -> PackedBatches:
     """Return the batches of one epoch.
 
-    Sources are shared, and changed at random: fields blanked, answers removed, words substituted. [REJECT] examples are
-    weighted.
+    Sources are shared, and changed at random: fields blanked, answers removed, words substituted, evidence weakened.
+    [REJECT] examples are weighted.
 
     Args:
         examples: of all shops.
@@ -58,6 +59,8 @@ def open_epoch(
     substituted = np.flatnonzero((rng.random(len(first)) < config.substitution) & ~examples.is_reject[first])
     longest = (config.render.max_source_tokens, config.generation.max_new_tokens)
     sources, targets = substitute_words(sources, examples.targets, rows_of, substituted, alphabet, longest, rng)
+    weakened = np.flatnonzero((rng.random(len(first)) < config.weak_evidence) & ~examples.is_reject[first])
+    sources, targets = weaken_evidence(sources, targets, rows_of, weakened, alphabet, rng)
     lengths = targets.lengths
     longest_targets = np.maximum.reduceat(lengths[rows_of.values], rows_of.offsets[:-1])
     plan = plan_batches(sources.lengths, longest_targets, config.optim.batch_size, rng, rows_of.lengths, processes)
@@ -109,6 +112,7 @@ def finetune(
     sample = sample_validation(held_out, config.validation, config.optim.seed)
     alphabet = Alphabet.of(words)
     probe = make_probe(alphabet, config.optim.seed)
+    weak = weak_batch(sample, alphabet, config.optim.seed)
 
     def save(metrics: Mapping[str, float], progress: Progress) -> None:
         training = {
@@ -129,13 +133,14 @@ def finetune(
         save_checkpoint(out, model, words, meta)
 
     def loss(batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        logits, labels, weights = target_logits(model, batch)
-        figures = {"accuracy": token_accuracy(logits, labels)}
-        return sft_loss(logits, labels, weights, config.label_smoothing), figures
+        scored = score_batch(model, batch, config.label_smoothing)
+        loss = query_loss(scored.total, scored.lengths, batch.weights)
+        return loss, {"accuracy": scored.correct, "pointed": scored.pointed}
 
     def evaluate() -> Mapping[str, float]:
         measured = validate(model, words, sample, config.generation, config.reject_threshold, device)
-        return {**measured, "copy_accuracy": copy_accuracy(model, probe, device)}
+        rejected = weak_rejected(model, weak, config.reject_threshold, device)
+        return {**measured, "copy_accuracy": copy_accuracy(model, probe, device), "weak_rejected": rejected}
 
     stage = Stage(
         open_epoch=lambda epoch: open_epoch(examples, config, alphabet, epoch, processes.count),

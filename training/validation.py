@@ -8,13 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from transformers import BartForConditionalGeneration
+from transformers.generation.utils import GenerateBeamEncoderDecoderOutput
 
 from evidence.abstain import model_abstains
-from training.batches import IGNORED_LABEL, collate
+from training.augmentation import Alphabet, weaken_evidence
+from training.batches import IGNORED_LABEL, Batch, collate
 from training.config import GenerationDefaults, ValidationConfig
-from training.data import PackedExamples
-from training.model import Device, target_logits
+from training.data import PackedExamples, Ragged
+from training.generator import Generator
+from training.mixture import Pointed, read_pointer, score_targets
+from training.model import Device, decoder_logits, encode
 from training.tokenizer import special_token_ids
 
 _BATCH = 64
@@ -31,7 +34,7 @@ def sample_validation(examples: PackedExamples, config: ValidationConfig, seed: 
 
 
 def validate(
-    model: BartForConditionalGeneration,
+    model: Generator,
     tokenizer: Tokenizer,
     examples: PackedExamples,
     generation: GenerationDefaults,
@@ -64,18 +67,14 @@ def validate(
             rows = order[start : start + _BATCH]
             batch = collate(examples.sources, examples.targets, rows, special["pad"], special["eos"])
             batch = batch.to(device.device)
-            logits, labels, _ = target_logits(model, batch)
-            log_p = torch.log_softmax(logits.float(), dim=-1)
-            counts = batch.labels != IGNORED_LABEL  # [B, T]
-            lengths = counts.sum(dim=1)
-            first = torch.cumsum(lengths, dim=0) - lengths  # where each target starts among the N positions
-            p_reject[rows] = log_p[first, reject_id].exp().cpu().numpy()
+            states = encode(model, batch.source, batch.source_mask)
+            scored = score_targets(model, batch, states)
+            p_reject[rows] = _reject_probabilities(model, batch, states, reject_id)
             is_click = torch.from_numpy(~examples.is_reject[rows]).to(device.device)
             if not is_click.any():
                 continue
-            counted = is_click[:, None].expand_as(counts)[counts]
-            total_loss -= float(log_p[torch.arange(len(labels)), labels][counted].sum())
-            tokens += int(counted.sum())
+            total_loss -= float(scored.total[is_click].sum())
+            tokens += int(scored.lengths[is_click].sum())
             mask = None if batch.source_mask is None else batch.source_mask[is_click]
             found = generate(model, batch.source[is_click], mask, generation)
             for row, hypotheses in zip(rows[is_click.cpu().numpy()], found, strict=True):
@@ -91,18 +90,48 @@ def validate(
     }
 
 
+def weak_batch(sample: PackedExamples, alphabet: Alphabet, seed: int) -> Batch:
+    """Return up to 64 clicks of a validation sample with nothing left that supports a query."""
+    clicks = sample.subset(np.flatnonzero(~sample.is_reject)[:_BATCH])
+    rows = np.arange(len(clicks))
+    own = Ragged(rows.astype(np.int32), np.arange(len(clicks) + 1))
+    rng = np.random.default_rng(seed)
+    sources, targets = weaken_evidence(clicks.sources, clicks.targets, own, rows, alphabet, rng)
+    return collate(sources, targets, rows, alphabet.special["pad"], alphabet.special["eos"])
+
+
+def weak_rejected(model: Generator, batch: Batch, reject_threshold: float, device: Device) -> float:
+    """Return the share of the sources of `weak_batch` at which the model abstains."""
+    with torch.inference_mode(), device.autocast():
+        batch = batch.to(device.device)
+        states = encode(model, batch.source, batch.source_mask)
+        probabilities = _reject_probabilities(model, batch, states, int(batch.labels[0, 0]))
+    return sum(model_abstains(p, reject_threshold) for p in probabilities.tolist()) / len(probabilities)
+
+
 def generate(
-    model: BartForConditionalGeneration,
+    model: Generator,
     source: torch.Tensor,
     mask: torch.Tensor | None,
     generation: GenerationDefaults,
 ) -> list[list[list[int]]]:
-    """Beam search by transformers: for each source [B, S] its `num_beams` hypotheses, best first, as generated ids."""
-    if mask is None:
-        mask = torch.ones_like(source)
-    ids = model.generate(
+    """Search the most probable queries of the mixture.
+
+    Beam search by transformers finds those of the decoder, and the pointer adds the entries.
+
+    Args:
+        model: in evaluation mode.
+        source: int64 [B, S].
+        mask: int64 [B, S], or None when nothing is padded.
+        generation: how beam search runs.
+
+    Returns:
+        For each source its `num_beams` best hypotheses, best first, as token ids without what follows their end.
+    """
+    full_mask = torch.ones_like(source) if mask is None else mask
+    made = model.generate(
         input_ids=source,
-        attention_mask=mask,
+        attention_mask=full_mask,
         num_beams=generation.num_beams,
         num_return_sequences=generation.num_beams,
         length_penalty=generation.length_penalty,
@@ -110,10 +139,50 @@ def generate(
         max_new_tokens=generation.max_new_tokens,
         min_new_tokens=generation.min_new_tokens,
         do_sample=False,
+        output_scores=True,
+        return_dict_in_generate=True,
     )
-    assert isinstance(ids, torch.Tensor)  # [B * beams, 1 + steps]
-    grouped: list[list[list[int]]] = ids.view(source.shape[0], generation.num_beams, -1)[:, :, 1:].tolist()
-    return grouped
+    assert isinstance(made, GenerateBeamEncoderDecoderOutput)
+    assert made.sequences_scores is not None
+    beams = (source.shape[0], generation.num_beams)
+    ids: list[list[list[int]]] = made.sequences.view(*beams, -1)[:, :, 1:].tolist()
+    scores: list[list[float]] = made.sequences_scores.view(*beams).tolist()
+    pointed = read_pointer(model, source, mask, encode(model, source, mask))
+    pad, penalty = model.config.pad_token_id, generation.length_penalty
+    answers = []
+    for row in range(beams[0]):
+        found: dict[tuple[int, ...], float] = {}  # log p(q | x)
+        for tokens, score in zip(ids[row], scores[row], strict=True):
+            query = tuple(token for token in tokens if token != pad)
+            found.setdefault(query, score * float(len(query)) ** penalty)
+        if pointed is not None:
+            found = _add_entries(found, pointed, row)
+        ranked = sorted(found, key=lambda query: -found[query] / float(len(query)) ** penalty)
+        answers.append([list(query) for query in ranked[: generation.num_beams]])
+    return answers
+
+
+def _reject_probabilities(model: Generator, batch: Batch, states: torch.Tensor, reject_id: int) -> NDArray[np.float64]:
+    """Return P([REJECT]) as the first token, of the mixture, for each source [B]."""
+    start = batch.decoder_input[:, :1]
+    logits = decoder_logits(model, states, batch.source_mask, None, start, torch.ones_like(start, dtype=torch.bool))
+    log_p = torch.log_softmax(logits.float(), dim=-1)[:, reject_id]
+    pointed = read_pointer(model, batch.source, batch.source_mask, states)
+    if pointed is not None:
+        log_p = log_p + pointed.generate
+    probabilities: NDArray[np.float64] = log_p.exp().double().cpu().numpy()
+    return probabilities
+
+
+def _add_entries(found: dict[tuple[int, ...], float], pointed: Pointed, row: int) -> dict[tuple[int, ...], float]:
+    """Return log p(q | x) of the mixture, from that of the decoder and the pointer's entries of one source."""
+    generate = float(pointed.generate[row])
+    mixed = {query: generate + logprob for query, logprob in found.items()}
+    for tokens, logprob in zip(pointed.tokens[row].tolist(), pointed.entries[row].tolist(), strict=True):
+        query = tuple(token for token in tokens if token != IGNORED_LABEL)
+        if query:
+            mixed[query] = float(np.logaddexp(mixed.get(query, -np.inf), logprob))
+    return mixed
 
 
 def hypothesis_rank(

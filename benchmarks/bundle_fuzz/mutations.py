@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.bundle_fuzz.graph_mutations import GRAPH_MUTATIONS
 from benchmarks.bundle_fuzz.restate import read_manifest, restate
-from generation.bundle import EMBEDDER_FILES, EMBEDDINGS, FILES, MANIFEST, TOKENIZER
+from generation.bundle import EMBEDDER_FILES, EMBEDDINGS, FILES, MANIFEST, POINTER, TOKENIZER
 
 Mutation = Callable[[Path, Random], str]
 SECTIONS = ("special_tokens", "architecture", "render", "generation", "reject", "files", "precision", "schema_version")
@@ -124,8 +124,8 @@ def _change_tokenizer(folder: Path, random: Random, change: Callable[[Any, list[
 
 
 def files_of(folder: Path) -> list[str]:
-    """Return the files of a whole bundle, those of a static embedder among them if it has one."""
-    return [*FILES, *(name for name in EMBEDDER_FILES if (folder / name).is_file())]
+    """Return the files of a whole bundle, those of a pointer and of a static embedder among them if it has these."""
+    return [*FILES, *(name for name in (POINTER, *EMBEDDER_FILES) if (folder / name).is_file())]
 
 
 def file_bytes(folder: Path, random: Random) -> str:

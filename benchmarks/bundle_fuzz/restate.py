@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from generation.bundle import EMBEDDER_FILES, FILES, MANIFEST, content_version, file_sha256
+from generation.bundle import EMBEDDER_FILES, FILES, MANIFEST, POINTER, content_version, file_sha256
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def restate(folder: Path, manifest: Any, *, files: bool = True) -> None:
     A manifest that is too broken to hold them is written as it is. Without `files`, only the version is made anew.
     """
     with contextlib.suppress(Exception):
-        for name in (*FILES, *EMBEDDER_FILES) if files else ():
+        for name in (*FILES, POINTER, *EMBEDDER_FILES) if files else ():
             if name in manifest["files"] and (folder / name).is_file():
                 entry = {"sha256": file_sha256(folder / name), "bytes": (folder / name).stat().st_size}
                 manifest["files"][name] = entry

@@ -7,6 +7,7 @@
     architecture    bounds of the sizes and ids in the manifest
     manifest        the manifest's other sections
     embedder        the section and the files of the embedder
+    pointer         the section and the file of the pointer
     tokenizer       the tokenizer against the model
     graph_checks    both graphs and the token embedding: graph_file (what a file says) against graphs (what it must say)
 """
@@ -22,6 +23,7 @@ from generation.bundle.files import (
     FILES,
     MANIFEST,
     MOST_BYTES,
+    POINTER,
     SCHEMA_VERSION,
     TOKENIZER,
     content_version,
@@ -32,6 +34,6 @@ from generation.bundle.manifest import PRECISIONS
 
 __all__ = [
     "DECODER", "EMBEDDER_FILES", "EMBEDDER_FOLDER", "EMBEDDINGS", "ENCODER", "FILES", "MANIFEST", "MOST_BYTES",
-    "PRECISIONS", "SCHEMA_VERSION", "TOKENIZER",
+    "POINTER", "PRECISIONS", "SCHEMA_VERSION", "TOKENIZER",
     "Architecture", "Bundle", "SpecialTokens", "content_version", "embedder_section", "file_sha256", "load_bundle",
 ]  # fmt: skip

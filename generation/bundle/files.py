@@ -6,6 +6,7 @@ bundle/
 ├── embeddings.bin    the token embedding, shared by both graphs (ONNX external data)
 ├── encoder.onnx      source ids -> cross-attention keys and values of every decoder layer
 ├── decoder.onnx      one step for the beams of several requests, ending in their best continuations
+├── pointer.bin       of a model with a pointer alone: its weights, float32
 └── embedder/         of a static embedder alone: embedder.json, tokenizer.json, vectors.bin
 """
 
@@ -29,6 +30,8 @@ ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 FILES = (TOKENIZER, EMBEDDINGS, ENCODER, DECODER)
 """The files of every bundle, beside its manifest."""
+POINTER = "pointer.bin"
+"""Of a bundle with a pointer, beside those."""
 EMBEDDER_FOLDER = "embedder"
 EMBEDDER_FILES = tuple(
     f"{EMBEDDER_FOLDER}/{name}"
@@ -45,6 +48,7 @@ MOST_BYTES = {
     EMBEDDINGS: 64 << 30,
     ENCODER: (2 << 30) - 1,
     DECODER: (2 << 30) - 1,
+    POINTER: 1 << 30,
     # In memory the vectors take four times as much.
     **dict(zip(EMBEDDER_FILES, (1 << 20, 64 << 20, 256 << 20), strict=True)),
 }
@@ -65,8 +69,7 @@ def content_version(manifest: Mapping[str, Any]) -> str:
         "generation": manifest["generation"],
         "reject": manifest["reject"],
     }
-    if "embedder" in manifest:
-        deciding["embedder"] = manifest["embedder"]
+    deciding |= {section: manifest[section] for section in ("embedder", "pointer") if section in manifest}
     canonical = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
@@ -104,9 +107,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "export the checkpoint again with `onebar export` of this release"
         )
     listed = manifest.get("files")
-    if not isinstance(listed, dict) or set(listed) not in (set(FILES), {*FILES, *EMBEDDER_FILES}):
+    if not isinstance(listed, dict) or set(listed) - {POINTER} not in (set(FILES), {*FILES, *EMBEDDER_FILES}):
         raise BundleError(
-            f"{path} must list exactly the files {', '.join(FILES)}, and with an embedder its three; {EXPORT_AGAIN}"
+            f"{path} must list exactly the files {', '.join(FILES)}, with an embedder its three, and with a pointer "
+            f"{POINTER}; {EXPORT_AGAIN}"
         )
     for name in listed:
         entry = listed[name]

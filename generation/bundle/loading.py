@@ -38,9 +38,11 @@ from generation.bundle.manifest import (
     read_render_budgets,
     whole_numbers,
 )
+from generation.bundle.pointer import check_pointer_section, read_pointer
 from generation.bundle.tokenizer import read_tokenizer
 from generation.errors import BundleError, OptionsError
 from generation.options import GenerationOptions
+from generation.pointer import Pointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Bundle:
     model_version: 12 hex digits, a hash of what decides the answers.
     manifest: the whole of manifest.json, for reports and `/version`.
     embedder: of the stored vectors that go with this model; the hashed one if the bundle has none of its own.
+    pointer: to the entries of a source; None if the model has none.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class Bundle:
     reject_threshold: float
     tokenizer: Tokenizer
     embedder: Embedder
+    pointer: Pointer | None
 
     @property
     def encoder_path(self) -> Path:
@@ -129,6 +133,7 @@ def load_bundle(path: str | Path) -> Bundle:
         options = read_generation_options(manifest, sizes)
         threshold = read_reject_threshold(manifest)
         check_embedder_section(manifest)
+        check_pointer_section(manifest, sizes)
         if manifest["files"][EMBEDDINGS]["bytes"] != embedding_bytes(sizes, int8=int8):
             raise BundleError(f"{EMBEDDINGS} of this architecture has {embedding_bytes(sizes, int8=int8)} bytes")
     content = read_file(folder, TOKENIZER, manifest)
@@ -151,6 +156,7 @@ def load_bundle(path: str | Path) -> Bundle:
         reject_threshold=threshold,
         tokenizer=tokenizer,
         embedder=read_embedder(folder, manifest),
+        pointer=read_pointer(folder, manifest, sizes, specials, tokenizer),
     )
 
 

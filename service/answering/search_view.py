@@ -31,10 +31,12 @@ def search_to_wire(generation: Generation, options: GenerationOptions, bundle: B
     texts = _Texts(bundle)
     ranks = {(h.token_ids, h.finished): rank for rank, h in enumerate(generation.hypotheses, start=1) if not h.forced}
     places: dict[Prefix, tuple[int, int]] = {(): (0, 0)}
+    ends: set[tuple[Prefix, bool]] = set()
     prefixes: list[Prefix] = [()]
     steps = []
     for number, step in enumerate(generation.search, start=1):
         steps.append(_step(step, prefixes, ranks, texts))
+        ends |= {_sequence(item, prefixes, texts.eos) for item in step.ended}
         prefixes = [(*prefixes[beam.parent], beam.token_id) for beam in step.beams]
         places |= {prefix: (number, beam) for beam, prefix in enumerate(prefixes)}
     return {
@@ -46,7 +48,7 @@ def search_to_wire(generation: Generation, options: GenerationOptions, bundle: B
         "cut_by_deadline": generation.deadline_reached,
         "steps": steps,
         "hypotheses": [
-            _hypothesis(rank, hypothesis, places, texts)
+            _hypothesis(rank, hypothesis, places, ends, texts)
             for rank, hypothesis in enumerate(generation.hypotheses, start=1)
         ],
     }
@@ -77,8 +79,7 @@ def _step(
 ) -> dict[str, Any]:
     ended = []
     for item in step.ended:
-        finished = item.token_id == texts.eos
-        token_ids = prefixes[item.parent] if finished else (*prefixes[item.parent], item.token_id)
+        token_ids, finished = _sequence(item, prefixes, texts.eos)
         ended.append(
             _continuation(item, texts)
             | {
@@ -95,6 +96,12 @@ def _step(
     }
 
 
+def _sequence(item: Ended, prefixes: Sequence[Prefix], eos: int) -> tuple[Prefix, bool]:
+    """Return the tokens of an ended candidate without its end, and whether it has one."""
+    finished = item.token_id == eos
+    return (prefixes[item.parent] if finished else (*prefixes[item.parent], item.token_id)), finished
+
+
 def _continuation(item: Continuation | Ended | Cut, texts: _Texts) -> dict[str, Any]:
     return {
         "token_id": item.token_id,
@@ -105,17 +112,24 @@ def _continuation(item: Continuation | Ended | Cut, texts: _Texts) -> dict[str, 
 
 
 def _hypothesis(
-    rank: int, hypothesis: Hypothesis, places: dict[Prefix, tuple[int, int]], texts: _Texts
+    rank: int,
+    hypothesis: Hypothesis,
+    places: dict[Prefix, tuple[int, int]],
+    ends: set[tuple[Prefix, bool]],
+    texts: _Texts,
 ) -> dict[str, Any]:
     # A sequence that was cut by max_new_tokens has its last token at the step after its last open beam.
     opened = hypothesis.token_ids if hypothesis.finished else hypothesis.token_ids[:-1]
-    after_step, parent = places[opened]
+    # An entry of the source may be a hypothesis that the search has not ended.
+    ended = hypothesis.forced or (hypothesis.token_ids, hypothesis.finished) in ends
+    step, parent = (places[opened][0] + 1, places[opened][1]) if ended else (None, None)
     return {
         "rank": rank,
         "query": texts.query(hypothesis.token_ids),
         "score": round(hypothesis.score, 6),
         "finished": hypothesis.finished,
         "forced": hypothesis.forced,
-        "step": after_step + 1,
+        "pointed": round(hypothesis.pointed, 6),
+        "step": step,
         "parent": parent,
     }

@@ -165,8 +165,9 @@ class SearchHypothesis(BaseModel):
     score: float
     finished: bool
     forced: bool = Field(description="Whether the deadline ended it.")
-    step: int = Field(ge=1, description="The step at which it ended, from 1.")
-    parent: int = Field(ge=0, description="The beam of the step before that it continues.")
+    pointed: float = Field(ge=0, le=1, description="Share of its probability that the pointer to whole entries has.")
+    step: int | None = Field(ge=1, description="The step at which it ended, from 1; null: an entry no beam reached.")
+    parent: int | None = Field(ge=0, description="The beam of the step before that it continues; null as `step`.")
 
 
 class Search(BaseModel):

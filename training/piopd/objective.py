@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
-from transformers import BartForConditionalGeneration
 
-from training.batches import IGNORED_LABEL, Batch
-from training.losses import sft_loss
+from training.batches import Batch
+from training.generator import Generator
+from training.losses import query_loss
+from training.mixture import mixture_log_p, read_pointer, score_targets
 from training.model import decoder_logits, encode
 from training.piopd.losses import (
     adversarial_step,
@@ -30,8 +32,8 @@ _CKD_SUPPORT = 16
 
 
 def piopd_loss(
-    student: BartForConditionalGeneration,
-    teacher: BartForConditionalGeneration,
+    student: Generator,
+    teacher: Generator,
     batch: PosteriorBatch,
     config: PiopdConfig,
     most_tokens: int,
@@ -52,22 +54,24 @@ def piopd_loss(
     with torch.no_grad():
         student.train(False)
         states = encode(student, x.source, x.source_mask)
-        rollouts = sample_rollouts(student, states, x.source_mask, x.source_of, most_tokens, config.rollout_temperature)
+        rollouts = sample_rollouts(student, x, states, most_tokens, config.rollout_temperature)
         student.train()
-        teacher_log_p = soften(_teacher_logits(teacher, batch, rollouts), config.teacher.temperature)
+        posterior = replace(x, source=batch.posterior, source_mask=batch.posterior_mask)
+        read = encode(teacher, posterior.source, posterior.source_mask)
+        teacher_log_p = soften(next_token_log_p(teacher, posterior, read, rollouts), config.teacher.temperature)
     # Autocast keeps the bf16 copies of weights that it made without gradients.
     torch.clear_autocast_cache()
 
     embedded = student.model.encoder.embed_tokens(x.source)  # [B, S, D]
     states = encode(student, x.source, x.source_mask, embedded)
-    student_log_p = _rollout_log_p(student, states, x, rollouts)
+    student_log_p = next_token_log_p(student, x, states, rollouts)
     terms = _divergences(teacher_log_p, student_log_p, config)
     terms["sft"] = _clicked_loss(student, states, x)
     if weights.entropy:
         terms["entropy"] = negative_entropy(student_log_p)
     if weights.r_drop:
         again = encode(student, x.source, x.source_mask)
-        terms["r_drop"] = r_drop(student_log_p, _rollout_log_p(student, again, x, rollouts))
+        terms["r_drop"] = r_drop(student_log_p, next_token_log_p(student, x, again, rollouts))
     if weights.fgm:
         (gradient,) = torch.autograd.grad(terms["sft"], embedded, retain_graph=True)
         pushed = encode(student, x.source, x.source_mask, embedded + adversarial_step(gradient, config.fgm_radius))
@@ -89,20 +93,23 @@ def _divergences(teacher: Tensor, student: Tensor, config: PiopdConfig) -> dict[
     return {"forward_kl": forward_kl(teacher, student), "reverse_kl": reverse_kl(teacher, student)}
 
 
-def _teacher_logits(teacher: BartForConditionalGeneration, batch: PosteriorBatch, rollouts: Rollouts) -> Tensor:
-    states = encode(teacher, batch.posterior, batch.posterior_mask)
-    source_of = batch.student.source_of
-    return decoder_logits(
-        teacher, states, batch.posterior_mask, source_of, rollouts.decoder_input, rollouts.counts
+def next_token_log_p(model: Generator, batch: Batch, states: Tensor, prefixes: Rollouts) -> Tensor:
+    """Return log p(w | prefix, x) of the whole mixture [P, V] behind the prefixes that count.
+
+    Args:
+        model: teacher or student.
+        batch: its sources, and which of them each prefix has.
+        states: [B, S, D] of its encoder.
+        prefixes: of N trajectories.
+    """
+    logits = decoder_logits(
+        model, states, batch.source_mask, batch.source_of, prefixes.decoder_input, prefixes.counts
     )  # [P, V]
+    pointed = read_pointer(model, batch.source, batch.source_mask, states)
+    of_targets = None if pointed is None else pointed.of(batch.source_of)
+    return mixture_log_p(logits, of_targets, prefixes.decoder_input, prefixes.counts)
 
 
-def _rollout_log_p(student: BartForConditionalGeneration, states: Tensor, x: Batch, rollouts: Rollouts) -> Tensor:
-    logits = decoder_logits(student, states, x.source_mask, x.source_of, rollouts.decoder_input, rollouts.counts)
-    return soften(logits, 1.0)  # [P, V]
-
-
-def _clicked_loss(student: BartForConditionalGeneration, states: Tensor, x: Batch) -> Tensor:
-    counts = x.labels != IGNORED_LABEL  # [N, T]
-    logits = decoder_logits(student, states, x.source_mask, x.source_of, x.decoder_input, counts)
-    return sft_loss(logits, x.labels[counts], x.weights[:, None].expand_as(x.labels)[counts])
+def _clicked_loss(student: Generator, states: Tensor, x: Batch) -> Tensor:
+    scored = score_targets(student, x, states)
+    return query_loss(scored.total, scored.lengths, x.weights)

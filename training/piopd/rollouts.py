@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from transformers import BartForConditionalGeneration
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+from training.batches import IGNORED_LABEL, Batch
+from training.generator import Generator
+from training.mixture import Pointed, read_pointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +31,23 @@ class Rollouts:
 
 @torch.no_grad()
 def sample_rollouts(
-    model: BartForConditionalGeneration,
+    model: Generator,
+    batch: Batch,
     states: Tensor,
-    mask: Tensor | None,
-    source_of: Tensor | None,
     most_tokens: int,
     temperature: float,
 ) -> Rollouts:
-    """Sample one trajectory for each target, by the torch generator of the process.
+    """Sample one trajectory for each target from the mixture, by the torch generator of the process.
 
     Args:
         model: the student, in evaluation mode.
+        batch: its sources, and the source of each target.
         states: [B, S, D] of its encoder.
-        mask: int64 [B, S] or None.
-        source_of: int64 [N], the source of each trajectory; None for one a source.
         most_tokens: tokens after which a trajectory is cut.
         temperature: of the sampling.
     """
+    pointed = read_pointer(model, batch.source, batch.source_mask, states)
+    mask, source_of = batch.source_mask, batch.source_of
     if source_of is not None:
         states = states[source_of]  # [N, S, D]
         mask = None if mask is None else mask[source_of]
@@ -55,7 +59,7 @@ def sample_rollouts(
     token = torch.full((rows, 1), start, device=states.device)  # [N, 1]
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     ended = torch.zeros(rows, dtype=torch.bool, device=states.device)
-    inputs, tokens, counts = [], [], []
+    tokens = []
     for _ in range(most_tokens):
         hidden = model.model.decoder(
             input_ids=token,
@@ -67,11 +71,26 @@ def sample_rollouts(
         logits = model.lm_head(hidden) + model.get_buffer("final_logits_bias")[0]  # [N, V]
         probabilities = torch.softmax(logits.float() / temperature, dim=-1)
         drawn = torch.multinomial(probabilities, 1)  # [N, 1]
-        inputs.append(token)
-        counts.append(~ended)
         token = torch.where(ended[:, None], pad, drawn)
         tokens.append(token)
         ended = ended | (token[:, 0] == eos)
         if bool(ended.all()):
             break
-    return Rollouts(torch.cat(inputs, dim=1), torch.cat(tokens, dim=1), torch.stack(counts, dim=1))
+    sampled = torch.cat(tokens, dim=1)  # [N, T]
+    if pointed is not None:
+        sampled = _point(sampled, pointed.of(source_of), most_tokens, temperature, pad)
+    ends = (sampled == eos).cumsum(dim=1)
+    before_end = (ends - (sampled == eos).long()) == 0
+    starts = torch.full((rows, 1), start, device=states.device)
+    return Rollouts(torch.cat([starts, sampled[:, :-1]], dim=1), sampled, before_end)
+
+
+def _point(sampled: Tensor, pointed: Pointed, most_tokens: int, temperature: float, pad: int) -> Tensor:
+    """Replace trajectories [N, T] by entries of their sources, as often as the pointer says."""
+    scores = torch.cat([pointed.generate[:, None], pointed.entries], dim=1) / temperature
+    chosen = torch.multinomial(torch.softmax(scores, dim=1), 1)[:, 0] - 1  # [N], -1 for generating
+    entries = pointed.tokens[torch.arange(len(chosen)), chosen.clamp(min=0)][:, :most_tokens]  # [N, L]
+    entries = torch.where(entries == IGNORED_LABEL, pad, entries)
+    length = max(sampled.shape[1], entries.shape[1])
+    sampled, entries = (F.pad(tokens, (0, length - tokens.shape[1]), value=pad) for tokens in (sampled, entries))
+    return torch.where((chosen < 0)[:, None], sampled, entries)

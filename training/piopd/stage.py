@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BartForConditionalGeneration
 
 from training.augmentation import Alphabet
 from training.batches import IGNORED_LABEL, PackedBatches
 from training.config import SftConfig, to_dict
 from training.data import PackedExamples
+from training.generator import Generator
 from training.loop import Progress, Stage, train
-from training.model import decoder_logits, encode
+from training.model import encode
 from training.parallel import join_processes
 from training.piopd.diagnostics import compare_distributions, gold_outside
-from training.piopd.losses import soften
-from training.piopd.objective import piopd_loss
+from training.piopd.objective import next_token_log_p, piopd_loss
 from training.piopd.posterior import PosteriorBatch, PosteriorBatches
-from training.piopd.rollouts import sample_rollouts
+from training.piopd.rollouts import Rollouts, sample_rollouts
 from training.policy import Policy, load_policy
 from training.policy_config import PiopdConfig
 from training.sft import open_epoch
@@ -115,12 +115,13 @@ def _epoch_config(config: PiopdConfig, policy: Policy) -> SftConfig:
         targets_per_source=config.targets_per_source,
         substitution=config.substitution,
         answer_removal=config.answer_removal,
+        weak_evidence=0.0,
         reject_weight=config.reject_weight,
     )
 
 
 @torch.no_grad()
-def _follow(teacher: BartForConditionalGeneration, student: BartForConditionalGeneration, config: PiopdConfig) -> None:
+def _follow(teacher: Generator, student: Generator, config: PiopdConfig) -> None:
     """Move an EMA teacher towards the student after every `ema_every_steps` steps."""
     every = config.teacher.ema_every_steps
     if not every:
@@ -145,7 +146,7 @@ def _diagnostic_batches(
     return PosteriorBatches(packed, chosen.is_reject, config.teacher, alphabet, longest, (seed,))
 
 
-def _teacher_hit_rate(teacher: BartForConditionalGeneration, policy: Policy, batches: PosteriorBatches) -> float:
+def _teacher_hit_rate(teacher: Generator, policy: Policy, batches: PosteriorBatches) -> float:
     """Return HR@8 of the teacher reading x+ (Table 5, paper)."""
     hits, clicks = 0, 0
     reject = policy.meta.special_tokens["reject"]
@@ -160,7 +161,7 @@ def _teacher_hit_rate(teacher: BartForConditionalGeneration, policy: Policy, bat
     return hits / max(clicks, 1)
 
 
-def _diagnose(teacher: BartForConditionalGeneration, policy: Policy, batches: PosteriorBatches) -> dict[str, float]:
+def _diagnose(teacher: Generator, policy: Policy, batches: PosteriorBatches) -> dict[str, float]:
     """Compare teacher and student on rollouts, and on the prefixes of the clicked queries."""
     sums: dict[str, float] = {}
     student = policy.model
@@ -170,27 +171,18 @@ def _diagnose(teacher: BartForConditionalGeneration, policy: Policy, batches: Po
             batch = batches[index].to(policy.device.device)
             x = batch.student
             states = encode(student, x.source, x.source_mask)
-            posterior = encode(teacher, batch.posterior, batch.posterior_mask)
-            rollouts = sample_rollouts(
-                student, states, x.source_mask, x.source_of, policy.generation.max_new_tokens, 1.0
-            )
-            gold = x.labels != IGNORED_LABEL
+            read = encode(teacher, batch.posterior, batch.posterior_mask)
+            posterior = replace(x, source=batch.posterior, source_mask=batch.posterior_mask)
+            rollouts = sample_rollouts(student, x, states, policy.generation.max_new_tokens, 1.0)
+            gold = Rollouts(x.decoder_input, x.labels, x.labels != IGNORED_LABEL)
             figures = compare_distributions(
-                _log_p(teacher, posterior, batch.posterior_mask, rollouts.decoder_input, rollouts.counts),
-                _log_p(student, states, x.source_mask, rollouts.decoder_input, rollouts.counts),
+                next_token_log_p(teacher, posterior, read, rollouts), next_token_log_p(student, x, states, rollouts)
             )
             figures["gold_outside"] = gold_outside(
-                _log_p(teacher, posterior, batch.posterior_mask, x.decoder_input, gold),
-                _log_p(student, states, x.source_mask, x.decoder_input, gold),
-                x.labels[gold],
+                next_token_log_p(teacher, posterior, read, gold),
+                next_token_log_p(student, x, states, gold),
+                x.labels[gold.counts],
             )
             for name, value in figures.items():
                 sums[name] = sums.get(name, 0.0) + value / len(batches)
     return sums
-
-
-def _log_p(
-    model: BartForConditionalGeneration, states: Tensor, mask: Tensor | None, prefix: Tensor, counts: Tensor
-) -> Tensor:
-    """Return log-probabilities [P, V] behind the prefixes [N, T] that count; each has a source of its own."""
-    return soften(decoder_logits(model, states, mask, None, prefix, counts), 1.0)

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BartForConditionalGeneration
 
-from training.batches import IGNORED_LABEL
 from training.config import to_dict
+from training.generator import Generator
 from training.loop import Progress, Stage, train
-from training.model import target_logits
+from training.mixture import score_batch
 from training.parallel import join_processes
 from training.policy import load_policy
 from training.policy_config import PreferenceConfig
@@ -102,8 +101,8 @@ def align(
 
 
 def preference_loss(
-    policy: BartForConditionalGeneration,
-    reference: BartForConditionalGeneration,
+    policy: Generator,
+    reference: Generator,
     batch: ListBatch,
     config: PreferenceConfig,
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -116,10 +115,11 @@ def preference_loss(
         config: of the stage.
     """
     with torch.no_grad():
-        reference_log_p, _ = _sequence_log_p(reference, batch)
+        reference_log_p = score_batch(reference, batch.candidates).total
     # Autocast keeps the bf16 copies of weights that it made without gradients.
     torch.clear_autocast_cache()
-    log_p, token_log_p = _sequence_log_p(policy, batch)
+    scored = score_batch(policy, batch.candidates)
+    log_p = scored.total  # [N], log pi(q | x) of the candidates
     source_of = batch.candidates.source_of
     if source_of is None:
         raise AssertionError("a list has at least two candidates")
@@ -131,16 +131,6 @@ def preference_loss(
     loss, wins = listwise_preference_loss(ratios, present, clicked, config.beta, config.temperature)
     anchors = anchors_of(present, clicked)
     is_anchor = anchors[where]  # [N]
-    counts = (batch.labels != IGNORED_LABEL) & is_anchor[:, None]  # [N, T]
-    sft = -token_log_p[counts].sum() / counts.sum().clamp(min=1)
+    sft = -log_p[is_anchor].sum() / scored.lengths[is_anchor].sum().clamp(min=1)
     figures = {"preference": loss, "sft": sft, "wins": wins, "clicked_log_ratio": ratios[anchors].mean()}
     return loss + config.sft_weight * sft, figures
-
-
-def _sequence_log_p(model: BartForConditionalGeneration, batch: ListBatch) -> tuple[Tensor, Tensor]:
-    """Return log pi(q | x) of the candidates [N], and of their tokens [N, T], 0 where padded."""
-    logits, labels, _ = target_logits(model, batch.candidates)
-    log_p = -torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")  # [P]
-    counts = batch.labels != IGNORED_LABEL  # [N, T]
-    tokens = torch.zeros(counts.shape, device=log_p.device).masked_scatter(counts, log_p)
-    return tokens.sum(dim=1), tokens

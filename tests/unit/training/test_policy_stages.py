@@ -163,7 +163,7 @@ def test_rollouts_follow_the_distribution_of_the_student(batch: tuple[Any, Poste
     x = step.student
     states = encode(model, x.source, x.source_mask)
     torch.manual_seed(3)
-    rollouts = sample_rollouts(model, states, x.source_mask, None, 12, 1.0)
+    rollouts = sample_rollouts(model, x, states, 12, 1.0)
     eos = model.config.eos_token_id
     for tokens, counts in zip(rollouts.tokens.tolist(), rollouts.counts.tolist(), strict=True):
         length = sum(counts)
@@ -172,8 +172,9 @@ def test_rollouts_follow_the_distribution_of_the_student(batch: tuple[Any, Poste
         assert tokens[length - 1] == eos or length == 12
     assert (rollouts.decoder_input[:, 0] == model.config.decoder_start_token_id).all()
     torch.testing.assert_close(rollouts.decoder_input[:, 1:], rollouts.tokens[:, :-1])
-    # Nearly no temperature leaves the most likely token, as greedy search without a cache finds it.
-    cold = sample_rollouts(model, states, x.source_mask, None, 12, 1e-4)
+    # Nearly no temperature leaves the most likely token, as greedy search without a cache finds it: the new pointer
+    # prefers to generate.
+    cold = sample_rollouts(model, x, states, 12, 1e-4)
     logits = model(input_ids=x.source, attention_mask=x.source_mask, decoder_input_ids=cold.decoder_input).logits
     torch.testing.assert_close(logits.argmax(dim=-1)[cold.counts], cold.tokens[cold.counts])
 
