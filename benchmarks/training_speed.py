@@ -30,8 +30,8 @@ from benchmarks.random_model import SIZES
 from loadtest.machine import begin_result, finish_result
 from training.batches import IGNORED_LABEL, Batch
 from training.config import OptimConfig
-from training.loop import make_optimizer
 from training.generator import Generator
+from training.loop import make_optimizer
 from training.losses import sft_loss
 from training.model import target_logits
 
