@@ -47,30 +47,26 @@ class Served:
     bundle: str | None
     bundle_id: str | None
 
+    def path(self, folder: Path) -> Path | None:
+        """Return the folder of the bundle, for a record in ``folder``; None for that of the settings."""
+        return None if self.bundle is None else Path(os.path.normpath(folder.resolve() / self.bundle))
+
 
 @dataclass(frozen=True, slots=True)
-class Promotion:
-    """The content of ``current.json``.
+class Promotion(Served):
+    """The content of ``current.json``: what is served now, and more.
 
     Attributes:
-        bundle: as in ``Served``.
-        bundle_id: as in ``Served``.
         promoted_at: time in UTC, ISO 8601.
         reason: why.
         kind: whether it was promoted, or returned to.
         earlier: what was served before, newest first; a rollback returns to the first.
     """
 
-    bundle: str | None
-    bundle_id: str | None
     promoted_at: str
     reason: str
     kind: Literal["promotion", "rollback"] = "promotion"
     earlier: tuple[Served, ...] = ()
-
-    def path(self, folder: Path) -> Path | None:
-        """Return the folder of the bundle, for a record that lies in ``folder``; None for that of the settings."""
-        return None if self.bundle is None else Path(os.path.normpath(folder.resolve() / self.bundle))
 
 
 def promote(folder: Path, bundle: Path, reason: str) -> Promotion:
