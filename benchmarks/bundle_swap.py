@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from benchmarks.bundle_variants import bundle_variant
 from benchmarks.live_service import LARGEST_LAG_METRIC, LiveService, live_service
+from generation.bundle import load_bundle
 from loadtest.machine import begin_result, finish_result
 from loadtest.open_loop import Client, run_rate
 from loadtest.samples import Sample, percentile
@@ -40,7 +41,6 @@ P99_MS = 30.0
 TIMES_QUIET = 1.5
 QUIET_WINDOWS = 5
 LONGEST_SWAP_SECONDS = 120.0
-_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,8 @@ def main(
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         promoted = work / "promoted"
-        other = bundle_variant(bundle, work / "other", {"training": {"variant": True}, "generation": {"num_beams": 8}})
+        threshold = load_bundle(bundle).reject_threshold
+        other = bundle_variant(bundle, work / "other", {"reject": {"threshold": 0.999 * threshold}})
         environment = {
             "RESULT_CACHE__MAX_BYTES": "0", "PROMOTION__FOLDER": str(promoted), "DRAIN_SECONDS": "0",
         }  # fmt: skip
