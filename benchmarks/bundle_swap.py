@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ class Window:
             "seconds": round(self.seconds, 1),
             "requests": len(self.samples),
             "failed": len(self.failed),
+            "faults": Counter(sample.faults[0] if sample.faults else str(sample.status) for sample in self.failed),
             "p50_ms": round(percentile(self.latencies_ms, 50.0), 1),
             "p99_ms": round(percentile(self.latencies_ms, 99.0), 1),
             "max_ms": round(max(self.latencies_ms), 1),
