@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "demo": ("cli.serve_demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
     "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
     "recommend": ("client.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
+    "bundle": ("service.operating.bundle_cli", "bundle", "serve", "Change the bundle that running services serve."),
     "keys": ("service.operating.cli", "keys", "serve", "Make, list and withdraw API keys."),
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
     "doctor": ("cli.doctor", "doctor", "serve", "Check this machine, a bundle and a store."),

@@ -104,12 +104,13 @@ class EmbeddedStore:
         *,
         want_shown: bool = False,
         timeout_seconds: float | None = None,
+        embedding_version: str | None = None,
     ) -> Fetched:
         """See `store.Store`. `timeout_seconds` is not needed here: see the module's first lines."""
         key_of_photo = photo_key(photo_id) if photo_id is not None else None
         key_of_user = user_key(user_id) if user_id is not None else None
         key_of_shown = shown_key(user_id) if user_id is not None and want_shown else None
-        version = self._settings.embedding_version
+        version = embedding_version or self._settings.embedding_version
         now = _now_ms()
         try:
             photo, photo_degraded = (

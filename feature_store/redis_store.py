@@ -80,6 +80,7 @@ class RedisStore:
         *,
         want_shown: bool = False,
         timeout_seconds: float | None = None,
+        embedding_version: str | None = None,
     ) -> Fetched:
         """See `store.Store`."""
         settings = self._settings
@@ -95,7 +96,7 @@ class RedisStore:
                 commands[_SHOWN] = ("ZREVRANGEBYSCORE", key, "+inf", since, "WITHSCORES", *newest)
         wait = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         replies, degraded = await self._ask(commands, wait)
-        return _decode(replies, degraded, settings.embedding_version, settings.shown_limit)
+        return _decode(replies, degraded, embedding_version or settings.embedding_version, settings.shown_limit)
 
     async def _ask(self, commands: dict[str, Command], wait: float) -> tuple[dict[str, Any], list[str]]:
         """Return the replies that came in time, by part, and the degradations of the others."""

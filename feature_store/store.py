@@ -34,6 +34,7 @@ class Store(Protocol):
         *,
         want_shown: bool = False,
         timeout_seconds: float | None = None,
+        embedding_version: str | None = None,
     ) -> Fetched:
         """Return what is stored of a photo and of a user, in one round trip (one for each node, in a cluster).
 
@@ -45,6 +46,7 @@ class Store(Protocol):
             user_id: None asks for the photo alone.
             want_shown: also the queries lately shown to the user.
             timeout_seconds: for the whole call; `StoreSettings.timeout_seconds` when None.
+            embedding_version: of the vectors to return; `StoreSettings.embedding_version` when None.
 
         Raises:
             InvalidIdError: an id that no key can have.

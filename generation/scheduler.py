@@ -24,6 +24,7 @@ from generation.scheduler_stats import SchedulerObserver, SchedulerStats, Watch
 from generation.stepper import Stepper
 
 logger = logging.getLogger(__name__)
+ROW_BUDGET = 64  # beams of all requests that are stepped together
 CLOSE_GRACE_SECONDS = 5.0  # after the drain time, for the step that is running
 
 
@@ -40,35 +41,44 @@ class Scheduler:
         bundle: Bundle,
         threads: int = 1,
         *,
-        row_budget: int = 64,
+        row_budget: int = ROW_BUDGET,
         clock: Callable[[], float] = time.perf_counter,
         backend: Backend = "auto",
+        stepper: Stepper | None = None,
     ) -> None:
         """Start the thread; return when it has loaded the graphs and is warm.
+
+        The thread gets the priority of the calling one.
 
         Args:
             bundle: the model.
             threads: intra-op threads of ONNX Runtime.
-            row_budget: beams that are open at once, over all requests. Requests that do not fit wait.
+            row_budget: beams that are open at once, over all requests. Requests that do not fit wait. That of
+                `stepper` where there is one.
             clock: returns the present instant in seconds; deadlines are instants of this clock.
             backend: what runs the graphs.
+            stepper: graphs of this bundle that are loaded already, without requests; no other thread uses them. By
+                default they are loaded here.
 
         Raises:
             BackendError: the backend cannot run this bundle on this machine.
             BundleError: a graph cannot be run.
             RequestFailed: the model's output is not a number.
         """
+        if stepper is not None:
+            row_budget = stepper.row_budget
         self.bundle = bundle
-        self._threads = threads
-        self._row_budget = row_budget
-        self._backend: Backend = backend
         self._clock = clock
         self._watch = Watch()
         self._pace = Pace(bundle.architecture.max_positions)
         self._backlog = Backlog()
         self.forecaster = Forecaster(self._pace, self._backlog, row_budget)
         built: Future[Loop] = Future()
-        self._thread = threading.Thread(target=self._run, args=(built,), name="onebar-generation", daemon=True)
+
+        def load() -> Stepper:
+            return stepper or Stepper(bundle, threads, row_budget, backend)
+
+        self._thread = threading.Thread(target=self._run, args=(load, built), name="onebar-generation", daemon=True)
         self._thread.start()
         self._loop = built.result()
 
@@ -106,6 +116,11 @@ class Scheduler:
         It may be called while the loop runs. A request that is inside then is reported in part.
         """
         self._watch.observer = observer
+
+    @property
+    def requests_together(self) -> int:
+        """Number of requests that go through the decoder graph at once, as measured at load."""
+        return self._loop.stepper.together
 
     @property
     def alive(self) -> bool:
@@ -151,10 +166,9 @@ class Scheduler:
         if self._thread.is_alive():
             logger.critical("the generation loop hangs in a step and is abandoned; end this process")
 
-    def _run(self, built: Future[Loop]) -> None:
+    def _run(self, load: Callable[[], Stepper], built: Future[Loop]) -> None:
         try:
-            stepper = Stepper(self.bundle, self._threads, self._row_budget, self._backend)
-            loop = Loop(stepper, self._backlog, self._watch, self._pace, self._clock)
+            loop = Loop(load(), self._backlog, self._watch, self._pace, self._clock)
             loop.warm_up()
         except BaseException as error:
             self._backlog.inbox.close()

@@ -39,7 +39,9 @@ MAX_IDLE_LANES = 4  # with more lanes than this, a lane that becomes empty is fr
 class Stepper:
     """Owns the two sessions and the lanes."""
 
-    def __init__(self, bundle: Bundle, threads: int, row_budget: int, backend: Backend = "auto") -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int, row_budget: int, backend: Backend = "auto", together: int | None = None
+    ) -> None:
         """Load the graphs.
 
         Args:
@@ -47,6 +49,7 @@ class Stepper:
             threads: intra-op threads of ONNX Runtime.
             row_budget: beams of all requests together; a lane has a slot for each request that fits, and at least one.
             backend: what runs the graphs.
+            together: requests that go through the decoder graph at once; None measures the best number.
 
         Raises:
             BackendError: the backend cannot run this bundle on this machine.
@@ -62,7 +65,14 @@ class Stepper:
             use_huge_pages()
         usual = self._shape(bundle.generation, 1)
         most = max(1, row_budget // usual.num_beams)
-        self._together = requests_together(self._decoder, bundle.architecture, usual, most) if most > 1 else 1
+        if together is None:
+            together = requests_together(self._decoder, bundle.architecture, usual, most) if most > 1 else 1
+        self._together = together
+
+    @property
+    def together(self) -> int:
+        """Number of requests that go through the decoder graph at once."""
+        return self._together
 
     @property
     def requests(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from feature_store import CIRCUIT_STATES, Store
 from service.answering.errors import NotReady
@@ -17,7 +18,7 @@ from service.observing.events import open_event_log
 from service.observing.loop_lag import LoopLag
 from service.observing.metrics import Metrics
 from service.parts import Parts, build_parts, build_scheduler
-from service.serving import Serving
+from service.serving import Mirror, Serving
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Instance:
     """The state of one instance.
 
     ``serving`` answers the requests: None before the start, a rehearsal during the warm-up, then the real one.
+    ``parts`` and ``runner`` are those of the bundle that it serves; ``switch`` changes all three.
     ``rules`` are those in force. ``recent`` keeps recent answers in memory, or is None.
     ``reviewed`` is where reviewers find them: there, in the event stream, or nowhere (None).
     """
@@ -58,6 +60,8 @@ class Instance:
         self._events = open_event_log(settings.events, settings.store.url, self._metrics.events)
         self._store: Store | None = None
         self.serving: Serving | None = None
+        self.mirror: Mirror | None = None
+        """Given to the Serving at the start; set before it."""
         self.draining = False
         self._stopping = False
         self._lag = LoopLag(self._metrics.loop_lag)
@@ -102,6 +106,33 @@ class Instance:
             raise NotReady(reason or "")
         return self.serving
 
+    @contextmanager
+    def use(self) -> Iterator[Serving]:
+        """Hold the Serving that answers requests, so that its engine is not stopped before the request has ended.
+
+        Raises:
+            NotReady: no request can be answered now.
+        """
+        serving = self.ready()
+        with serving.users.one_more():
+            yield serving
+
+    def switch(self, serving: Serving) -> Serving:
+        """Let another Serving answer the requests from now on, and return that of before.
+
+        Requests that hold the one of before still end there. The caller closes its engine after them.
+        """
+        before = self.serving
+        assert before is not None
+        self.serving, self.parts, self.runner = serving, serving.parts, serving.runner
+        self._describe_model(self.rules.rules.version or "")
+        return before
+
+    def rehearsal(self, parts: Parts, runner: GenerationRunner) -> Serving:
+        """Build a Serving for requests without side effects, with the rules and the store of this instance."""
+        assert self._store is not None
+        return Serving.rehearsal(parts, self.rules, runner, self._store)
+
     @property
     def metrics(self) -> Metrics:
         """The metrics of the current Serving. A rehearsal has its own, which are discarded."""
@@ -138,9 +169,9 @@ class Instance:
             self.start_error = error
             raise
         serving = Serving.start(
-            self.parts, self.rules, self.runner, self._store, self._metrics, self._events, self.recent
+            self.parts, self.rules, self.runner, self._store, self._metrics, self._events, self.recent, self.mirror
         )
-        self._watch(serving)
+        self._watch(self._store)
         self._lag.start()
         self.serving = serving
         logger.info("ready", extra={"model_version": self.parts.bundle.model_version, "store": self._store.url})
@@ -173,34 +204,43 @@ class Instance:
             rules_version=rules_version,
         )
 
-    def _watch(self, serving: Serving) -> None:
-        """Add the gauges that are read when metrics are scraped."""
-        parts, metrics, runner = self.parts, self._metrics, self.runner
+    def _watch(self, store: Store) -> None:
+        """Add the gauges that are read when metrics are scraped. They follow the bundle that is served."""
+        metrics = self._metrics
+
+        def now() -> Serving:
+            assert self.serving is not None  # metrics are scraped after the start
+            return self.serving
+
         self._describe_model(self.rules.rules.version or "")
-        metrics.watch("queue_depth", "Requests that wait for the engine.", lambda: runner.waiting)
-        metrics.watch("requests_in_flight", "Requests admitted and not yet answered.", lambda: serving.admission.inside)
+        metrics.watch("queue_depth", "Requests that wait for the engine.", lambda: self.runner.waiting)
+        metrics.watch("requests_in_flight", "Requests admitted and not yet answered.", lambda: now().admission.inside)
         metrics.watch("ready", "1 while this instance takes requests.", lambda: not self.not_ready_because)
         metrics.watch(
             "generation_estimate_seconds", "Expected time until a request that arrives now would be generated.",
-            serving.admission.expected_seconds,
+            lambda: now().admission.expected_seconds(),
         )  # fmt: skip
-        metrics.watch("engine_active_requests", "Requests that are being stepped.", lambda: runner.active)
-        metrics.watch("engine_stalled_seconds", "Time since a busy engine made a step.", lambda: runner.stalled_seconds)
+        metrics.watch("engine_active_requests", "Requests that are being stepped.", lambda: self.runner.active)
+        metrics.watch(
+            "engine_stalled_seconds", "Time since a busy engine made a step.", lambda: self.runner.stalled_seconds
+        )
         metrics.watch("event_loop_lag_max_seconds", "Largest recent delay of the event loop.", self._lag.largest)
-        store = serving.store
         metrics.watch(
             "feature_store_circuit", "Circuit breaker of the store: 0 closed, 1 half open, 2 open.",
             lambda: CIRCUIT_STATES.index(store.circuit_state),
         )  # fmt: skip
-        metrics.watch("result_cache_entries", "Generations in the result cache.", lambda: len(serving.cache or ()))
+        metrics.watch("result_cache_entries", "Generations in the result cache.", lambda: len(now().cache or ()))
         metrics.watch(
-            "result_cache_bytes", "Memory of the result cache.", lambda: serving.cache.size if serving.cache else 0
+            "result_cache_bytes", "Memory of the result cache.", lambda: cache.size if (cache := now().cache) else 0
         )
-        queries, vectors = parts.renderer, parts.personal.vectors
-        metrics.watch("query_cache_entries", "Queries with cached token ids.", lambda: queries.cached_queries[0])
-        metrics.watch("query_cache_bytes", "Memory of the cached token ids.", lambda: queries.cached_queries[1])
-        metrics.watch("vector_cache_entries", "Texts with cached vectors.", lambda: len(vectors))
-        metrics.watch("vector_cache_bytes", "Memory of the cached vectors.", lambda: vectors.size)
+        metrics.watch(
+            "query_cache_entries", "Queries with cached token ids.", lambda: self.parts.renderer.cached_queries[0]
+        )
+        metrics.watch(
+            "query_cache_bytes", "Memory of the cached token ids.", lambda: self.parts.renderer.cached_queries[1]
+        )
+        metrics.watch("vector_cache_entries", "Texts with cached vectors.", lambda: len(self.parts.personal.vectors))
+        metrics.watch("vector_cache_bytes", "Memory of the cached vectors.", lambda: self.parts.personal.vectors.size)
 
 
 def _stream_of_answers(parts: Parts) -> ReviewedAnswers | None:

@@ -5,8 +5,10 @@ Nothing here runs or holds a connection; ``service/serving.py`` starts what does
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from evidence.errors import EvidenceError
@@ -21,7 +23,8 @@ from generation.bundle import Bundle, load_bundle
 from generation.cores import available_cores
 from generation.errors import OptionsError
 from generation.request import check_options
-from generation.scheduler import Scheduler
+from generation.scheduler import ROW_BUDGET, Scheduler
+from generation.stepper import Stepper
 from service.answering.decoding import DecodingConstraints, load_decoding_constraints
 from service.answering.personal import PersonalSelector
 from service.answering.policy import Policy
@@ -42,9 +45,10 @@ class Parts:
         renderer: renders evidence as source, with the tokenizer and the budgets of the bundle.
         personal: selects the personal queries, with the embedder of the bundle.
         rules: the business rules, empty without a file.
-        terms: the prohibited terms, empty without a file.
+        term_list: the prohibited terms as they were read, empty without a file.
+        terms: the same, compiled for the policy.
         constraints: options and processors of every generation.
-        policy: decides which hypotheses are shown.
+        policy: decides which hypotheses are shown, with the rules and the bundle of the start.
         key_ring: makes pseudonyms of user ids; None uses the ids themselves.
     """
 
@@ -55,10 +59,36 @@ class Parts:
     renderer: Renderer
     personal: PersonalSelector
     rules: Rules
+    term_list: Sequence[Term]
     terms: ProhibitedTerms
     constraints: DecodingConstraints
     policy: Policy
     key_ring: KeyRing | None
+
+    def with_bundle(self, folder: Path) -> Parts:
+        """Load another bundle, and what depends on one. Rules, terms and pseudonyms stay as they are.
+
+        The file of the query set is read again.
+
+        Raises:
+            BackendError: the wanted backend cannot run the bundle on this machine.
+            BundleError: the bundle must not be served.
+            ConfigurationError: the constraints of the settings cannot be used with it.
+        """
+        bundle = load_bundle(folder)
+        return replace(self, **_of_bundle(self.settings, bundle, self.threads, self.term_list))
+
+    def runs_like(self, other: Parts) -> bool:
+        """Return whether the steps of both engines take the same time: sizes, arithmetic and widths are equal."""
+        mine, theirs = (
+            (
+                parts.bundle.architecture, parts.bundle.precision, parts.backend, parts.threads,
+                parts.bundle.generation.num_beams, parts.bundle.generation.max_new_tokens,
+                parts.bundle.render_budgets.max_source_tokens,
+            )
+            for parts in (self, other)
+        )  # fmt: skip
+        return mine == theirs
 
     @property
     def shown_window_seconds(self) -> int | None:
@@ -100,30 +130,62 @@ def build_parts(settings: Settings) -> Parts:
     terms = ProhibitedTerms(listed)
     return Parts(
         settings=settings,
-        bundle=bundle,
-        backend=choose_backend(bundle, threads, settings.backend),
         threads=threads,
-        renderer=Renderer(bundle.tokenizer, bundle.render_budgets),
-        personal=PersonalSelector(bundle.embedder, settings.personal),
+        **_of_bundle(settings, bundle, threads, listed),
         rules=rules,
+        term_list=listed,
         terms=terms,
-        constraints=load_decoding_constraints(settings, bundle, listed),
         policy=Policy(rules, terms, bundle.reject_threshold),
         key_ring=_open_key_ring(settings),
     )
 
 
-def build_scheduler(parts: Parts) -> Scheduler:
+def build_scheduler(parts: Parts, stepper: Stepper | None = None) -> Scheduler:
     """Start the engine of the bundle. The caller closes it.
+
+    Args:
+        parts: the bundle, and how it is run.
+        stepper: its graphs where they are loaded already.
 
     Raises:
         ConfigurationError: the decoding options contradict the bundle.
     """
+    _check_options(parts)
+    return Scheduler(parts.bundle, parts.threads, backend=parts.backend, stepper=stepper)
+
+
+def load_stepper(parts: Parts, together: int | None = None) -> Stepper:
+    """Load the graphs of the bundle in the calling thread, for ``build_scheduler``.
+
+    Args:
+        parts: the bundle, and how it is run.
+        together: requests that go through the decoder graph at once; None measures the best number.
+
+    Raises:
+        BackendError: the backend cannot run the bundle on this machine.
+        BundleError: a graph cannot be run.
+        ConfigurationError: the decoding options contradict the bundle.
+    """
+    _check_options(parts)
+    return Stepper(parts.bundle, parts.threads, ROW_BUDGET, parts.backend, together)
+
+
+def _check_options(parts: Parts) -> None:
     try:
         check_options(parts.bundle, parts.constraints.options)
     except OptionsError as error:
         raise ConfigurationError(f"ONEBAR_DECODING__… cannot be used with this bundle: {error}.") from error
-    return Scheduler(parts.bundle, parts.threads, backend=parts.backend)
+
+
+def _of_bundle(settings: Settings, bundle: Bundle, threads: int, terms: Sequence[Term]) -> dict[str, Any]:
+    """Return the fields of ``Parts`` that another bundle changes, except the policy."""
+    return {
+        "bundle": bundle,
+        "backend": choose_backend(bundle, threads, settings.backend),
+        "renderer": Renderer(bundle.tokenizer, bundle.render_budgets),
+        "personal": PersonalSelector(bundle.embedder, settings.personal),
+        "constraints": load_decoding_constraints(settings, bundle, terms),
+    }
 
 
 def _open_key_ring(settings: Settings) -> KeyRing | None:

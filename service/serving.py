@@ -1,11 +1,13 @@
-"""The started pipeline of an instance, with its metrics, its cache, and the recorders of answers."""
+"""The started pipeline of a bundle, with its cache and its engine, and the metrics and recorders of the instance."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from feature_store import Store
@@ -25,12 +27,36 @@ from service.observing.logs import bind_request
 from service.observing.metrics import Metrics
 from service.parts import Parts
 
+Mirror = Callable[[RecommendRequest, Answer], None]
+"""Is given every request with its answer (``service/operating/shadow.py``)."""
 
-@dataclass(frozen=True, slots=True)
+_RECENT_PHOTOS = 32
+"""Videos of the latest requests. The vectors that the store has of them are compared with those of a new bundle."""
+
+
+@dataclass(slots=True)
+class Users:
+    """The number of requests that hold a Serving, from before their body is read. For one event loop."""
+
+    count: int = 0
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count a request."""
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Serving:
     """A started pipeline and its recorders. All of them report to the same ``metrics``.
 
     ``rehearsal`` builds one without side effects: its metrics are discarded, and it has no cache and no recorders.
+    ``beside`` builds the one of another bundle. Cache, admission and engine are those of one bundle; the recorders are
+    those of the instance.
     """
 
     parts: Parts
@@ -43,6 +69,9 @@ class Serving:
     shown: ShownRecorder | None
     events: EventLog | None
     recent: RecentAnswers | None
+    mirror: Mirror | None = None
+    recent_photos: deque[str] = field(default_factory=lambda: deque(maxlen=_RECENT_PHOTOS))
+    users: Users = field(default_factory=Users)
 
     @classmethod
     def rehearsal(cls, parts: Parts, rules: RulesInForce, runner: GenerationRunner, store: Store) -> Serving:
@@ -59,16 +88,35 @@ class Serving:
         metrics: Metrics,
         events: EventLog | None,
         recent: RecentAnswers | None,
+        mirror: Mirror | None,
     ) -> Serving:
         """Build a Serving for real requests, and start its recorders on the running event loop."""
-        kept = parts.settings.result_cache
-        cache = ResultCache(kept.max_bytes, kept.ttl_seconds, metrics.cache_lookup) if kept.max_bytes else None
         shown = ShownRecorder(store, metrics.shown_lost)
         shown.start()
         if events:
             events.start()
         runner.observe(metrics.engine)
-        return cls._build(parts, rules, runner, store, metrics, cache, shown, events, recent)
+        cache = _cache(parts, metrics)
+        return cls._build(parts, rules, runner, store, metrics, cache, shown, events, recent, mirror)
+
+    def beside(self, parts: Parts, runner: GenerationRunner) -> Serving:
+        """Build a Serving for the requests of another bundle, with an empty cache and the same recorders."""
+        runner.observe(self.metrics.engine)
+        cache = _cache(parts, self.metrics)
+        serving = self._build(
+            parts,
+            self.pipeline.rules,
+            runner,
+            self.store,
+            self.metrics,
+            cache,
+            self.shown,
+            self.events,
+            self.recent,
+            self.mirror,
+        )
+        serving.recent_photos.extend(self.recent_photos)
+        return serving
 
     @classmethod
     def _build(
@@ -82,6 +130,7 @@ class Serving:
         shown: ShownRecorder | None = None,
         events: EventLog | None = None,
         recent: RecentAnswers | None = None,
+        mirror: Mirror | None = None,
     ) -> Serving:
         settings = parts.settings
         admission = Admission(
@@ -104,7 +153,7 @@ class Serving:
             recently_shown_seconds=parts.shown_window_seconds,
             key_ring=parts.key_ring,
         )
-        return cls(parts, runner, store, metrics, admission, cache, pipeline, shown, events, recent)
+        return cls(parts, runner, store, metrics, admission, cache, pipeline, shown, events, recent, mirror)
 
     def refuse_if_overloaded(self, arrived_at: float, deadline_ms: float | None) -> None:
         """Raise Overloaded if a request with this deadline would be refused now; take no permit."""
@@ -128,12 +177,16 @@ class Serving:
             RequestRefused: the service is overloaded, or the engine failed.
         """
         bind_request(traceparent=traceparent)
+        self.recent_photos.append(request.photo_id)
         settings = self.parts.settings
         deadline = Deadline.after(arrived_at, request.deadline_ms or settings.default_deadline_ms)
         answer = await self.pipeline.answer(request, deadline)
         timings_ms = answer.timings_ms()
         self.metrics.answer(answer.decision, answer.reason, answer.degraded, answer.seconds)
+        self.metrics.bundles.answer(self.parts.bundle.model_version, answer.decision)
         self._record(answer, request, caller, timings_ms, traceparent)
+        if self.mirror is not None:
+            self.mirror(request, answer)
         explain = self.parts.constraints.to_wire() if request.explain and caller.may_explain else None
         with_search = request.explain_search and caller.may_explain
         body = answer.to_wire(self.parts.bundle.model_version, timings_ms, explain, with_search=with_search)
@@ -172,3 +225,8 @@ class Serving:
             await self.shown.close()
         if self.events:
             await asyncio.to_thread(self.events.close)
+
+
+def _cache(parts: Parts, metrics: Metrics) -> ResultCache | None:
+    kept = parts.settings.result_cache
+    return ResultCache(kept.max_bytes, kept.ttl_seconds, metrics.cache_lookup) if kept.max_bytes else None

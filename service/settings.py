@@ -136,6 +136,35 @@ class ReviewSettings(_Branch):
     )
 
 
+class PromotionSettings(_Branch):
+    """The record of the promoted bundle, and the requests that a bundle must answer before it is served."""
+
+    folder: Path | None = Field(
+        default=None,
+        description="Folder of the record that `onebar bundle promote` writes. The service follows it, and `bundle` is"
+        " served only where the record names none. None serves `bundle` alone.",
+    )
+    golden_requests: Path | None = Field(
+        default=None,
+        description="JSON Lines of request bodies that every good bundle answers. None takes golden_requests.jsonl of"
+        " the bundle, or a few built-in ones.",
+    )
+    golden_share: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Share of the golden requests that the served bundle answers (at a start: of all) that another"
+        " bundle must answer too.",
+    )
+
+
+class ShadowSettings(_Branch):
+    """A candidate bundle that answers a copy of some requests. Its answers are compared and never shown."""
+
+    bundle: Path | None = Field(default=None, description="Folder of the candidate; None runs none.")
+    share: float = Field(default=0.0, ge=0, le=1, description="Share of the requests that are copied; 0 runs none.")
+
+
 class PageSettings(_Branch):
     """The page at `/` that shows a feed with its bars, and why a bar shows what it shows."""
 
@@ -204,6 +233,8 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     events: EventSettings = EventSettings()
     review: ReviewSettings = ReviewSettings()
+    promotion: PromotionSettings = PromotionSettings()
+    shadow: ShadowSettings = ShadowSettings()
     page: PageSettings = PageSettings()
 
 

@@ -89,7 +89,7 @@ class Pipeline:
     async def _run(self, request: RecommendRequest, deadline: Deadline, answer: Answer, permit: Permit) -> None:
         fetched = await self._fetch(request, deadline, answer)
         category = fetched.photo.category if fetched.photo else None
-        policy = self.rules.policy
+        policy = self.rules.policy.at(self.bundle.reject_threshold)
         answer.rules_version = policy.version
         if policy.blocks_category(category):
             answer.reason, answer.blocked_by = "all_filtered", "blocked_category"
@@ -121,6 +121,7 @@ class Pipeline:
             answer.user_id,
             want_shown=self.recently_shown_seconds is not None and answer.user_id is not None,
             timeout_seconds=deadline.share(store.share, store.timeout_ms / 1000),
+            embedding_version=self.bundle.embedder.version,
         )
         if fetched.degraded:
             self.metrics.store_errors(fetched.degraded)
@@ -198,16 +199,7 @@ class Pipeline:
         answer: Answer,
     ) -> None:
         bundle = self.bundle
-        candidates = [
-            Candidate(
-                query=" ".join(bundle.decode(hypothesis.token_ids).split()),
-                score=hypothesis.score,
-                is_reject=bundle.is_reject(hypothesis),
-                finished=hypothesis.finished,
-                forced=hypothesis.forced,
-            )
-            for hypothesis in generation.hypotheses
-        ]
+        candidates = candidates_of(bundle, generation)
         trigger = Trigger(request.photo_id, category, self._recent_keys(fetched))
         exposure = policy.decide(
             candidates, generation.reject_probability, trigger, request.num_queries, generation.deadline_reached
@@ -225,3 +217,17 @@ class Pipeline:
             return frozenset()
         since_ms = (time.time() - self.recently_shown_seconds) * 1000
         return frozenset(query_key(item.query) for item in fetched.shown if item.shown_at_ms >= since_ms)
+
+
+def candidates_of(bundle: Bundle, generation: Generation) -> list[Candidate]:
+    """Return the hypotheses of a generation as texts, for the policy."""
+    return [
+        Candidate(
+            query=" ".join(bundle.decode(hypothesis.token_ids).split()),
+            score=hypothesis.score,
+            is_reject=bundle.is_reject(hypothesis),
+            finished=hypothesis.finished,
+            forced=hypothesis.forced,
+        )
+        for hypothesis in generation.hypotheses
+    ]

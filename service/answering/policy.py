@@ -5,6 +5,7 @@ Decisions depend on the input only: no clock, no store, no HTTP.
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,14 @@ class Policy:
                 self._pinned_by_photo[photo_id].append(pinned.query)
             for category in pinned.categories:
                 self._pinned_by_category[category].append(pinned.query)
+
+    def at(self, reject_threshold: float) -> Policy:
+        """Return this policy with the threshold of [REJECT] of another bundle. The compiled rules are shared."""
+        if reject_threshold == self._reject_threshold:
+            return self
+        other = copy.copy(self)
+        other._reject_threshold = reject_threshold
+        return other
 
     def blocks_category(self, category: str | None) -> bool:
         """Return whether nothing is shown for videos of this category."""

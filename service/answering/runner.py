@@ -51,6 +51,10 @@ class GenerationScheduler(Protocol):
     def forecaster(self) -> GenerationForecaster:
         """Predicts when a new request would be answered."""
 
+    @property
+    def requests_together(self) -> int:
+        """Number of requests that go through the decoder graph at once."""
+
     def submit_future(self, request: GenerationRequest) -> Future[Generation]:
         """Queue one request; cancelling the future frees its rows before the next step."""
 
@@ -101,6 +105,11 @@ class GenerationRunner:
     def active(self) -> int:
         """Requests that are being stepped."""
         return self._scheduler.active
+
+    @property
+    def requests_together(self) -> int:
+        """Number of requests that go through the decoder graph at once, as measured when it was loaded."""
+        return self._scheduler.requests_together
 
     def key(self, source_ids: Sequence[int]) -> Hashable:
         """Everything that a generation of these ids depends on."""

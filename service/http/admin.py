@@ -15,6 +15,7 @@ from service.http.errors import error_body
 from service.http.responses import json_response
 from service.instance import Instance
 from service.observing.metrics import CONTENT_TYPE
+from service.operating.bundle_swap import BundleSwap
 
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": wire.ErrorResponse, "description": "Not ready, or draining."}
@@ -41,13 +42,19 @@ def build_health_router(instance: Instance) -> APIRouter:
     return router
 
 
-def build_admin_router(instance: Instance) -> APIRouter:
-    """Return /version and /metrics."""
+def build_admin_router(instance: Instance, swap: BundleSwap) -> APIRouter:
+    """Return /version, /bundle and /metrics."""
     router = APIRouter()
 
     @router.get("/version", response_model=wire.VersionResponse, summary="Versions of the service.")
     async def version() -> Response:
         return json_response(instance.parts.describe() | {"rules_version": instance.rules.rules.version})
+
+    @router.get(
+        "/bundle", response_model=wire.BundleResponse, summary="The bundle that is served and the promoted one."
+    )
+    async def bundle() -> Response:
+        return json_response(swap.describe())
 
     @router.get(
         "/metrics",

@@ -27,6 +27,8 @@ from service.http.review import build_review_router
 from service.http.routes import build_router
 from service.http.warm_up import warm_up
 from service.instance import Instance
+from service.operating.bundle_swap import BundleSwap, open_instance
+from service.operating.shadow import Shadow
 from service.page.routes import build_page_router
 from service.settings import Settings
 
@@ -59,8 +61,8 @@ _QUIET: dict[str, Any] = {
 def create_app(settings: Settings, scheduler: GenerationScheduler | None = None) -> FastAPI:
     """Build the application of the public port.
 
-    ``app.state.instance`` is its Instance, ``app.state.access`` authenticates its callers, and ``app.state.admin`` is
-    the application of the admin port.
+    ``app.state.instance`` is its Instance, ``app.state.swap`` changes the bundle, ``app.state.access`` authenticates
+    the callers, and ``app.state.admin`` is the application of the admin port.
 
     Args:
         settings: the whole tree.
@@ -72,14 +74,22 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
         ConfigurationError: keys, rules, terms, constraints, the event sink or the feed of the page cannot be used.
     """
     access = Access(settings)
-    instance = Instance(settings, scheduler)
+    instance = open_instance(settings, scheduler)
+    shadow = Shadow(instance, settings.shadow)
+    swap = BundleSwap(instance, shadow, settings)
+    if settings.shadow.share:
+        instance.mirror = shadow.offer
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             await instance.start(partial(warm_up, app))
+            await swap.check_start()
+            shadow.start()
             yield
         finally:
+            await swap.close()
+            shadow.abandon()
             await instance.stop()
 
     app = FastAPI(
@@ -88,8 +98,9 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.state.instance = instance
     app.state.access = access
+    app.state.swap = swap
     review = build_review_router(instance, access)
-    app.state.admin = _build_admin_app(instance, app, review)
+    app.state.admin = _build_admin_app(instance, swap, app, review)
     app.include_router(build_router(instance, access))
     if settings.review.public:
         app.include_router(review)
@@ -102,11 +113,11 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     return app
 
 
-def _build_admin_app(instance: Instance, public: FastAPI, review: APIRouter) -> FastAPI:
+def _build_admin_app(instance: Instance, swap: BundleSwap, public: FastAPI, review: APIRouter) -> FastAPI:
     """Build the application of the admin port. Its /docs describes the public port."""
     app = FastAPI(title="OneBar admin", **_QUIET)
     app.include_router(build_health_router(instance))
-    app.include_router(build_admin_router(instance))
+    app.include_router(build_admin_router(instance, swap))
     app.include_router(review)
     app.include_router(build_docs_router(public))
     _finish(app, instance)

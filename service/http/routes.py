@@ -65,15 +65,16 @@ def build_router(instance: Instance, access: Access) -> APIRouter:
     )
     async def recommend(request: Request) -> Response:
         caller = access.caller_of(request)
-        serving = instance.ready()
-        document = load_json(await read_body(request, settings.max_body_bytes))
-        try:
-            body, timings_ms = await unless_client_leaves(_answer(document, request, serving, caller), request.receive)
-        except ClientLeft:
-            instance.metrics.cancelled()
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
-        except RequestRefused as refusal:
-            return refused(instance, refusal, request, request_id_of(document, refusal))
+        with instance.use() as serving:
+            document = load_json(await read_body(request, settings.max_body_bytes))
+            try:
+                answering = _answer(document, request, serving, caller)
+                body, timings_ms = await unless_client_leaves(answering, request.receive)
+            except ClientLeft:
+                instance.metrics.cancelled()
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
+            except RequestRefused as refusal:
+                return refused(instance, refusal, request, request_id_of(document, refusal))
         return json_response(body, headers={"server-timing": server_timing(timings_ms)})
 
     @router.post(
@@ -85,14 +86,14 @@ def build_router(instance: Instance, access: Access) -> APIRouter:
     )
     async def recommend_batch(request: Request) -> Response:
         caller = access.caller_of(request)
-        serving = instance.ready()
-        document = load_json(await read_body(request, settings.max_batch_body_bytes))
-        items = validate(wire.BatchRequest, document).requests
-        try:
-            results = await unless_client_leaves(_outcomes(items, request, serving, caller), request.receive)
-        except ClientLeft:
-            instance.metrics.cancelled()
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        with instance.use() as serving:
+            document = load_json(await read_body(request, settings.max_batch_body_bytes))
+            items = validate(wire.BatchRequest, document).requests
+            try:
+                results = await unless_client_leaves(_outcomes(items, request, serving, caller), request.receive)
+            except ClientLeft:
+                instance.metrics.cancelled()
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
         return json_response({"results": results})
 
     async def _outcomes(items: list[Any], request: Request, serving: Serving, caller: Caller) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from uvicorn.server import ServerState
 from service.http.access import Access
 from service.http.protocol import BoundedHttpProtocol
 from service.instance import Instance
+from service.operating.bundle_swap import BundleSwap
 from service.settings import ConnectionSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -58,11 +59,14 @@ class OneBarServer(uvicorn.Server):
     stops and ``lost_engine`` has the reason.
     """
 
-    def __init__(self, config: uvicorn.Config, admin: uvicorn.Config, instance: Instance, access: Access) -> None:
+    def __init__(
+        self, config: uvicorn.Config, admin: uvicorn.Config, instance: Instance, access: Access, swap: BundleSwap
+    ) -> None:
         super().__init__(config)
         self._admin = admin
         self._instance = instance
         self._access = access
+        self._swap = swap
         self._stop_at = float("inf")
         self._ticks_without_engine = 0
         self.lost_engine: str | None = None
@@ -113,6 +117,7 @@ class OneBarServer(uvicorn.Server):
         if counter % 10 == 0:
             self._access.reload()
             self._instance.follow_rules()
+            self._swap.follow()
         stop = await super().on_tick(counter)
         return stop or self.lost_engine is not None or time.monotonic() >= self._stop_at
 
@@ -142,7 +147,7 @@ def run(app: FastAPI, settings: Settings) -> int:
     admin = _config(
         app.state.admin, settings.admin_host, settings.admin_port, settings, admin_limits, instance, lifespan="off"
     )
-    server = OneBarServer(public, admin, instance, app.state.access)
+    server = OneBarServer(public, admin, instance, app.state.access, app.state.swap)
     # An error at start is raised below and printed as one sentence. Without this filter, uvicorn logs its traceback.
     logging.getLogger("uvicorn.error").addFilter(lambda record: instance.start_error is None)
     try:

@@ -256,3 +256,28 @@ class VersionResponse(BaseModel):
     prohibited_terms: int
     constraints: ConstraintsInForce
     constraints_version: str | None
+
+
+class ShadowState(BaseModel):
+    """The candidate that answers a copy of some requests."""
+
+    bundle: str
+    share: float
+    running: bool = Field(description="Whether it is in memory; false during a change of the served bundle.")
+    fault: str | None
+
+
+class BundleResponse(BaseModel):
+    """The bundle that this instance serves, and the promoted one."""
+
+    model_version: str
+    bundle: str = Field(description="The folder of the served bundle.")
+    promoted: str | None = Field(description="The model version in the record; null for the bundle of the settings.")
+    promoted_at: str | None
+    reason: str | None
+    state: Literal["idle", "loading", "draining"] = Field(
+        description="`loading`: the promoted bundle is loaded and checked. `draining`: it is served, and requests that"
+        " began before end with the old one."
+    )
+    fault: str | None = Field(description="Why the promoted bundle is not served; null if it is.")
+    shadow: ShadowState | None = Field(description="Null without a candidate.")

@@ -13,8 +13,10 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from feature_store import DEGRADATIONS as STORE_DEGRADATIONS
+from service.observing.bundle_metrics import BundleMetrics
 from service.observing.engine_metrics import EngineMetrics
 from service.observing.event_metrics import EventMetrics
+from service.observing.shadow_metrics import ShadowMetrics
 from service.outcomes import CACHE_LOOKUPS, CONNECTION_CLOSES, DEGRADATIONS, POLICY_RULES, REASONS, STAGES, CacheLookup
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -44,6 +46,8 @@ class Metrics:
         GCCollector(registry=self.registry)
         self.engine = EngineMetrics(self.registry)
         self.events = EventMetrics(self.registry)
+        self.bundles = BundleMetrics(self.registry)
+        self.shadow = ShadowMetrics(self.registry)
         self._http = self._counter("http_requests", "HTTP requests by path and status.", ("path", "status"))
         self._batch_items = self._counter("batch_items", "Items of batches by status.", ("status",))
         self._closed = self._counter("connections_closed", "Connections closed by a limit, by cause.", ("cause",))
