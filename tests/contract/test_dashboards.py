@@ -38,6 +38,7 @@ def exposed() -> dict[str, list[dict[str, str]]]:
     for gauge in GAUGES:
         metrics.watch(gauge, "A gauge.", lambda: 1.0)
     metrics.http("/recommend", 200)
+    metrics.bundles.answer("0123456789ab", "recommend")
     found: dict[str, list[dict[str, str]]] = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
         for sample in family.samples:
