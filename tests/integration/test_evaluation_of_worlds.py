@@ -39,6 +39,7 @@ def report(worlds: Path) -> dict[str, Any]:
     output = onebar(
         "evaluate", worlds / "bundle", "--examples", examples / "own", "--unseen", examples / "other",
         "--truth", worlds / "own" / "truth", "--truth", worlds / "other" / "truth", "--limit", "250",
+        "--logs", worlds / "own",
         "--out", worlds / "report",
     )  # fmt: skip
     for part in ("Reading recall of bundle", "Targets new to training", "Wrong entities", "Unseen world other"):
@@ -51,7 +52,7 @@ def report(worlds: Path) -> dict[str, Any]:
 def test_both_worlds_have_the_same_figures(report: dict[str, Any]) -> None:
     other = report["unseen"]["other"]
     assert other["examples"] == report["examples"] == 250
-    assert set(report["systems"]) - set(other["systems"]) == {"bundle, title only"}
+    assert set(report["systems"]) - set(other["systems"]) == {"bundle, title only", "MCA"}
     for world in (report, other):
         assert world["systems"]["cached queries"]["as_served"]["hr"]["mean"] > 0
         assert world["entities"]["clicked queries"]["wrong"]["mean"] < 0.1
@@ -63,6 +64,20 @@ def test_the_cached_queries_answer_what_stands_in_histories_within_the_first_eig
         reading = world["reading"]["bundle"]
         assert reading["any field"]["clicks"] >= reading["histories"]["clicks"] > 0
         assert reading["histories"]["recall"]["cached queries"]["mean"] == 1.0
+
+
+def test_the_cascade_answers_more_than_the_most_popular_queries(report: dict[str, Any]) -> None:
+    hits = {name: views["as_served"]["hr"]["mean"] for name, views in report["systems"].items()}
+    assert hits["MCA"] > hits["most popular"] > 0
+    assert report["differences"]["as_served"]["bundle - MCA"]["hr"]["interval"][1] < 0  # the bundle is random
+
+
+def test_logs_add_slices_by_age_category_and_activity(report: dict[str, Any]) -> None:
+    added = set(report["slices"]) - set(report["unseen"]["other"]["slices"])
+    assert {"age 0 days", "viewer U0", "viewer U4"} <= added
+    for kind in ("age ", "viewer ", "category "):
+        parts = [part["examples"] for name, part in report["slices"].items() if name.startswith(kind)]
+        assert sum(parts) == 250
 
 
 def test_more_targets_are_new_in_the_unseen_world(report: dict[str, Any]) -> None:

@@ -64,12 +64,15 @@ def test_a_report_is_printed_and_written(bundle: Path, folder: Path) -> None:
         "most popular",
         "title neighbours",
         "cached queries",
+        "ANN",
         "bundle, title only",
         "bundle",
     }
     assert report["systems"]["most popular"]["as_served"]["hr"]["mean"] == 1.0
     assert report["abstention"]["bundle"]["videos"] == 2
-    assert "bundle - title neighbours" in report["differences"]
+    assert set(report["differences"]) == {"as_served", "decontaminated"}
+    assert all("bundle - title neighbours" in pairs for pairs in report["differences"].values())
+    assert set(report["relevance"]) == {"bas"}
     assert "## Slices" in (folder / "report.md").read_text()
 
 
@@ -87,7 +90,8 @@ def test_two_bundles_of_one_name_are_shown_by_their_paths(bundle: Path, folder: 
     result = CliRunner().invoke(main, ["evaluate", str(bundle), str(twin), *options])
     assert result.exit_code == 0, result.output
     differences = json.loads((folder / "report.json").read_text())["differences"]
-    assert differences[f"{bundle} - {twin}"]["hr"]["mean"] == 0.0
+    for pairs in differences.values():
+        assert pairs[f"{bundle} - {twin}"]["hr"]["mean"] == pairs[f"{bundle} - {twin}"]["hr_new"]["mean"] == 0.0
 
 
 def test_each_source_is_generated_once(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
