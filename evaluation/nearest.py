@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,7 @@ class NearestQueries:
         score = np.take_along_axis(similarity, near, 1) + self._bonus[near]
         order = np.lexsort((near, -score))[:, :CUTOFF]
         best = np.take_along_axis(near, order, 1)
-        known: npt.NDArray[Any] = videos.any(axis=1)
+        known = np.asarray(videos.any(axis=1))
         return [[self._queries[place] for place in row] if has else [] for row, has in zip(best, known, strict=True)]
 
 
