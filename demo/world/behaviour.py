@@ -23,6 +23,8 @@ ACTS = 0.62
 """Probability that a watched video (of those logged) ends in a query, clicked or typed."""
 ENGAGED_EXACT, ENGAGED_OTHER, ORDERED = 0.5, 0.25, 0.12
 """Probabilities: an item query is engaged with after a click on the intent, or after another click; then ordered."""
+ORDER_VALUE_SPREAD = 0.25
+"""Standard deviation of the logarithm of an order's value over the product's price."""
 _UNSAFE_INTENT = 0.6
 
 Array = NDArray[Any]
@@ -188,7 +190,7 @@ def first_clicks(
 
 def order_values(price: Array, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return float64[N], the value in dollars of an order for a product of each price."""
-    return np.asarray(np.round(price * rng.lognormal(0.0, 0.25, len(price)), 2))
+    return np.asarray(np.round(price * rng.lognormal(0.0, ORDER_VALUE_SPREAD, len(price)), 2))
 
 
 def choose_viewers(world: World, count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -49,6 +49,41 @@ def report(worlds: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def simulation(worlds: Path) -> dict[str, Any]:
+    """An A/B test on the last day of the own world. The bundle is random, so it cannot reach the CTR of the cascade."""
+    evidence = worlds / "ab"
+    evidence.mkdir()
+    for kind, name in (("evidence", "evidence-4.parquet"), ("users", "users-4.parquet")):
+        onebar("offline", kind, worlds / "own", evidence / name, "--as-of-day", "4", "--no-embeddings")
+    output = onebar(
+        "simulate", worlds / "own", worlds / "bundle", "--examples", worlds / "examples" / "own", "--evidence", evidence,
+        "--impressions", "300", "--calibration", "300", "--splits", "4", "--out", worlds / "simulation",
+    )  # fmt: skip
+    assert (worlds / "simulation.md").read_text() in output
+    found: dict[str, Any] = json.loads((worlds / "simulation.json").read_text())
+    return found
+
+
+def test_a_random_bundle_shows_nothing_under_the_ctr_of_the_cascade(simulation: dict[str, Any]) -> None:
+    calibration = simulation["calibration"]
+    assert calibration["exposure"]["control"] >= 0.7
+    assert calibration["ctr"]["control"] >= calibration["ctr_floor"] > 0
+    assert calibration["thresholds"]["treatment"] is None
+    paired = simulation["a_b"]["paired"]
+    assert paired["exposure"]["change"] == -1
+    assert paired["clicks"]["control"] > 0
+    assert simulation["bad_cases"]["treatment_queries"] == 0 < simulation["bad_cases"]["control_queries"]
+
+
+def test_the_slices_of_a_simulation_have_every_impression_once(simulation: dict[str, Any]) -> None:
+    for kind in ("age", "viewer"):
+        parts = [part["impressions"] for name, part in simulation["slices"].items() if name.startswith(kind)]
+        assert sum(parts) == 300
+    split = simulation["a_b"]["split"]
+    assert split["control_impressions"] + split["treatment_impressions"] == 300
+
+
 def test_both_worlds_have_the_same_figures(report: dict[str, Any]) -> None:
     other = report["unseen"]["other"]
     assert other["examples"] == report["examples"] == 250
