@@ -183,7 +183,7 @@ def first_clicks(
         curious: bool[N, K], draws: a query would be clicked without an intent.
     """
     hits = looked & exact & acts[:, None]
-    misses = looked & near & acts[:, None] & tempted & ~hits.any(axis=1)[:, None]
+    misses = looked & near & acts[:, None] & tempted & ~hits.any(axis=1, keepdims=True)
     clicks = hits | misses | (looked & ~acts[:, None] & curious)
     return np.where(clicks.any(axis=1), clicks.argmax(axis=1), -1).astype(np.int32)
 

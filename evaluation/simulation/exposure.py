@@ -44,10 +44,10 @@ def lowest_threshold(bars: Sequence[Bar], clicked: NDArray[np.bool_], floor: flo
     """Return the lowest confidence at which the CTR of the shown bars is at least the floor; infinity for none."""
     order = _by_confidence(bars)
     ctr = np.cumsum(clicked[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero(ctr[FEWEST_BARS - 1 :] >= floor)
-    if not len(enough):
+    enough = np.flatnonzero(ctr[FEWEST_BARS - 1 :] >= floor).tolist()
+    if not enough:
         return math.inf
-    return bars[order[FEWEST_BARS - 1 + enough[-1]]].confidence
+    return bars[int(order[FEWEST_BARS - 1 + enough[-1]])].confidence
 
 
 def is_shown(bars: Sequence[Bar], threshold: float) -> NDArray[np.bool_]:
