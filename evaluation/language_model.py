@@ -80,6 +80,8 @@ def ask(
         StoppedError: the endpoint failed several times in a row, or asks to wait too long.
     """
     different = list(dict.fromkeys(questions))
+    if not different:
+        return []
     with tqdm(total=len(different), desc=model.name, unit="question", disable=not show_progress) as bar:
         found = asyncio.run(_ask_all(model, different, parse, bar.update))
     answers = dict(zip(different, found, strict=True))

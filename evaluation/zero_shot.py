@@ -32,13 +32,14 @@ _LONGEST_QUERY = 80
 
 
 class ZeroShot:
-    """Asks a model for the queries of each example."""
+    """Asks a model for the queries of each example. A question is asked once, also over several calls."""
 
     def __init__(self, model: LanguageModel, *, show_progress: bool = False) -> None:
         """Keep the model; nothing is asked yet."""
         self._model = model
         self._show_progress = show_progress
         self.name = f"{model.name}, zero-shot"
+        self._answers: dict[Question, list[str]] = {}
 
     def predict(self, examples: Sequence[Example]) -> list[list[str]]:
         """Return up to eight queries for each example, none where the model gives no usable answer.
@@ -47,8 +48,10 @@ class ZeroShot:
             EvaluationError: the model cannot be asked.
         """
         questions = [Question(INSTRUCTIONS, evidence_json(example.evidence())) for example in examples]
-        answers = ask(self._model, questions, parse_queries, show_progress=self._show_progress)
-        return [answer or [] for answer in answers]
+        new = [question for question in dict.fromkeys(questions) if question not in self._answers]
+        answers = ask(self._model, new, parse_queries, show_progress=self._show_progress)
+        self._answers |= {question: answer or [] for question, answer in zip(new, answers, strict=True)}
+        return [self._answers[question] for question in questions]
 
 
 def evidence_json(evidence: Evidence) -> str:
