@@ -18,7 +18,7 @@ Masks = Mapping[str, npt.NDArray[np.bool_]]
 
 AGES = {"0 days": (0, 0), "1 to 3 days": (1, 3), "4 to 7 days": (4, 7), "8 days and more": (8, None)}
 """Buckets of the age of a video on the day of the click, both ends included."""
-HISTORY_SIZES = {"0": (0, 0), "1 to 3": (1, 3), "4 to 9": (4, 9), "10 and more": (10, None)}
+HISTORY_SIZES = {"0": (0, 0), "1 to 3": (1, 3), "4 to 7": (4, 7), "8 and more": (8, None)}
 """Buckets of the number of cached histories."""
 
 

@@ -98,8 +98,8 @@ def test_histories_fall_into_buckets_of_size(examples: Callable[..., list[Exampl
     masks = slices(held_out)
     assert masks["histories 0"].tolist() == [True, False, False, False, False]
     assert masks["histories 1 to 3"].tolist() == [False, True, True, False, False]
-    assert masks["histories 4 to 9"].tolist() == [False, False, False, True, False]
-    assert masks["histories 10 and more"].tolist() == [False, False, False, False, True]
+    assert masks["histories 4 to 7"].tolist() == [False, False, False, True, False]
+    assert masks["histories 8 and more"].tolist() == [False, False, False, False, True]
 
 
 def test_a_slice_has_intervals_and_compares_a_model_with_every_other_system(held_out: list[Example]) -> None:
