@@ -100,8 +100,27 @@ class BadCaseRules:
 
 
 def bad_case_report(control: BadCases, treatment: BadCases, bootstrap: ViewerBootstrap) -> dict[str, Any]:
-    """Return the rates of both systems, and the difference in percentage points with its interval."""
-    (old, old_drawn), (new, new_drawn) = (bootstrap.sums(side.counts) for side in (control, treatment))
+    """Return the rates of both systems, and the differences in percentage points with their intervals.
+
+    `kinds` are of all shown queries. `kinds_both` are of the impressions where both systems show a bar: a system that
+    shows more bars also shows harder ones.
+    """
+    both = (control.counts[:, :1] > 0) & (treatment.counts[:, :1] > 0)  # [N, 1]
+    return {
+        "control_queries": int(control.counts[:, 0].sum()),
+        "treatment_queries": int(treatment.counts[:, 0].sum()),
+        "kinds": _rates(control.counts, treatment.counts, bootstrap),
+        "both_impressions": int(both.sum()),
+        "kinds_both": _rates(control.counts * both, treatment.counts * both, bootstrap),
+        "examples": {
+            "control": {kind: list(map(list, cases)) for kind, cases in control.examples.items()},
+            "treatment": {kind: list(map(list, cases)) for kind, cases in treatment.examples.items()},
+        },
+    }
+
+
+def _rates(control: Doubles, treatment: Doubles, bootstrap: ViewerBootstrap) -> dict[str, Any]:
+    (old, old_drawn), (new, new_drawn) = (bootstrap.sums(counts) for counts in (control, treatment))
     kinds = {}
     for place, kind in enumerate(KINDS, 1):
         rates = [ratio(total[place], total[0]) for total in (old, new)]
@@ -112,12 +131,4 @@ def bad_case_report(control: BadCases, treatment: BadCases, bootstrap: ViewerBoo
             "points": round(float(100 * (rates[1] - rates[0])), 3),
             "interval": bounds(100 * (drawn[1] - drawn[0])),
         }
-    return {
-        "control_queries": int(old[0]),
-        "treatment_queries": int(new[0]),
-        "kinds": kinds,
-        "examples": {
-            "control": {kind: list(map(list, cases)) for kind, cases in control.examples.items()},
-            "treatment": {kind: list(map(list, cases)) for kind, cases in treatment.examples.items()},
-        },
-    }
+    return kinds

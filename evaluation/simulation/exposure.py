@@ -1,7 +1,7 @@
 """Which bars are shown: as many as possible under a CTR constraint (paper, 5.3).
 
-A system shows a bar if its confidence reaches a threshold. The threshold is chosen on traffic before the experiment: the
-lowest one at which the CTR of the shown bars is still at least the floor. Both systems have the same floor.
+A system shows a bar if its confidence reaches a threshold. The threshold is chosen on traffic before the experiment:
+the lowest one at which the CTR of the shown bars is still at least the floor. Both systems have the same floor.
 """
 
 from __future__ import annotations

@@ -58,9 +58,16 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         "",
         *markdown_table(slice_rows(report["slices"])),
         "",
-        "## Bad cases by rule, of the shown queries",
+        "## Bad cases by rule",
         "",
-        *markdown_table(bad_case_rows(report["bad_cases"])),
+        f"Of all shown queries, {report['bad_cases']['control_queries']:,} of the control and "
+        f"{report['bad_cases']['treatment_queries']:,} of the treatment:",
+        "",
+        *markdown_table(bad_case_rows(report["bad_cases"], "kinds")),
+        "",
+        f"Of the {report['bad_cases']['both_impressions']:,} impressions where both show a bar:",
+        "",
+        *markdown_table(bad_case_rows(report["bad_cases"], "kinds_both")),
         "",
     ]
     return "\n".join(lines)
@@ -87,12 +94,11 @@ def slice_rows(slices: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def bad_case_rows(bad_cases: Mapping[str, Any]) -> list[list[str]]:
-    """Return the rate of each kind of bad case, and the difference in percentage points."""
-    heads = [f"{side} ({bad_cases[f'{side}_queries']:,} queries)" for side in ("control", "treatment")]
-    rows = [["kind", *heads, "difference"]]
+def bad_case_rows(bad_cases: Mapping[str, Any], part: str) -> list[list[str]]:
+    """Return the rate of each kind of bad case in `kinds` or `kinds_both`, and the difference in percentage points."""
+    rows = [["kind", "control", "treatment", "difference"]]
     for kind, name in _BAD.items():
-        found = bad_cases["kinds"][kind]
+        found = bad_cases[part][kind]
         low, high = found["interval"]
         difference = f"{found['points']:+.2f} pp ({low:+.2f} to {high:+.2f})"
         rows.append([name, f"{found['control']:.2%}", f"{found['treatment']:.2%}", difference])

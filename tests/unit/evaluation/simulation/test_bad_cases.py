@@ -99,4 +99,19 @@ def test_rates_are_shares_of_the_shown_queries(rules: BadCaseRules, video: int, 
     report = bad_case_report(control, treatment, ViewerBootstrap(np.array([0, 0])))
     assert (report["control_queries"], report["treatment_queries"]) == (2, 1)
     assert report["kinds"]["literal"] == {"control": 0.5, "treatment": 0, "points": -50, "interval": [-50, -50]}
+    assert report["both_impressions"] == 1
+    assert report["kinds_both"]["literal"] == report["kinds"]["literal"]
     assert report["examples"]["control"]["literal"] == [[examples[0].photo_id, bad]]
+
+
+def test_impressions_where_both_show_a_bar_are_compared_apart(
+    rules: BadCaseRules, video: int, names: dict[str, str]
+) -> None:
+    good, bad = Bar((f"{names['noun']} price",), 1.0), Bar((f"{names['noun']} for",), 1.0)
+    examples, videos = [example_of(video)] * 2, np.full(2, video)
+    control = rules.find(examples, videos, [good, good], np.array([True, False]))
+    treatment = rules.find(examples, videos, [good, bad], np.array([True, True]))
+    report = bad_case_report(control, treatment, ViewerBootstrap(np.array([0, 1])))
+    assert report["kinds"]["literal"]["treatment"] == 0.5
+    assert report["both_impressions"] == 1
+    assert report["kinds_both"]["literal"]["treatment"] == 0
