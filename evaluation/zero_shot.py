@@ -29,6 +29,7 @@ _NAMES = {
 _MARK = re.compile(r"^\s*(?:[-*•]|\d+\s*[.):])?\s*")
 _QUOTES = "\"'`“”‘’"
 _LONGEST_QUERY = 80
+_QUOTED = re.compile(rf'["“]([^"“”\n]{{2,{_LONGEST_QUERY}}})["”]')
 
 
 class ZeroShot:
@@ -63,11 +64,15 @@ def evidence_json(evidence: Evidence) -> str:
 def parse_queries(answer: str) -> list[str]:
     """Return the queries of an answer: one a line, without list marks, quotes, headings and sentences.
 
+    If no line is a query, what stands in quotes is taken, as small models write it: phrases of at least two words.
+
     Raises:
-        Unusable: no line is a query.
+        Unusable: there is neither.
     """
     lines = [_MARK.sub("", line).strip().strip(_QUOTES).strip() for line in answer.splitlines()]
     queries = distinct(line for line in lines if line and not line.endswith(":") and len(line) <= _LONGEST_QUERY)
+    if not queries:
+        queries = distinct(phrase for phrase in _QUOTED.findall(answer) if len(phrase.split()) > 1)
     if not queries:
         raise Unusable("no line of the answer is a query")
     return queries[:CUTOFF]

@@ -74,6 +74,10 @@ def test_a_wrong_key_stops_and_the_message_names_the_variable_and_the_options(
         ("Here are the queries:\n- bike price\n* helmet", ["bike price", "helmet"]),
         ("1) bike\n\n2) bike\n", ["bike"]),
         ("“红色自行车”", ["红色自行车"]),
+        (
+            'This viewer would most likely search for "red bike" and for "red bike price" after they have seen this "video".',
+            ["red bike", "red bike price"],
+        ),
         ("\n".join(f"bike {n}" for n in range(20)), [f"bike {n}" for n in range(8)]),
     ],
 )
