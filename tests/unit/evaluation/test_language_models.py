@@ -75,7 +75,7 @@ def test_a_wrong_key_stops_and_the_message_names_the_variable_and_the_options(
         ("1) bike\n\n2) bike\n", ["bike"]),
         ("“红色自行车”", ["红色自行车"]),
         (
-            'This viewer would most likely search for "red bike" and for "red bike price" after they have seen this "video".',
+            'This viewer would likely search for "red bike" and for "red bike price" after this "video".',
             ["red bike", "red bike price"],
         ),
         ("\n".join(f"bike {n}" for n in range(20)), [f"bike {n}" for n in range(8)]),
