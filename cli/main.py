@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "export": ("model_export.cli", "export", "export", "Turn a checkpoint into a bundle."),
     "record": ("model_export.cli", "record_command", "export", "Write evaluation results into a bundle's manifest."),
     "evaluate": ("evaluation.cli", "evaluate", "offline", "Measure a bundle on held-out examples."),
+    "simulate": ("evaluation.simulation.command", "simulate", "offline", "Play an A/B test on a simulated shop."),
 }
 
 

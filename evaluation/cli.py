@@ -4,19 +4,57 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from functools import wraps
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import click
 
 from evaluation.abstention import abstention_report, read_labelled, write_labelled
+from evaluation.language_model import LanguageModel
 from evaluation.novelty import read_seen
 from evaluation.predict import BundlePredictor
 from evaluation.reports import to_markdown, to_text
-from evaluation.worlds import Draw, World, measure_world
+from evaluation.shop_logs import ShopLogs
+from evaluation.worlds import Draw, Tools, World, measure_world
+from evaluation.zero_shot import ZeroShot
+from evidence.embedder import Embedder, HashedEmbedder
+from evidence.static_embedder import load_static_embedder
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _asked(role: str, what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds the options of one language model."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @click.option(f"--{role}-endpoint", metavar="URL", help=f"OpenAI-compatible endpoint of a model {what}.")
+        @click.option(f"--{role}-model", metavar="NAME", help=f"Name of the model {what}.")
+        @click.option(
+            f"--{role}-concurrency",
+            default=4,
+            show_default=True,
+            type=click.IntRange(min=1),
+            help="Requests at a time.",
+        )
+        @wraps(command)
+        def with_model(**options: Any) -> Any:
+            url, name, concurrency = (options.pop(f"{role}_{part}") for part in ("endpoint", "model", "concurrency"))
+            if (url is None) != (name is None):
+                raise click.UsageError(f"--{role}-endpoint and --{role}-model belong together; give both")
+            options[_PARAMETERS[role]] = LanguageModel(url, name, f"--{role}-", concurrency) if url else None
+            return command(**options)
+
+        return with_model
+
+    return add
+
+
+_PARAMETERS = {"llm": "language_model", "judge": "judge"}
+"""Role of a language model to the parameter of the command."""
 
 
 @click.command()
@@ -44,6 +82,21 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--labels", type=_FILE, help="Parquet of photo_id, unsafe, category, to measure [REJECT] with.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write OUT.json and OUT.md.")
 @click.option("--threads", default=1, show_default=True, help="Intra-op threads of the engine.")
+@click.option(
+    "--logs",
+    multiple=True,
+    type=_FOLDER,
+    help="Log tables (Parquet) of --examples, for the cascade MCA and more slices; given again, of each --unseen.",
+)
+@click.option(
+    "--embedder",
+    "embedder_folder",
+    type=_FOLDER,
+    help="Static embedder for ANN, MCA and BAS.  [default: that of the first bundle, else the hashed one]",
+)
+@_asked("llm", "measured as the zero-shot baseline")
+@_asked("judge", "that grades the answers (SR)")
+@click.option("--judged", default=200, show_default=True, help="The most clicks that the judge grades.")
 def evaluate(
     bundles: tuple[Path, ...],
     folder: Path,
@@ -56,6 +109,11 @@ def evaluate(
     labels: Path | None,
     out: Path | None,
     threads: int,
+    logs: tuple[Path, ...],
+    embedder_folder: Path | None,
+    language_model: LanguageModel | None,
+    judge: LanguageModel | None,
+    judged: int,
 ) -> None:
     """Measure BUNDLES (none, one, or several side by side) and the baselines on held-out clicks.
 
@@ -65,26 +123,40 @@ def evaluate(
     onebar evaluate build/bundle --examples build/examples --limit 5000 --out build/evaluation
     onebar evaluate build/fp32 build/int8 --examples build/examples
     onebar evaluate build/bundle --examples build/examples --unseen other/examples
-    onebar evaluate demo/bundle --examples var/examples --truth var/world/truth
+    onebar evaluate demo/bundle --examples var/examples --truth var/world/truth --logs var/world
     onebar evaluate --examples build/examples        the baselines alone
+    onebar evaluate build/bundle --examples build/examples --judge-endpoint http://localhost:8000/v1 --judge-model NAME
+
+    The key of both endpoints is read from ONEBAR_EVALUATION_API_KEY.
     """
-    if len(truths) > 1 + len(unseen):
-        raise click.UsageError("--truth is given more often than there are folders of examples")
+    for option, given in (("--truth", truths), ("--logs", logs)):
+        if len(given) > 1 + len(unseen):
+            raise click.UsageError(f"{option} is given more often than there are folders of examples")
     begun = time.perf_counter()
     draw = Draw(split, limit, seed)
     predictors = {_name(path, bundles): BundlePredictor(path, threads=threads, show_progress=True) for path in bundles}
     seen = read_seen(training or (folder,))
-    own = World(folder, truths[0] if truths else None, title_only=True)
-    without_truth = [None] * (len(unseen) - len(truths[1:]))
-    others = [World(path, truth) for path, truth in zip(unseen, [*truths[1:], *without_truth], strict=True)]
+    shops = zip_longest((folder, *unseen), truths, map(ShopLogs, logs))
+    own, *others = (World(*shop, title_only=place == 0) for place, shop in enumerate(shops))
+    embedder = _embedder(embedder_folder, predictors)
+    tools = Tools(
+        embedder,
+        popularity=embedder.tuned.get("popularity", 0.0),
+        zero_shot=ZeroShot(language_model, show_progress=True) if language_model else None,
+        judge=judge,
+        judged=judged,
+    )
     report: dict[str, Any] = {
         "split": split,
         "bundles": {
             name: {"model_version": predictor.bundle.model_version, "precision": predictor.bundle.precision}
             for name, predictor in predictors.items()
         },
-        **measure_world(own, predictors, seen, draw),
-        "unseen": {_name(world.folder, unseen): measure_world(world, predictors, seen, draw) for world in others},
+        "embedder": embedder.version,
+        **measure_world(own, predictors, seen, draw, tools),
+        "unseen": {
+            _name(world.folder, unseen): measure_world(world, predictors, seen, draw, tools) for world in others
+        },
         "abstention": _abstention(predictors, folder, labels, limit, seed),
     }
     report["seconds"] = round(time.perf_counter() - begun, 1)
@@ -94,6 +166,14 @@ def evaluate(
         out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         out.with_suffix(".md").write_text(to_markdown(report), encoding="utf-8")
         click.echo(f"\nwritten to {out.with_suffix('.json')} and {out.with_suffix('.md')}")
+
+
+def _embedder(folder: Path | None, predictors: dict[str, BundlePredictor]) -> Embedder:
+    """Return the embedder of the folder, of the first bundle whose embedder embeds texts, or the hashed one."""
+    if folder is not None:
+        return load_static_embedder(folder)
+    found = (predictor.bundle.embedder for predictor in predictors.values())
+    return next((embedder for embedder in found if embedder.embeds_texts), HashedEmbedder())
 
 
 def _abstention(

@@ -102,6 +102,13 @@ class ShopWords:
         heads = [noun for rank, noun in enumerate(nouns, 1) if rank == len(nouns) or noun not in self._attributes]
         return Named(tuple(brands), tuple(models), tuple(" ".join(noun) for noun in heads), tuple(unknown))
 
+    def has_unknown_word(self, query: str) -> bool:
+        """Return whether a word of a query is no word of the shop: misspelled, cut off, or invented."""
+        return any(
+            word not in self._known and not word.isdigit() and not _GENERATION.fullmatch(word)
+            for word in words_of(normal_form(query))
+        )
+
     def _spelled(self, given: Words, expected: Collection[str]) -> tuple[Words, list[str]]:
         """Return the words with typing errors corrected, and those that cannot be words of the shop."""
         read, unknown = [], []

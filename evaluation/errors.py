@@ -1,7 +1,8 @@
 """Errors of this package.
 
     EvaluationError
-    └── InputError       examples or labels are missing or not of the documented form
+    ├── InputError   a file of examples, labels, logs or evidence is missing, empty or not of the documented form
+    └── ModelError   a language model cannot be asked as it is configured
 
 Every message is one sentence that says what is wrong and how to correct it.
 """
@@ -14,4 +15,8 @@ class EvaluationError(Exception):
 
 
 class InputError(EvaluationError):
-    """A file of examples or labels is missing, empty or not of the documented form (docs/evaluation.md)."""
+    """A file that is read is missing, empty or not of the documented form (docs/evaluation.md)."""
+
+
+class ModelError(EvaluationError):
+    """A language model cannot be asked."""

@@ -86,6 +86,10 @@ class Shop:
         nouns = frozenset({catalogue.types[kind].noun, catalogue.types[kind].other_noun})
         return Right(frozenset({brand, *others}), Model(brand, series, suffix), nouns)
 
+    def has_unknown_word(self, query: str) -> bool:
+        """Return whether a word of a query is no word of the shop."""
+        return self._words.has_unknown_word(query)
+
     def wrong(self, query: str, right: Right) -> frozenset[str]:
         """Return the kinds (of `KINDS`) of the wrong entities that a query names."""
         return wrong_kinds(self._words.named(query, expected=right.words), right)

@@ -102,7 +102,12 @@ def read_examples(path: Path, *, kind: str | None = None, limit: int | None = No
         raise InputError(f"{path} has no {kind or 'example'} row; make it again with `onebar offline examples`")
     if limit is not None and limit < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-    return [_example(row) for row in table.take(pa.array(rows)).to_pylist()]
+    return examples_of_table(table.take(pa.array(rows)))
+
+
+def examples_of_table(table: pa.Table) -> list[Example]:
+    """Return the examples of a table with the columns COLUMNS."""
+    return [_example(row) for row in table.to_pylist()]
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,13 @@ class Answer:
         queries: up to eight, best first, without [REJECT] hypotheses; also present when the bundle abstains.
         reject_probability: P([REJECT]) as the first token.
         reject_first: whether [REJECT] is the best hypothesis.
+        probabilities: of each query, as the model gives it to the whole sequence.
     """
 
     queries: list[str]
     reject_probability: float
     reject_first: bool
+    probabilities: tuple[float, ...] = ()
 
     def abstains(self, threshold: float) -> bool:
         """Return whether nothing is shown, by the rule of serving (evidence.abstain)."""
@@ -87,9 +90,12 @@ class BundlePredictor:
         bundle = self.bundle
         generation = self._engine.generate(GenerationRequest(source, bundle.generation))
         hypotheses = generation.hypotheses
-        queries = distinct(bundle.decode(h.token_ids) for h in hypotheses if not bundle.is_reject(h))
+        written = [(bundle.decode(h.token_ids), h.sum_logprobs) for h in hypotheses if not bundle.is_reject(h)]
+        queries = distinct(query for query, _ in written)[:CUTOFF]
+        logprobs = dict(reversed(written))  # of the first hypothesis with each text
         return Answer(
-            queries=queries[:CUTOFF],
+            queries=queries,
             reject_probability=generation.reject_probability,
             reject_first=bool(hypotheses) and bundle.is_reject(hypotheses[0]),
+            probabilities=tuple(math.exp(logprobs[query]) for query in queries),
         )

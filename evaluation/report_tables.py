@@ -10,7 +10,20 @@ from evaluation.metrics import METRICS
 
 TITLES = {"hr": "HR@8", "mrr": "MRR@8", "ed_hr": "ED-HR@8", "ed": "ED@8", "bleu": "BLEU@8"}
 
+_HEADS = {**TITLES, "hr_new": "HR@8 new videos", "mrr_new": "MRR@8 new videos"}
+_VIEW_NAMES = {"as_served": "as served", "decontaminated": "decontaminated"}
+_RELEVANCE = {"bas": "BAS@8", "sr": "SR"}
+
 Rows = list[list[str]]
+
+
+def overview_rows(world: dict[str, Any]) -> Rows:
+    """Return HR@8 and MRR@8 of every system in both views, of all clicks and of those on new videos."""
+    columns = [(view, name) for view in world["differences"] for name in ("hr", "mrr", "hr_new", "mrr_new")]
+    rows = [["system", *(f"{_HEADS[name]}, {_VIEW_NAMES[view]}" for view, name in columns)]]
+    for system, views in world["systems"].items():
+        rows.append([system, *(_figure(views[view][name]) for view, name in columns)])
+    return rows
 
 
 def metric_rows(world: dict[str, Any], view: str) -> Rows:
@@ -22,18 +35,42 @@ def metric_rows(world: dict[str, Any], view: str) -> Rows:
     return rows
 
 
-def difference_rows(world: dict[str, Any]) -> Rows:
-    """Return the differences between the bundles and every other system."""
-    rows = [["difference", *TITLES.values()]]
-    for name, difference in world["differences"].items():
-        rows.append([name, *(_figure(difference[metric]) for metric in METRICS)])
+def difference_rows(world: dict[str, Any], view: str) -> Rows:
+    """Return the differences between the bundles and every other system in one view."""
+    names = (*METRICS, "hr_new", "mrr_new")
+    rows = [["difference", *(_HEADS[name] for name in names)]]
+    for pair, difference in world["differences"][view].items():
+        rows.append([pair, *(_figure(difference[name]) for name in names)])
     return rows
 
 
 def slice_rows(world: dict[str, Any]) -> Rows:
-    """Return HR@8 by slice."""
-    slices = {name: system["slices"] for name, system in world["systems"].items()}
-    return _by_slice(slices, lambda found: f"{found['hr']:.3f}")
+    """Return HR@8 by slice, with its interval."""
+    systems = list(world["systems"])
+    rows = [["slice", "examples", *systems]]
+    for part, found in world["slices"].items():
+        rows.append([part, f"{found['examples']:,}", *(_figure(found["hr"][name]) for name in systems)])
+    return rows
+
+
+def slice_difference_rows(world: dict[str, Any]) -> Rows:
+    """Return the differences in HR@8 by slice, between the bundles and every other system."""
+    pairs = list(next(iter(world["slices"].values()))["differences"]) if world["slices"] else []
+    rows = [["slice", *pairs]]
+    for part, found in world["slices"].items():
+        rows.append([part, *(_figure(found["differences"][pair]) for pair in pairs)])
+    return rows
+
+
+def relevance_rows(world: dict[str, Any]) -> Rows:
+    """Return BAS@8 of every system, SR if there was a judge, and the shares of clicks that they are measured on."""
+    measures = world["relevance"]
+    heads = [head for name in measures for head in (_RELEVANCE[name], "measured on")]
+    rows = [["system", *heads]]
+    for system in world["systems"]:
+        cells = [[_figure(found[system]), f"{found[system]['scored']:.3f}"] for found in measures.values()]
+        rows.append([system, *(cell for pair in cells for cell in pair)])
+    return rows
 
 
 def new_target_rows(world: dict[str, Any]) -> Rows:
@@ -67,9 +104,9 @@ def markdown_table(rows: Rows) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (head, rule, *body)]
 
 
-def text_table(rows: Rows) -> list[str]:
-    """Return lines with padded columns for a terminal, without intervals."""
-    short = [[cell.split(" (")[0] for cell in row] for row in rows]
+def text_table(rows: Rows, *, intervals: bool = False) -> list[str]:
+    """Return lines with padded columns for a terminal, without intervals unless they are asked for."""
+    short = rows if intervals else [[cell.split(" (")[0] for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in short) for column in range(len(short[0]))]
     return [
         "  ".join(

@@ -10,7 +10,10 @@ from evaluation.report_tables import (
     markdown_table,
     metric_rows,
     new_target_rows,
+    overview_rows,
     reading_rows,
+    relevance_rows,
+    slice_difference_rows,
     slice_rows,
     text_table,
 )
@@ -20,6 +23,9 @@ VIEW_TITLES = {
     "decontaminated": "Decontaminated: anchors and histories that contain the target are removed",
     "decontaminated_personal": "Decontaminated, past queries of the user too",
 }
+_OVERVIEW = "All systems"
+_SHORT = {"as_served": "as served", "decontaminated": "decontaminated"}
+_RELEVANCE = "Relevance to the video, of the clicks with an answer (as served)"
 _READING = (
     "Reading recall of {}: of the clicks whose target stands in its source, the share answered in the first eight"
 )
@@ -61,23 +67,41 @@ def _world_markdown(world: dict[str, Any]) -> list[str]:
         "95 % intervals by bootstrap over videos.",
         "",
     ]
+    lines += [f"## {_OVERVIEW}", "", *markdown_table(overview_rows(world)), ""]
     for view, title in VIEW_TITLES.items():
         lines += [f"## {title}", "", *markdown_table(metric_rows(world, view)), ""]
-    if world["differences"]:
-        lines += ["## Differences in HR@8 (decontaminated)", "", *markdown_table(difference_rows(world)), ""]
+    for view, differences in world["differences"].items():
+        if differences:
+            title = f"## Paired differences, {_SHORT[view]}"
+            lines += [title, "", *markdown_table(difference_rows(world, view)), ""]
+    lines += [f"## {_RELEVANCE}", "", *markdown_table(relevance_rows(world)), ""]
     for name, reading in world["reading"].items():
         lines += [f"## {_READING.format(name)}", "", *markdown_table(reading_rows(reading)), ""]
     lines += [f"## {_NEW_TARGETS}", "", *markdown_table(new_target_rows(world)), ""]
     if world["entities"]:
         lines += [f"## {_ENTITIES}", "", *markdown_table(entity_rows(world["entities"])), ""]
     lines += ["## Slices, HR@8 (as served)", "", *markdown_table(slice_rows(world)), ""]
+    if world["differences"]["as_served"]:
+        lines += [
+            "## Slices, paired differences in HR@8 (as served)",
+            "",
+            *markdown_table(slice_difference_rows(world)),
+        ]
+        lines.append("")
     return lines
 
 
 def _world_text(world: dict[str, Any]) -> list[str]:
     lines = [f"{world['examples']:,} clicks on {world['videos']:,} videos; 95 % intervals over videos"]
-    for view in ("as_served", "decontaminated"):
+    for view, differences in world["differences"].items():
         lines += ["", VIEW_TITLES[view], *text_table(metric_rows(world, view))]
+        if differences:
+            lines += [
+                "",
+                f"Paired differences, {_SHORT[view]}",
+                *text_table(difference_rows(world, view), intervals=True),
+            ]
+    lines += ["", _OVERVIEW, *text_table(overview_rows(world)), "", _RELEVANCE, *text_table(relevance_rows(world))]
     for name, reading in world["reading"].items():
         lines += ["", _READING.format(name), *text_table(reading_rows(reading))]
     lines += ["", _NEW_TARGETS, *text_table(new_target_rows(world))]

@@ -1,8 +1,8 @@
-"""Runs predictors over held-out examples and scores them: as served, decontaminated, and by slice."""
+"""Runs predictors over held-out examples and scores them, as served and decontaminated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "decontaminated_personal": ("anchors", "histories", "personal"),
 }
 """The fields from which entries that contain the target are removed; the second view is the one of the paper."""
+
+RANKED = ("hr", "mrr")
+"""The metrics that are also reported for new videos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,37 +78,18 @@ def run_system(system: System, examples: Sequence[Example]) -> dict[str, Outcome
     return outcomes
 
 
-def slices(examples: Sequence[Example]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return masks bool[n] over the examples: source of the click, whether the video is new, which fields it has."""
-    flags: dict[str, list[bool]] = {
-        "source bar": [example.source == "bar" for example in examples],
-        "source post_video": [example.source == "post_video" for example in examples],
-        "video new": [example.photo_new for example in examples],
-        "video old": [not example.photo_new for example in examples],
-    }
-    evidence = [example.evidence() for example in examples]
-    for field in ("text", "summary", "anchors", "histories", "personal"):
-        present = [bool(getattr(item, field)) for item in evidence]
-        flags[f"{field} present"] = present
-        flags[f"{field} absent"] = [not flag for flag in present]
-    flags["caption present"] = [bool(example.raw.caption) for example in examples]
-    flags["caption absent"] = [not example.raw.caption for example in examples]
-    return {name: np.array(values, bool) for name, values in flags.items()}
+def summarize(outcome: Outcome, photos: Sequence[str], new: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return means and intervals of one outcome, as plain values.
+
+    Args:
+        outcome: of n examples.
+        photos: n videos, for the intervals.
+        new: bool[n], the examples on videos of the held-out day; `hr_new` and `mrr_new` are over them.
+    """
+    return {"empty": round(outcome.empty, 4), **_figures(outcome.scores, photos, new)}
 
 
-def summarize(outcome: Outcome, photos: Sequence[str]) -> dict[str, Any]:
-    """Return means and intervals of one outcome, as plain values."""
-    means, bounds = outcome.scores.mean(axis=0), intervals(outcome.scores, photos)
-    return {
-        "empty": round(outcome.empty, 4),
-        **{
-            name: {"mean": round(float(mean), 4), "interval": bound.round(4).tolist()}
-            for name, mean, bound in zip(METRICS, means, bounds, strict=True)
-        },
-    }
-
-
-def summarize_slices(outcome: Outcome, masks: dict[str, npt.NDArray[np.bool_]]) -> dict[str, Any]:
+def summarize_slices(outcome: Outcome, masks: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, Any]:
     """Return size, HR and MRR of every slice that has examples."""
     return {
         name: {
@@ -118,11 +102,29 @@ def summarize_slices(outcome: Outcome, masks: dict[str, npt.NDArray[np.bool_]]) 
     }
 
 
-def summarize_difference(outcome: Outcome, other: Outcome, photos: Sequence[str]) -> dict[str, Any]:
-    """Return the mean of `outcome` minus `other` on the same examples, with the interval of the difference."""
-    difference = outcome.scores - other.scores
-    bounds = intervals(difference, photos)
+def summarize_difference(
+    outcome: Outcome, other: Outcome, photos: Sequence[str], new: npt.NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return the mean of `outcome` minus `other` on the same examples, with the interval of the difference.
+
+    The arguments and the keys of the result are those of `summarize`.
+    """
+    return _figures(outcome.scores - other.scores, photos, new)
+
+
+def _figures(scores: Scores, photos: Sequence[str], new: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return means and intervals of float64 [n, len(METRICS)], and those of RANKED over the new videos."""
+    names = np.asarray(photos, dtype=object)
+    ranked = [METRICS.index(name) for name in RANKED]
+    return {
+        **_by_name(METRICS, scores, photos),
+        **_by_name([f"{name}_new" for name in RANKED], scores[new][:, ranked], names[new].tolist()),
+    }
+
+
+def _by_name(names: Sequence[str], values: Scores, photos: Sequence[str]) -> dict[str, Any]:
+    means = values.mean(axis=0) if len(values) else np.zeros(values.shape[1])
     return {
         name: {"mean": round(float(mean), 4), "interval": bound.round(4).tolist()}
-        for name, mean, bound in zip(METRICS, difference.mean(axis=0), bounds, strict=True)
+        for name, mean, bound in zip(names, means, intervals(values, photos), strict=True)
     }

@@ -7,26 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.baselines import CopyEvidence, MostPopular, TitleNeighbours
+import numpy as np
+
+from evaluation.baseline_systems import CACHED, baselines, held_out_day
 from evaluation.grounding import Shop, entity_report
-from evaluation.inputs import Example, TitledQuery, read_examples, read_titled_queries
-from evaluation.novelty import TRAINING_FILE, Seen, novelty_masks
+from evaluation.inputs import Example, read_examples
+from evaluation.language_model import LanguageModel
+from evaluation.nearest import TextEmbedder
+from evaluation.novelty import Seen, novelty_masks
 from evaluation.predict import BundlePredictor
 from evaluation.reading import reading_masks, reading_report
+from evaluation.relevance import grades, relevance_report, similarity
+from evaluation.shop_logs import ShopLogs
+from evaluation.slices import slice_report, slices
 from evaluation.systems import (
     Outcome,
     System,
     run_system,
-    slices,
     summarize,
     summarize_difference,
     summarize_slices,
 )
+from evaluation.zero_shot import ZeroShot
 
-CACHED = "cached queries"
-
-Outcomes = Mapping[str, Mapping[str, Outcome]]
-"""Outcomes by the name of the system and the view."""
+COMPARED_VIEWS = ("as_served", "decontaminated")
+"""The views in which every bundle is compared with every other system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +48,40 @@ class World:
     """A shop to measure on.
 
     Attributes:
-        folder: of its examples; the baselines learn from its training split.
+        folder: of its examples; the baselines learn from its earlier days.
         truth: the folder `truth` of the simulated shop, None where there is none.
+        logs: its log tables, None where they are not given; the cascade and some slices need them.
         title_only: whether the bundles are also measured on the title alone.
     """
 
     folder: Path
     truth: Path | None = None
+    logs: ShopLogs | None = None
     title_only: bool = False
 
 
-def measure_world(world: World, predictors: Mapping[str, BundlePredictor], seen: Seen, draw: Draw) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What measuring uses besides the bundles.
+
+    Attributes:
+        embedder: of the ANN baseline, the cascade, and BAS.
+        popularity: the weight of clicks in the second ANN baseline.
+        zero_shot: a language model that is measured, None for none.
+        judge: grades the answers (SR), None for none.
+        judged: the most clicks that the judge grades.
+    """
+
+    embedder: TextEmbedder
+    popularity: float = 0.0
+    zero_shot: ZeroShot | None = None
+    judge: LanguageModel | None = None
+    judged: int = 0
+
+
+def measure_world(
+    world: World, predictors: Mapping[str, BundlePredictor], seen: Seen, draw: Draw, tools: Tools
+) -> dict[str, Any]:
     """Return what the bundles and the baselines reach on one shop.
 
     Args:
@@ -61,55 +89,61 @@ def measure_world(world: World, predictors: Mapping[str, BundlePredictor], seen:
         predictors: the bundles by name.
         seen: what the training of the bundles has seen.
         draw: which clicks are measured.
+        tools: the embedder, and language models.
 
     Returns:
-        `examples` and `videos`, their numbers; `systems`, `differences`; `new_targets`, slices of each system;
-        `reading`, one report for each bundle; `entities`, None without a truth.
+        `examples` and `videos`, their numbers; `systems`; `differences` by view; `slices`; `relevance`; `new_targets`,
+        slices of each system; `reading`, one report for each bundle; `entities`, None without a truth.
 
     Raises:
         InputError: the folder has no such examples, or the truth is of another shop.
+        ModelError: a language model cannot be asked.
         WorldError: the truth cannot be read (demo.errors).
     """
-    examples = read_examples(
-        world.folder / f"examples_{draw.split}.parquet", kind="click", limit=draw.limit, seed=draw.seed
-    )
+    path = world.folder / f"examples_{draw.split}.parquet"
+    examples = read_examples(path, kind="click", limit=draw.limit, seed=draw.seed)
     shop = Shop(world.truth) if world.truth is not None else None
     if shop is not None:
         shop.check(examples)
-    systems = [*_baselines(read_titled_queries(world.folder / TRAINING_FILE)), *_bundles(world, predictors)]
+    day = held_out_day(path) if world.logs is not None else None
+    systems = [
+        *baselines(
+            world.folder,
+            draw.split,
+            tools.embedder,
+            popularity=tools.popularity,
+            logs=world.logs,
+            zero_shot=tools.zero_shot,
+        ),
+        *_bundles(world, predictors),
+    ]
     outcomes = {system.name: run_system(system, examples) for system in systems}
+    served = {name: views["as_served"] for name, views in outcomes.items()}
     photos = [example.photo_id for example in examples]
-    masks, new = slices(examples), novelty_masks(examples, seen)
+    new = np.array([example.photo_new for example in examples], bool)
+    new_targets = novelty_masks(examples, seen)
     return {
         "examples": len(examples),
         "videos": len(set(photos)),
         "systems": {
-            name: {
-                **{view: summarize(outcome, photos) for view, outcome in views.items()},
-                "slices": summarize_slices(views["as_served"], masks),
-            }
+            name: {view: summarize(outcome, photos, new) for view, outcome in views.items()}
             for name, views in outcomes.items()
         },
         "differences": {
-            f"{name} - {other}": summarize_difference(
-                outcomes[name]["decontaminated"], outcomes[other]["decontaminated"], photos
-            )
-            for name in predictors
-            for other in outcomes
-            if other != name
+            view: {
+                f"{name} - {other}": summarize_difference(outcomes[name][view], outcomes[other][view], photos, new)
+                for name in predictors
+                for other in outcomes
+                if other != name
+            }
+            for view in COMPARED_VIEWS
         },
-        "new_targets": {name: summarize_slices(views["as_served"], new) for name, views in outcomes.items()},
-        "reading": {name: _reading(name, predictor, examples, outcomes) for name, predictor in predictors.items()},
-        "entities": entity_report(shop, examples, _shown(outcomes)) if shop is not None else None,
+        "slices": slice_report(served, slices(examples, world.logs, day), photos, list(predictors)),
+        "relevance": _relevance(examples, served, tools),
+        "new_targets": {name: summarize_slices(outcome, new_targets) for name, outcome in served.items()},
+        "reading": {name: _reading(name, predictor, examples, served) for name, predictor in predictors.items()},
+        "entities": entity_report(shop, examples, _shown(served)) if shop is not None else None,
     }
-
-
-def _baselines(training: list[TitledQuery]) -> list[System]:
-    return [
-        System("most popular", MostPopular(pair.query for pair in training).predict),
-        System("title neighbours", TitleNeighbours(training).predict),
-        System(CACHED, CopyEvidence().predict, ("anchors", "histories")),
-    ]
 
 
 def _bundles(world: World, predictors: Mapping[str, BundlePredictor]) -> list[System]:
@@ -121,14 +155,37 @@ def _bundles(world: World, predictors: Mapping[str, BundlePredictor]) -> list[Sy
     return systems
 
 
-def _reading(name: str, predictor: BundlePredictor, examples: Sequence[Example], outcomes: Outcomes) -> dict[str, Any]:
-    served = {system: outcomes[system]["as_served"] for system in (name, CACHED)}
+def _relevance(examples: Sequence[Example], served: Mapping[str, Outcome], tools: Tools) -> dict[str, Any]:
+    """Return BAS of each system, and SR on some of the clicks if there is a judge."""
+    photos = [example.photo_id for example in examples]
+    report = {
+        "bas": relevance_report(
+            {name: similarity(examples, outcome.predictions, tools.embedder) for name, outcome in served.items()},
+            photos,
+        )
+    }
+    if tools.judge is not None:
+        rows = np.sort(np.random.default_rng(0).permutation(len(examples))[: tools.judged]).tolist()
+        some = [examples[row] for row in rows]
+        report["sr"] = relevance_report(
+            {
+                name: grades(tools.judge, some, [outcome.predictions[row] for row in rows], show_progress=True)
+                for name, outcome in served.items()
+            },
+            [photos[row] for row in rows],
+        )
+    return report
+
+
+def _reading(
+    name: str, predictor: BundlePredictor, examples: Sequence[Example], served: Mapping[str, Outcome]
+) -> dict[str, Any]:
     masks = reading_masks(
         [example.target for example in examples], predictor.sources(examples), served[CACHED].predictions
     )
     photos = [example.photo_id for example in examples]
-    return reading_report(masks, {system: outcome.hits for system, outcome in served.items()}, photos)
+    return reading_report(masks, {system: served[system].hits for system in (name, CACHED)}, photos)
 
 
-def _shown(outcomes: Outcomes) -> dict[str, list[list[str]]]:
-    return {name: views["as_served"].predictions for name, views in outcomes.items()}
+def _shown(served: Mapping[str, Outcome]) -> dict[str, list[list[str]]]:
+    return {name: outcome.predictions for name, outcome in served.items()}

@@ -19,8 +19,12 @@ from demo.world.vocabulary import phrases, safety
 from demo.world.wording import FORMS, GROUP_OF_FORM, Triggers, Wording
 
 _ACTIVITY_WEIGHT = np.array([0.3, 0.7, 1.2, 2.2, 4.0])
-_ACTS = 0.62
+ACTS = 0.62
 """Probability that a watched video (of those logged) ends in a query, clicked or typed."""
+ENGAGED_EXACT, ENGAGED_OTHER, ORDERED = 0.5, 0.25, 0.12
+"""Probabilities: an item query is engaged with after a click on the intent, or after another click; then ordered."""
+ORDER_VALUE_SPREAD = 0.25
+"""Standard deviation of the logarithm of an order's value over the product's price."""
 _UNSAFE_INTENT = 0.6
 
 Array = NDArray[Any]
@@ -129,9 +133,8 @@ def watch(world: World, registry: QueryRegistry, policy: LoggingPolicy, day: int
     """Simulate the impressions of a day. Intents are drawn first, so clicks and typed queries have one distribution."""
     rates = world.spec.rates
     count = int(world.spec.impressions_per_day * (1.0 + 0.08 * np.sin(day * 2 * np.pi / 7)))
-    weight = _ACTIVITY_WEIGHT[world.users.activity]
-    user = rng.choice(len(weight), count, p=weight / weight.sum())
-    video = _choose_videos(world, user, day, rng)
+    user = choose_viewers(world, count, rng)
+    video = choose_videos(world, user, day, rng)
     triggers = world.videos.triggers.take(video)
     intents = draw_intents(world, registry, triggers, user, rng, videos=video)
     kinds = world.catalogue.product_type[triggers.product]
@@ -139,13 +142,10 @@ def watch(world: World, registry: QueryRegistry, policy: LoggingPolicy, day: int
     candidates[rng.random(count) >= rates.bar_shown] = -1
     shown = candidates[:, :SHOWN]
     looked = (rng.random(shown.shape) < EXAMINED) & (shown >= 0)
-    acts = rng.random(count) < _ACTS
-    exact = looked & (shown == intents.query[:, None]) & acts[:, None]
-    near = looked & _near(registry, shown, intents, kinds) & acts[:, None]
-    near &= (rng.random(shown.shape) < rates.near_click) & ~exact.any(axis=1)[:, None]
-    curious = looked & ~acts[:, None] & (rng.random(shown.shape) < rates.curiosity)
-    clicks = exact | near | curious
-    clicked = np.where(clicks.any(axis=1), clicks.argmax(axis=1), -1).astype(np.int32)
+    acts = rng.random(count) < ACTS
+    exact, near = shown == intents.query[:, None], _near(registry, shown, intents, kinds)
+    tempted, curious = (rng.random(shown.shape) < rate for rate in (rates.near_click, rates.curiosity))
+    clicked = first_clicks(looked, exact, near, acts, tempted, curious)
     return Watching(
         second=np.sort(rng.random(count)) * 86_400,
         user=user,
@@ -153,12 +153,50 @@ def watch(world: World, registry: QueryRegistry, policy: LoggingPolicy, day: int
         candidates=candidates,
         policies=policies,
         clicked=clicked,
-        on_intent=exact.any(axis=1),
+        on_intent=(looked & exact).any(axis=1) & acts,
         acts=acts,
         typed=acts & (clicked < 0),
         intents=intents,
         typed_query=misspell(registry, intents, rates.typo, rng),
     )
+
+
+def first_clicks(
+    looked: NDArray[np.bool_],
+    exact: NDArray[np.bool_],
+    near: NDArray[np.bool_],
+    acts: NDArray[np.bool_],
+    tempted: NDArray[np.bool_],
+    curious: NDArray[np.bool_],
+) -> NDArray[np.int32]:
+    """Return int32[N], the position that each viewer clicks, -1 for none. This is the click model of every bar.
+
+    A viewer with an intent clicks the query that is exactly it. If there is none among those looked at, a near miss is
+    clicked by some. A viewer without an intent clicks out of curiosity.
+
+    Args:
+        looked: bool[N, K], there is a query, and the viewer looks at it.
+        exact: bool[N, K], the query is the intent.
+        near: bool[N, K], it is not, but it has the same product type and group of form.
+        acts: bool[N], the viewer has an intent.
+        tempted: bool[N, K], draws: a near miss would be clicked.
+        curious: bool[N, K], draws: a query would be clicked without an intent.
+    """
+    hits = looked & exact & acts[:, None]
+    misses = looked & near & acts[:, None] & tempted & ~hits.any(axis=1, keepdims=True)
+    clicks = hits | misses | (looked & ~acts[:, None] & curious)
+    return np.where(clicks.any(axis=1), clicks.argmax(axis=1), -1).astype(np.int32)
+
+
+def order_values(price: Array, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return float64[N], the value in dollars of an order for a product of each price."""
+    return np.asarray(np.round(price * rng.lognormal(0.0, ORDER_VALUE_SPREAD, len(price)), 2))
+
+
+def choose_viewers(world: World, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw the viewer of each impression, by activity."""
+    weight = _ACTIVITY_WEIGHT[world.users.activity]
+    return np.asarray(rng.choice(len(weight), count, p=weight / weight.sum()), np.int64)
 
 
 def _near(registry: QueryRegistry, shown: NDArray[np.int32], intents: Intents, kinds: Array) -> NDArray[np.bool_]:
@@ -170,7 +208,7 @@ def _near(registry: QueryRegistry, shown: NDArray[np.int32], intents: Intents, k
     return np.asarray((group == wanted[:, None]) & (kind == kinds[:, None]) & (shown != intents.query[:, None]))
 
 
-def _choose_videos(world: World, user: Array, day: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def choose_videos(world: World, user: Array, day: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the video of each impression: a department by the user's interests, then a video by its appeal."""
     catalogue = world.catalogue
     cumulative = np.cumsum(world.users.interests, axis=1)[user]
@@ -194,8 +232,7 @@ def browse(world: World, count: int, day: int, rng: np.random.Generator) -> tupl
         (user int64[count], triggers) where the triggers have no crowd habit and lead with the product's first feature.
     """
     catalogue, videos = world.catalogue, world.videos
-    weight = _ACTIVITY_WEIGHT[world.users.activity]
-    user = rng.choice(len(weight), count, p=weight / weight.sum())
+    user = choose_viewers(world, count, rng)
     cumulative = np.cumsum(world.users.interests, axis=1)[user]
     department = (cumulative < rng.random(count)[:, None] * cumulative[:, -1:]).sum(axis=1)
     product = np.empty(count, dtype=np.int32)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from demo.world.behaviour import Watching, World, browse, draw_intents, misspell, watch
-from demo.world.catalogue import make_catalogue
+from demo.world.draw import draw_world
 from demo.world.fields import FIELDS, Fields, make_fields
 from demo.world.ids import author_ids, named, photo_ids, user_ids
 from demo.world.logs import SOURCES, Logs
@@ -19,9 +19,7 @@ from demo.world.registry import UNSAFE, QueryRegistry
 from demo.world.safety import TERMS, listed_terms, reviewed
 from demo.world.spec import WorldSpec
 from demo.world.truth import write_truth
-from demo.world.users import make_users
-from demo.world.videos import make_trends, make_videos
-from demo.world.wording import GROUP_OF_FORM, GROUPS, IS_PERSONAL, SPECIFIC, Triggers, Wording, make_type_habits
+from demo.world.wording import GROUP_OF_FORM, GROUPS, IS_PERSONAL, SPECIFIC, Triggers
 from offline.logs.tables import write_table
 
 _BROWSING_PER_USER_DAY = 0.7
@@ -65,14 +63,11 @@ def build_world(out: Path | str, spec: WorldSpec, progress: Callable[[int, str],
 def _draw(out: Path, spec: WorldSpec) -> World:
     """Draw and write everything that is fixed before the first day; the texts are not kept in memory."""
     rng = np.random.default_rng([spec.seed, 0])
-    catalogue = make_catalogue(spec, rng)
-    users = make_users(spec.users, catalogue, rng)
-    videos = make_videos(spec, catalogue, make_trends(spec, catalogue, rng), rng)
-    wording = Wording(catalogue, users, make_type_habits(len(catalogue.types), rng))
-    world = World(spec, catalogue, users, videos, wording)
-    texts = make_fields(spec, catalogue, videos, rng)
+    world = draw_world(spec, rng)
+    videos = world.videos
+    texts = make_fields(spec, world.catalogue, videos, rng)
     listed, seen_by_reviewers = listed_terms(spec, rng), reviewed(spec, videos.unsafe, rng)
-    write_truth(out / "truth", spec.to_dict(), wording, videos, texts)
+    write_truth(out / "truth", spec.to_dict(), world.wording, videos, texts)
     _write_still_tables(out, world, texts, listed, seen_by_reviewers)
     return world
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from demo.world.behaviour import Watching, World
+from demo.world.behaviour import ENGAGED_EXACT, ENGAGED_OTHER, ORDERED, Watching, World, order_values
 from demo.world.ids import impression_ids, named, photo_ids, search_ids, user_ids
 from demo.world.policy import POLICIES, SHOWN
 from demo.world.registry import QueryRegistry
@@ -19,7 +19,7 @@ from demo.world.spec import DAY_MS, EPOCH_MS
 from offline.logs.tables import write_table
 
 SOURCES = ("bar", "post_video", "search_box", "reformulation")
-_ENGAGED_EXACT, _ENGAGED_OTHER, _ORDERS, _CLICKS_MEAN, _CLICKS_OTHER = 0.5, 0.25, 0.06, 1.1, 0.04
+_ORDERS, _CLICKS_MEAN, _CLICKS_OTHER = 0.06, 1.1, 0.04
 
 Array = NDArray[Any]
 
@@ -52,10 +52,10 @@ class Logs:
         days = np.full(count, day, dtype=np.int32)
         self.append("impressions", number=number, day=days, ts=stamp, user=seen.user, photo=seen.video)
         has_click = seen.clicked >= 0
-        engaged = has_click & (rng.random(count) < np.where(seen.on_intent, _ENGAGED_EXACT, _ENGAGED_OTHER))
+        engaged = has_click & (rng.random(count) < np.where(seen.on_intent, ENGAGED_EXACT, ENGAGED_OTHER))
         engaged &= seen.intents.form >= 0
         price = self._world.catalogue.product_price[self._world.videos.triggers.product[seen.video]]
-        order = np.where(engaged & (rng.random(count) < 2 * _ORDERS), self._value(price, rng), 0.0)
+        order = np.where(engaged & (rng.random(count) < ORDERED), order_values(price, rng), 0.0)
         row, column = np.nonzero(seen.candidates >= 0)
         shown = column < SHOWN
         is_click = column == seen.clicked[row]
@@ -115,7 +115,7 @@ class Logs:
         value = order
         if value is None:
             bought = (clicks > 0) & (form >= 0) & (rng.random(count) < _ORDERS)
-            value = np.where(bought, self._value(self._world.catalogue.product_price[product], rng), 0.0)
+            value = np.where(bought, order_values(self._world.catalogue.product_price[product], rng), 0.0)
         none = np.full(count, -1, dtype=np.int64)
         self.append(
             "searches",
@@ -243,7 +243,3 @@ class Logs:
     def _take(self, table: str) -> dict[str, Array]:
         """Return the columns of a table, which becomes empty."""
         return {column: np.concatenate(parts) for column, parts in self._columns.pop(table).items()}
-
-    @staticmethod
-    def _value(price: Array, rng: np.random.Generator) -> Array:
-        return np.round(price * rng.lognormal(0.0, 0.25, len(price)), 2)

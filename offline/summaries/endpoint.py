@@ -25,10 +25,10 @@ KEY_VARIABLE = "ONEBAR_SUMMARIES_API_KEY"
 _MESSAGE_CHARACTERS = 200
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _MISCONFIGURED = {
-    401: f"correct the key in {KEY_VARIABLE}",
-    403: f"correct the key in {KEY_VARIABLE}, or ask for access to the model",
-    404: "correct --endpoint (it ends in /v1 for most servers) or --model",
-    405: "correct --endpoint (it ends in /v1 for most servers)",
+    401: "correct the key in {key}",
+    403: "correct the key in {key}, or ask for access to the model",
+    404: "correct {options}endpoint (it ends in /v1 for most servers) or {options}model",
+    405: "correct {options}endpoint (it ends in /v1 for most servers)",
 }
 
 T = TypeVar("T")
@@ -48,6 +48,8 @@ class EndpointSettings:
         first_wait_seconds: the longest wait before the second attempt; it doubles with each further one.
         longest_wait_seconds: the longest wait. If the server asks for a longer one, no further request is made.
         failures_in_a_row: after so many failed videos without a success, no further request is made.
+        key_variable: the environment variable with the key, for messages.
+        options: the begin of the command-line options with URL and model, for messages.
     """
 
     url: str
@@ -59,6 +61,8 @@ class EndpointSettings:
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 120.0
     failures_in_a_row: int = 10
+    key_variable: str = KEY_VARIABLE
+    options: str = "--"
 
     def __post_init__(self) -> None:
         try:
@@ -71,9 +75,11 @@ class EndpointSettings:
                 f"{self.url!r} is not the URL of an endpoint; give one such as http://localhost:8000/v1"
             )
         if parts.username or parts.password or parts.query:
-            raise EndpointError(f"the URL of the endpoint holds a secret or a query; give the key in {KEY_VARIABLE}")
+            raise EndpointError(
+                f"the URL of the endpoint holds a secret or a query; give the key in {self.key_variable}"
+            )
         if not (self.key.isascii() and self.key.isprintable()):
-            raise EndpointError(f"the key in {KEY_VARIABLE} has characters that no key has; copy it again")
+            raise EndpointError(f"the key in {self.key_variable} has characters that no key has; copy it again")
 
 
 class RefusedError(Exception):
@@ -233,7 +239,9 @@ class Endpoint:
         if status in _RETRIED:
             return _RetryableError(f"status {status}", said, _retry_after(response.headers.get("retry-after")))
         if status in _MISCONFIGURED or 300 <= status < 400:
-            return EndpointError(f"{self._url} answered {said}; {_MISCONFIGURED.get(status, 'correct --endpoint')}")
+            hint = _MISCONFIGURED.get(status, "correct {options}endpoint")
+            hint = hint.format(key=self._settings.key_variable, options=self._settings.options)
+            return EndpointError(f"{self._url} answered {said}; {hint}")
         if "content_filter" in response.text or "content_policy" in response.text:
             return RefusedError()
         return RequestFailedError(f"status {status}", said)

@@ -39,6 +39,7 @@ def report(worlds: Path) -> dict[str, Any]:
     output = onebar(
         "evaluate", worlds / "bundle", "--examples", examples / "own", "--unseen", examples / "other",
         "--truth", worlds / "own" / "truth", "--truth", worlds / "other" / "truth", "--limit", "250",
+        "--logs", worlds / "own",
         "--out", worlds / "report",
     )  # fmt: skip
     for part in ("Reading recall of bundle", "Targets new to training", "Wrong entities", "Unseen world other"):
@@ -48,10 +49,45 @@ def report(worlds: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def simulation(worlds: Path) -> dict[str, Any]:
+    """An A/B test on the last day of the own world. The bundle is random, so it cannot reach the CTR of the cascade."""
+    evidence = worlds / "ab"
+    evidence.mkdir()
+    for kind, name in (("evidence", "evidence-4.parquet"), ("users", "users-4.parquet")):
+        onebar("offline", kind, worlds / "own", evidence / name, "--as-of-day", "4", "--no-embeddings")
+    output = onebar(
+        "simulate", worlds / "own", worlds / "bundle", "--examples", worlds / "examples" / "own", "--evidence", evidence,
+        "--impressions", "300", "--calibration", "300", "--splits", "4", "--out", worlds / "simulation",
+    )  # fmt: skip
+    assert (worlds / "simulation.md").read_text() in output
+    found: dict[str, Any] = json.loads((worlds / "simulation.json").read_text())
+    return found
+
+
+def test_a_random_bundle_shows_nothing_under_the_ctr_of_the_cascade(simulation: dict[str, Any]) -> None:
+    calibration = simulation["calibration"]
+    assert calibration["exposure"]["control"] >= 0.7
+    assert calibration["ctr"]["control"] >= calibration["ctr_floor"] > 0
+    assert calibration["thresholds"]["treatment"] is None
+    paired = simulation["a_b"]["paired"]
+    assert paired["exposure"]["change"] == -1
+    assert paired["clicks"]["control"] > 0
+    assert simulation["bad_cases"]["treatment_queries"] == 0 < simulation["bad_cases"]["control_queries"]
+
+
+def test_the_slices_of_a_simulation_have_every_impression_once(simulation: dict[str, Any]) -> None:
+    for kind in ("age", "viewer"):
+        parts = [part["impressions"] for name, part in simulation["slices"].items() if name.startswith(kind)]
+        assert sum(parts) == 300
+    split = simulation["a_b"]["split"]
+    assert split["control_impressions"] + split["treatment_impressions"] == 300
+
+
 def test_both_worlds_have_the_same_figures(report: dict[str, Any]) -> None:
     other = report["unseen"]["other"]
     assert other["examples"] == report["examples"] == 250
-    assert set(report["systems"]) - set(other["systems"]) == {"bundle, title only"}
+    assert set(report["systems"]) - set(other["systems"]) == {"bundle, title only", "MCA"}
     for world in (report, other):
         assert world["systems"]["cached queries"]["as_served"]["hr"]["mean"] > 0
         assert world["entities"]["clicked queries"]["wrong"]["mean"] < 0.1
@@ -63,6 +99,20 @@ def test_the_cached_queries_answer_what_stands_in_histories_within_the_first_eig
         reading = world["reading"]["bundle"]
         assert reading["any field"]["clicks"] >= reading["histories"]["clicks"] > 0
         assert reading["histories"]["recall"]["cached queries"]["mean"] == 1.0
+
+
+def test_the_cascade_answers_more_than_the_most_popular_queries(report: dict[str, Any]) -> None:
+    hits = {name: views["as_served"]["hr"]["mean"] for name, views in report["systems"].items()}
+    assert hits["MCA"] > hits["most popular"] > 0
+    assert report["differences"]["as_served"]["bundle - MCA"]["hr"]["interval"][1] < 0  # the bundle is random
+
+
+def test_logs_add_slices_by_age_category_and_activity(report: dict[str, Any]) -> None:
+    added = set(report["slices"]) - set(report["unseen"]["other"]["slices"])
+    assert {"age 0 days", "viewer U0", "viewer U4"} <= added
+    for kind in ("age ", "viewer ", "category "):
+        parts = [part["examples"] for name, part in report["slices"].items() if name.startswith(kind)]
+        assert sum(parts) == 250
 
 
 def test_more_targets_are_new_in_the_unseen_world(report: dict[str, Any]) -> None:

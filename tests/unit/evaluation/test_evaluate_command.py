@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from evidence.schema import Evidence
 from generation.engine import Engine
 from generation.request import GenerationRequest
 from generation.results import Generation
+from tests.unit.offline.summaries.endpoint_server import Reply, endpoint_server
 
 
 @pytest.fixture
@@ -64,12 +66,15 @@ def test_a_report_is_printed_and_written(bundle: Path, folder: Path) -> None:
         "most popular",
         "title neighbours",
         "cached queries",
+        "ANN",
         "bundle, title only",
         "bundle",
     }
     assert report["systems"]["most popular"]["as_served"]["hr"]["mean"] == 1.0
     assert report["abstention"]["bundle"]["videos"] == 2
-    assert "bundle - title neighbours" in report["differences"]
+    assert set(report["differences"]) == {"as_served", "decontaminated"}
+    assert all("bundle - title neighbours" in pairs for pairs in report["differences"].values())
+    assert set(report["relevance"]) == {"bas"}
     assert "## Slices" in (folder / "report.md").read_text()
 
 
@@ -87,7 +92,8 @@ def test_two_bundles_of_one_name_are_shown_by_their_paths(bundle: Path, folder: 
     result = CliRunner().invoke(main, ["evaluate", str(bundle), str(twin), *options])
     assert result.exit_code == 0, result.output
     differences = json.loads((folder / "report.json").read_text())["differences"]
-    assert differences[f"{bundle} - {twin}"]["hr"]["mean"] == 0.0
+    for pairs in differences.values():
+        assert pairs[f"{bundle} - {twin}"]["hr"]["mean"] == pairs[f"{bundle} - {twin}"]["hr_new"]["mean"] == 0.0
 
 
 def test_each_source_is_generated_once(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,3 +128,29 @@ def test_an_error_is_one_sentence(tmp_path: Path, bundle: Path, folder: Path) ->
     broken = CliRunner().invoke(main, ["evaluate", str(empty), "--examples", str(folder)])
     assert broken.exit_code == 1
     assert broken.output.startswith("Error: ")
+
+
+def test_language_models_are_measured_and_judge_through_the_command(folder: Path) -> None:
+    def reply(_: int, body: dict[str, Any]) -> Reply:
+        return Reply(text="running shoes" if body["model"] == "writer" else "[4]")
+
+    with endpoint_server(reply_to=reply) as server:
+        models = ["--llm-endpoint", server.url, "--llm-model", "writer"]
+        models += ["--judge-endpoint", server.url, "--judge-model", "judge", "--judged", "2"]
+        options = ["--examples", str(folder), "--out", str(folder / "report"), *models]
+        result = CliRunner().invoke(main, ["evaluate", *options])
+    assert result.exit_code == 0, result.output
+    report = json.loads((folder / "report.json").read_text())
+    assert report["systems"]["writer, zero-shot"]["as_served"]["hr"]["mean"] == 1.0
+    graded = report["relevance"]["sr"]["writer, zero-shot"]
+    assert (graded["mean"], graded["scored"]) == (4.0, 1.0)
+    assert sum(body["model"] == "writer" for body in server.bodies) == 6  # one for each video
+    assert "SR" in result.output
+
+
+def test_an_endpoint_needs_the_name_of_its_model(folder: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["evaluate", "--examples", str(folder), "--judge-endpoint", "http://localhost/v1"]
+    )
+    assert result.exit_code == 2
+    assert "--judge-endpoint and --judge-model belong together" in result.output

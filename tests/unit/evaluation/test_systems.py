@@ -10,9 +10,11 @@ import pytest
 from evaluation.baselines import CopyEvidence
 from evaluation.inputs import Example
 from evaluation.metrics import METRICS
-from evaluation.systems import System, run_system, slices, summarize, summarize_difference, summarize_slices
+from evaluation.slices import slice_report, slices
+from evaluation.systems import System, run_system, summarize, summarize_difference, summarize_slices
 
 HR = METRICS.index("hr")
+NEW = np.array([False, True, False])
 
 
 @pytest.fixture
@@ -78,13 +80,35 @@ def test_slices_without_examples_are_left_out(held_out: list[Example]) -> None:
 
 def test_means_lie_in_their_intervals(held_out: list[Example]) -> None:
     photos = [example.photo_id for example in held_out]
-    summary = summarize(run_system(copy_all(), held_out)["as_served"], photos)
+    summary = summarize(run_system(copy_all(), held_out)["as_served"], photos, NEW)
     low, high = summary["hr"]["interval"]
     assert summary["hr"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
     assert low <= summary["hr"]["mean"] <= high
+    assert summary["hr_new"] == {"mean": 1.0, "interval": [1.0, 1.0]}  # one click on a new video, answered
 
 
 def test_a_system_does_not_differ_from_itself(held_out: list[Example]) -> None:
     outcome = run_system(copy_all(), held_out)["as_served"]
-    difference = summarize_difference(outcome, outcome, [example.photo_id for example in held_out])
+    difference = summarize_difference(outcome, outcome, [example.photo_id for example in held_out], NEW)
     assert all(np.allclose([value["mean"], *value["interval"]], 0) for value in difference.values())
+
+
+def test_histories_fall_into_buckets_of_size(examples: Callable[..., list[Example]]) -> None:
+    held_out = examples(*({"histories": [f"bike {n}" for n in range(size)]} for size in (0, 1, 3, 4, 10)))
+    masks = slices(held_out)
+    assert masks["histories 0"].tolist() == [True, False, False, False, False]
+    assert masks["histories 1 to 3"].tolist() == [False, True, True, False, False]
+    assert masks["histories 4 to 7"].tolist() == [False, False, False, True, False]
+    assert masks["histories 8 and more"].tolist() == [False, False, False, False, True]
+
+
+def test_a_slice_has_intervals_and_compares_a_model_with_every_other_system(held_out: list[Example]) -> None:
+    copied = run_system(copy_all("model"), held_out)["as_served"]
+    nothing = run_system(System("nothing", lambda given: [[] for _ in given]), held_out)["as_served"]
+    photos = [example.photo_id for example in held_out]
+    report = slice_report({"model": copied, "nothing": nothing}, slices(held_out), photos, ["model"])
+    new = report["video new"]
+    assert new["examples"] == 1
+    assert new["hr"] == {name: {"mean": hr, "interval": [hr, hr]} for name, hr in (("model", 1.0), ("nothing", 0.0))}
+    assert new["mrr"] == {"model": 1.0, "nothing": 0.0}
+    assert new["differences"] == {"model - nothing": {"mean": 1.0, "interval": [1.0, 1.0]}}

@@ -1,0 +1,62 @@
+"""Which bars are shown: as many as possible under a CTR constraint (paper, 5.3).
+
+A system shows a bar if its confidence reaches a threshold. The threshold is chosen on traffic before the experiment:
+the lowest one at which the CTR of the shown bars is still at least the floor. Both systems have the same floor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.errors import InputError
+from evaluation.simulation.arms import Bar
+
+FEWEST_BARS = 100
+"""A threshold is not chosen by the CTR of fewer bars."""
+
+
+def ctr_at_share(bars: Sequence[Bar], clicked: NDArray[np.bool_], share: float) -> float:
+    """Return the CTR of a system that shows a bar at a share of the impressions, those with the highest confidence.
+
+    Args:
+        bars: n bars of the system.
+        clicked: bool[n], a viewer would click the bar.
+        share: of the n impressions.
+
+    Raises:
+        InputError: the system has too few bars.
+    """
+    order = _by_confidence(bars)
+    wanted = round(share * len(bars))
+    if len(order) < wanted or wanted < FEWEST_BARS:
+        raise InputError(
+            f"the control has {len(order):,} bars for {len(bars):,} impressions of the calibration, and a share of "
+            f"{share:g} needs {wanted:,}, at least {FEWEST_BARS}; lower --control-exposure or raise --calibration"
+        )
+    return float(clicked[order[:wanted]].mean())
+
+
+def lowest_threshold(bars: Sequence[Bar], clicked: NDArray[np.bool_], floor: float) -> float:
+    """Return the lowest confidence at which the CTR of the shown bars is at least the floor; infinity for none."""
+    order = _by_confidence(bars)
+    ctr = np.cumsum(clicked[order]) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero(ctr[FEWEST_BARS - 1 :] >= floor).tolist()
+    if not enough:
+        return math.inf
+    return bars[int(order[FEWEST_BARS - 1 + enough[-1]])].confidence
+
+
+def is_shown(bars: Sequence[Bar], threshold: float) -> NDArray[np.bool_]:
+    """Return bool[n], the bars that are shown at a threshold."""
+    return np.array([bool(bar.queries) and bar.confidence >= threshold for bar in bars], bool)
+
+
+def _by_confidence(bars: Sequence[Bar]) -> NDArray[np.int64]:
+    """Return the places of the bars with queries, highest confidence first."""
+    confidence = np.array([bar.confidence if bar.queries else -1.0 for bar in bars])
+    order = np.argsort(-confidence, kind="stable")
+    return order[: int((confidence >= 0).sum())]
