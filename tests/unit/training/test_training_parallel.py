@@ -9,6 +9,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from cli.main import main
@@ -53,6 +54,7 @@ def stage(examples: Path, tokenizer: Path, out: Path) -> list[str]:
     return ["train", "sft", str(examples), str(out), "--tokenizer", str(tokenizer), *overrides]
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_batches_and_end_with_one_model(
     examples_dir: Path, tokenizer_file: Path, tmp_path: Path
 ) -> None:
