@@ -15,8 +15,11 @@ help:  ## List the jobs
 run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store); STORE=URL serves another store
 	$(BIN)/onebar demo --port $(PORT)$(STORE:%= --store %)
 
-test: $(VENV)/.dev redis promtool chromium  ## Run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+# A process of tests for each core. The tests of a file run in one process, because they share servers and models.
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)/.dev redis promtool chromium  ## Run all tests; ARGS are for pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
 
 test-spark:  ## Compare Spark with DuckDB (installs Java 17 as root if there is none, and PySpark in .venv-spark)
 	PYTHON=$(PYTHON) bash tests/spark.sh
@@ -132,13 +135,13 @@ $(TOOLS)/.done: $(LOCKS)/tools.txt
 	touch $@
 
 redis:
-	@bash tests/integration/ensure_redis.sh
+	@bash tests/ensure.sh redis
 
 chromium:
-	@bash tests/browser/ensure_chromium.sh
+	@bash tests/ensure.sh chromium
 
 promtool: $(VENV)/.dev
-	@bash tests/integration/ensure_promtool.sh $(BIN)
+	@bash tests/ensure_promtool.sh $(BIN)
 
 # The environment of serving, and its extension with the dependencies of the other jobs.
 $(VENV)/.serve: pyproject.toml setup.py constraints.txt $(wildcard generation/*/*.[ch] generation/native/*.txt)

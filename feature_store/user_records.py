@@ -11,26 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, Literal, Protocol
 
-import redis
-from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
-from redis.retry import Retry
-
-from feature_store.errors import InvalidIdError, StoreUnavailable
+from feature_store.errors import InvalidIdError
 from feature_store.keys import USER_FIELDS, parse_user_key, shown_key, user_key
 from feature_store.pseudonym import KeyRing
-from feature_store.redis_urls import explain, parse_redis_url
+from feature_store.publish.servers import connect
+from feature_store.redis_urls import parse_redis_url
 from feature_store.schemes import EMBEDDED_SCHEMES, REDIS_SCHEMES
 from feature_store.store import unknown_scheme
 
 CHUNK: Final = 500
 _PATTERNS: Final = (user_key("*"), shown_key("*"))
-_OPTIONS: Final[dict[str, Any]] = {
-    "protocol": 2,
-    "socket_connect_timeout": 5.0,
-    "socket_timeout": 30.0,
-    "retry": Retry(NoBackoff(), 0),
-}
 
 Outcome = Literal["copied", "unknown"]
 
@@ -60,52 +50,31 @@ class RedisUserRecords:
 
     def __init__(self, url: str) -> None:
         """Connect. Raises StoreUrlError or StoreUnavailable."""
-        checked = parse_redis_url(url)
-        self._shown = checked.shown
-        client: Any = RedisCluster if checked.is_cluster else redis.Redis
-        self._pipeline_options = {} if checked.is_cluster else {"transaction": False}
-        try:
-            self._client: Any = client.from_url(checked.url, **_OPTIONS)
-            self._client.ping()
-        except Exception as error:  # redis-py's cluster client raises more kinds than it names
-            raise StoreUnavailable(explain(error, checked.shown)) from error
+        self._servers = connect(parse_redis_url(url))
 
     def keys(self) -> Iterator[str]:
         """See `UserRecords`."""
         for pattern in _PATTERNS:
-            try:
-                for key in self._client.scan_iter(match=pattern, count=CHUNK):
-                    yield key.decode("utf-8", "surrogateescape")
-            except Exception as error:
-                raise StoreUnavailable(explain(error, self._shown)) from error
-
-    def _run(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-        pipeline = self._client.pipeline(**self._pipeline_options)
-        for command in commands:
-            pipeline.execute_command(*command)
-        try:
-            replies: list[Any] = pipeline.execute()
-        except Exception as error:
-            raise StoreUnavailable(explain(error, self._shown)) from error
-        return replies
+            for batch in self._servers.scan(pattern):
+                yield from (key.decode("utf-8", "surrogateescape") for key in batch)
 
     def copy(self, pairs: Sequence[tuple[str, str]]) -> None:
         """See `UserRecords`."""
         histories = [pair for pair in pairs if _is_history(pair[0])]
-        exists = self._run(("EXISTS", new) for _, new in histories)
+        exists = self._servers.run([("EXISTS", new) for _, new in histories])
         histories = [pair for pair, is_there in zip(histories, exists, strict=True) if not is_there]
         shown = [pair for pair in pairs if not _is_history(pair[0])]
-        values = self._run(
+        values = self._servers.run(
             [("HMGET", old, *USER_FIELDS) for old, _ in histories]
             + [("ZREVRANGE", old, 0, -1, "WITHSCORES") for old, _ in shown]
         )
-        lives = self._run(("PTTL", old) for old, _ in histories + shown)
+        lives = self._servers.run([("PTTL", old) for old, _ in histories + shown])
         writes: list[tuple[Any, ...]] = []
         for (old, new), value, life in zip(histories + shown, values, lives, strict=True):
             if _is_history(old):
                 write = [item for pair in zip(USER_FIELDS, value, strict=True) if pair[1] is not None for item in pair]
                 command: tuple[Any, ...] = ("HSET", new, *write)
-            else:
+            else:  # redis-py, by which a cluster follows a slot that has moved, returns pairs
                 members = (
                     value if value and isinstance(value[0], tuple) else list(zip(value[::2], value[1::2], strict=True))
                 )
@@ -113,15 +82,15 @@ class RedisUserRecords:
                 command = ("ZADD", new, "GT", *write)
             if write and life != -2:  # it has not expired in the meantime
                 writes += [command, ("PEXPIRE", new, life) if life > 0 else ("PERSIST", new)]
-        self._run(writes)
+        self._servers.run(writes)
 
     def delete(self, keys: Sequence[str]) -> int:
         """See `UserRecords`."""
-        return sum(self._run(("UNLINK", key) for key in keys))
+        return sum(self._servers.run([("UNLINK", key) for key in keys]))
 
     def close(self) -> None:
         """See `UserRecords`."""
-        self._client.close()
+        self._servers.close()
 
 
 def _is_history(key: str) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIG_FILE", "META_FILE", "TOKENIZER_FILE", "Checkpoint", "CheckpointError", "CheckpointMeta",
-    "load_checkpoint", "load_meta", "load_weights", "save_checkpoint",
+    "load_checkpoint", "load_meta", "load_weights", "save_checkpoint", "write_json",
 ]  # fmt: skip
 
 CONFIG_FILE = "config.json"
@@ -80,7 +80,7 @@ def save_checkpoint(folder: Path | str, model: Generator, tokenizer: Tokenizer, 
     (folder / META_FILE).unlink(missing_ok=True)
     model.save_pretrained(folder)
     tokenizer.save(str(folder / TOKENIZER_FILE))
-    _write_json(folder / META_FILE, asdict(meta))
+    write_json(folder / META_FILE, asdict(meta))
 
 
 def load_meta(folder: Path | str) -> CheckpointMeta:
@@ -154,7 +154,7 @@ def load_weights(folder: Path | str) -> Generator:
     return model
 
 
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write JSON in one rename: a reader sees the old file or the new one."""
     unfinished = path.with_name(path.name + ".partial")
     unfinished.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -11,11 +11,12 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from training.checkpoint import CheckpointMeta, load_checkpoint, save_checkpoint
-from training.config import GenerationDefaults, RuntimeConfig, from_dict, to_dict
+from training.config import GenerationDefaults, RuntimeConfig, from_dict
 from training.data import PackedExamples, file_hash, load_examples
 from training.generator import Generator
 from training.loop import Progress
 from training.model import Device, choose_device, set_dropout
+from training.record import stage_record
 from training.validation import validate
 
 
@@ -60,13 +61,7 @@ class Policy:
 
     def stage_record(self, stage: str, config: Any, data: Sequence[Path], progress: Progress) -> dict[str, Any]:
         """Return the training record of a stage: its configuration, its progress and the hashes of its data."""
-        return {
-            "stage": stage,
-            "config": to_dict(config),
-            "init_from": self.origin,
-            **progress.record(),
-            "data": [file_hash(path) for path in data],
-        }
+        return stage_record(stage, config, self.origin, [file_hash(path) for path in data], progress)
 
     def save(self, out: Path, training: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """Write the model as it is now, with a training record and its validation figures."""

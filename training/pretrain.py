@@ -43,6 +43,7 @@ from training.loop import Progress, Stage, train
 from training.losses import sft_loss, token_accuracy
 from training.model import Device, choose_device, target_logits
 from training.noising import infill, join_on, join_segments, split_segments, word_start_table
+from training.record import stage_record
 from training.tokenizer import special_token_ids
 
 _SEGMENTS = 5
@@ -222,15 +223,14 @@ def pretrain(
     validation = noised_epoch(held_out_corpus, noise, config.validation_documents, batch_size, (seed,))
 
     def save(metrics: Mapping[str, float], progress: Progress) -> None:
-        training = {
-            "stage": "pretrain",
-            "config": to_dict(config),
-            "init_from": start.origin,
-            **progress.record(),
-            "data": {path.name: file_hash(path) for path in (train_path, valid_path)},
-        }
+        data = {path.name: file_hash(path) for path in (train_path, valid_path)}
         meta = CheckpointMeta(
-            config.render, to_dict(config.generation), {"threshold": 0.5}, special, training, dict(metrics)
+            config.render,
+            to_dict(config.generation),
+            {"threshold": 0.5},
+            special,
+            stage_record("pretrain", config, start.origin, data, progress),
+            dict(metrics),
         )
         save_checkpoint(out, model, words, meta)
 

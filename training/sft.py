@@ -20,6 +20,7 @@ from training.losses import query_loss
 from training.mixture import score_batch
 from training.model import choose_device
 from training.parallel import join_processes
+from training.record import stage_record
 from training.tokenizer import special_token_ids
 from training.validation import sample_validation, validate, weak_batch, weak_rejected
 
@@ -115,19 +116,13 @@ def finetune(
     weak = weak_batch(sample, alphabet, config.optim.seed)
 
     def save(metrics: Mapping[str, float], progress: Progress) -> None:
-        training = {
-            "stage": "sft",
-            "config": to_dict(config),
-            "init_from": start.origin,
-            **progress.record(),
-            "data": {"train": [file_hash(path) for path in train_paths], "valid": file_hash(valid_path)},
-        }
+        data = {"train": [file_hash(path) for path in train_paths], "valid": file_hash(valid_path)}
         meta = CheckpointMeta(
             config.render,
             to_dict(config.generation),
             {"threshold": config.reject_threshold},
             special,
-            training,
+            stage_record("sft", config, start.origin, data, progress),
             {"validation": dict(metrics)},
         )
         save_checkpoint(out, model, words, meta)

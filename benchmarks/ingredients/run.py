@@ -10,7 +10,6 @@ VARIANT/result.json    the row of the variant; once it is there the variant is n
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +21,8 @@ from typing import Any
 from benchmarks.ingredients.measure import measure
 from benchmarks.ingredients.plan import Plan, check_settings, commands
 from benchmarks.ingredients.variants import Variant
-from evaluation.errors import InputError
+from benchmarks.same_facts import require_same_facts
+from training.checkpoint import write_json
 from training.loop import METRICS_FILE
 
 Onebar = Callable[[Sequence[str], Path], None]
@@ -102,7 +102,7 @@ def run_variant(variant: Variant, plan: Plan, measuring: Lock, onebar: Onebar) -
         **figures,
         "curve": learning_curve(folder),
     }
-    _write_json(finished, row)
+    write_json(finished, row)
     return row
 
 
@@ -130,26 +130,13 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def _check_folder(plan: Plan) -> None:
     path, facts = plan.work / "run.json", plan.training_facts()
-    if not path.is_file():
+    if path.is_file():
+        require_same_facts(path, facts)
+    else:
         plan.work.mkdir(parents=True, exist_ok=True)
-        _write_json(path, facts)
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in facts.items():
-        if before.get(name) != value:
-            raise InputError(
-                f"the runs in {plan.work} have {name} {before.get(name)!r}, not {value!r}; give the same, or another "
-                "folder"
-            )
+        write_json(path, facts)
 
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
-
-
-def _write_json(path: Path, values: Any) -> None:
-    """Write JSON in one rename, so that an interrupted run leaves no half of a file."""
-    unfinished = path.with_name(path.name + ".partial")
-    unfinished.write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)

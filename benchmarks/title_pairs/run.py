@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.same_facts import require_same_facts
 from benchmarks.title_pairs.examples import training_texts, write_training
 from benchmarks.title_pairs.pairs import Split
-from evaluation.errors import InputError
 from training.config import CONFIG_FOLDER, SftConfig, load_config
 from training.errors import CheckpointError
 from training.loop import STATE_FILE, Progress
@@ -63,10 +63,7 @@ def check_folder(work: Path, facts: Mapping[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise CheckpointError(f"{work} already has a run; give --resume to continue it, or another folder")
-    before = json.loads((work / "split.json").read_text(encoding="utf-8"))
-    for name, value in facts.items():
-        if before.get(name) != value:
-            raise InputError(f"the run in {work} has {name} {before.get(name)!r}, not {value!r}; give the same")
+    require_same_facts(work / "split.json", facts)
 
 
 def train_generator(

@@ -94,8 +94,8 @@ def test_every_metric_of_the_service_is_on_the_dashboard(exposed: dict[str, list
 
 
 def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
-    document = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8"))
-    cases = [case for test in document["tests"] for case in test.get("alert_rule_test", [])]
+    documents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in PROMETHEUS.glob("alerts_*test.yml")]
+    cases = [case for document in documents for test in document["tests"] for case in test.get("alert_rule_test", [])]
     alerts = {rule["alert"] for rule in rules() if "alert" in rule}
     assert {case["alertname"] for case in cases if case["exp_alerts"]} == alerts
     assert {case["alertname"] for case in cases if not case["exp_alerts"]} == alerts

@@ -1,4 +1,7 @@
-"""A store to publish to, for tests: its records as they are, publications of rows, and processes that are killed."""
+"""A store to publish to, for tests: its records as they are, publications of rows, and processes that are killed.
+
+The fixtures at the end are for the tests of publications, which import them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 from redis.cluster import RedisCluster
 
@@ -24,10 +28,13 @@ from feature_store.publish.report import PublishReport
 from feature_store.publish.restoration import RestoreReport, restore
 from feature_store.publish.target import Target
 from feature_store.rows import RowOptions
+from tests.integration.redis_servers import RedisClusterOfThree, RedisServer
 
 Rows = list[dict[str, Any]]
 Wrap = Callable[[Target], Target]
 DAY = 86_400
+COUNT = 120
+BATCH, CHUNK = 50, 20
 
 
 class Shop:
@@ -179,3 +186,61 @@ def run_and_kill(run: Callable[[Wrap], object], at: int) -> None:
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status)
     assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several batches of rows, each of several chunks, without thousands of rows."""
+    monkeypatch.setattr("feature_store.files._BATCH_ROWS", BATCH)
+    monkeypatch.setattr("feature_store.publish.pace.CHUNK_ROWS", CHUNK)
+
+
+def video(number: int, **changes: object) -> dict[str, Any]:
+    row = {"photo_id": f"p{number}", "caption": f"caption {number}", "anchors": ["a", str(number)], "updated_at": 1000}
+    return row | changes
+
+
+def first_day() -> Rows:
+    return [video(number) for number in range(COUNT)]
+
+
+def second_day() -> Rows:
+    """A day later 11 captions have changed, ten videos are gone, and ten are new."""
+    rows = [video(number, updated_at=2000) for number in range(10, COUNT + 10)]
+    for row in rows[:-10:10]:
+        row["caption"] += " again"
+    return rows
+
+
+@pytest.fixture
+def single(redis_server: RedisServer, tmp_path: Path) -> Shop:
+    return Shop(redis_server.url, folder_in(tmp_path))
+
+
+@pytest.fixture
+def cluster(redis_cluster: RedisClusterOfThree, tmp_path: Path) -> Shop:
+    for server in redis_cluster.servers:
+        with server.client() as client:
+            client.flushall()
+    return Shop(redis_cluster.url, folder_in(tmp_path))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Shop:
+    return Shop(f"sqlite:///{tmp_path}/evidence.db", folder_in(tmp_path))
+
+
+@pytest.fixture(params=["single", "cluster", "file"])
+def shop(request: pytest.FixtureRequest) -> Shop:
+    found: Shop = request.getfixturevalue(request.param)
+    return found
+
+
+only_redis = pytest.mark.parametrize("shop", ["single", "cluster"], indirect=True)
+without_cluster = pytest.mark.parametrize("shop", ["single", "file"], indirect=True)
+
+
+def folder_in(path: Path) -> Path:
+    folder = path / "out"
+    folder.mkdir()
+    return folder

@@ -34,7 +34,7 @@ def load(server: RedisServer) -> None:
 
 
 async def eventually(ask: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await ask():
             await asyncio.sleep(0.005)
 

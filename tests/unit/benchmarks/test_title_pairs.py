@@ -254,7 +254,8 @@ def test_a_run_trains_tests_resumes_and_starts_another(command: Callable[..., Re
     refused = command("--work", str(work))
     assert refused.exit_code == 1
     assert "already has a run; give --resume" in refused.stderr
-    assert "has held_out_share 0.1, not 0.0" in command("--work", str(work), "--resume", "--held-out-share", "0").stderr
+    other = command("--work", str(work), "--resume", "--held-out-share", "0")
+    assert "have held_out_share 0.1, not 0.0" in other.stderr
 
     resumed = json.loads(command("--work", str(work), "--resume").stdout)
     assert resumed["groups"] == report["groups"]

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from tests.integration.redis_servers import free_port
 
 SMALL = [
     "model.encoder_layers=1", "model.decoder_layers=1", "model.d_model=32", "model.ffn_dim=64",
@@ -13,7 +21,6 @@ SMALL = [
     "validation.click_examples=4", "validation.reject_examples=4", "validation.every_steps=3", "runtime.precision=fp32",
     "runtime.log_every_steps=1",
 ]  # fmt: skip
-
 
 EXCHANGE = """
 import torch
@@ -27,26 +34,37 @@ print(weight.grad.tolist(), seconds, processes.from_first(f"rank {processes.rank
 
 
 def test_gradients_are_averaged_and_the_first_process_has_the_clock() -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    command = [*torchrun, "--no-python", sys.executable, "-c", EXCHANGE]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.stdout.splitlines() == ["[2.0, 4.0, 6.0] 10.0 rank 0"] * 2, done.stderr[-2000:]
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    command = [sys.executable, "-c", EXCHANGE]
+    with ExitStack() as running:
+        started = [
+            running.enter_context(subprocess.Popen(command, env={**shared, "RANK": rank}, stdout=subprocess.PIPE))
+            for rank in ("0", "1")
+        ]
+        try:
+            said = [process.communicate(timeout=300)[0] for process in started]
+        finally:
+            for process in started:
+                process.kill()  # if one has failed, the other waits for it
+    assert said == [b"[2.0, 4.0, 6.0] 10.0 rank 0\n"] * 2
 
 
-def run(examples: Path, tokenizer: Path, out: Path, processes: int) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-    command = ["--no-python", sys.executable, "-c", "from cli.main import main; main()"]
-    stage = ["train", "sft", str(examples), str(out), "--tokenizer", str(tokenizer)]
+def stage(examples: Path, tokenizer: Path, out: Path) -> list[str]:
     overrides = [part for override in SMALL for part in ("--set", override)]
-    done = subprocess.run([*torchrun, *command, *stage, *overrides], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
+    return ["train", "sft", str(examples), str(out), "--tokenizer", str(tokenizer), *overrides]
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_batches_and_end_with_one_model(
     examples_dir: Path, tokenizer_file: Path, tmp_path: Path
 ) -> None:
-    run(examples_dir, tokenizer_file, tmp_path / "two", 2)
-    run(examples_dir, tokenizer_file, tmp_path / "one", 1)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--no-python"]
+    command = [*torchrun, sys.executable, "-c", "from cli.main import main; main()"]
+    two = [*command, *stage(examples_dir, tokenizer_file, tmp_path / "two")]
+    done = subprocess.run(two, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone = CliRunner().invoke(main, stage(examples_dir, tokenizer_file, tmp_path / "one"))
+    assert alone.exit_code == 0, alone.output
     records = {
         name: [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("one", "two")
