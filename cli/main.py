@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "demo": ("cli.serve_demo", "demo", "serve", "Serve the shipped demo with the embedded store."),
     "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
     "recommend": ("client.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
+    "feedback": ("client.cli", "feedback", "serve", "Report a click, engagement or an order to a running service."),
     "keys": ("service.operating.cli", "keys", "serve", "Make, list and withdraw API keys."),
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
     "doctor": ("cli.doctor", "doctor", "serve", "Check this machine, a bundle and a store."),

@@ -100,6 +100,9 @@ class EventSettings(_Branch):
 
     sink: Literal["jsonl", "redis_stream", "none"] = "jsonl"
     path: str = Field(default="-", description="File of the jsonl sink, appended to; - is standard output.")
+    max_file_bytes: int | None = Field(
+        default=None, ge=MIB, description="Size from which the jsonl sink takes no more events; None sets no limit."
+    )
     url: str | None = Field(default=None, description="Redis server of the stream; the redis_stream sink needs it.")
     stream: str = Field(default="onebar:events", min_length=1, description="Key of the stream.")
     stream_max_length: int = Field(default=1_000_000, gt=0, description="Entries after which the stream is trimmed.")
@@ -133,6 +136,14 @@ class ReviewSettings(_Branch):
     public: bool = Field(default=False, description="Whether /review is on the public port as well.")
     without_key: bool = Field(
         default=False, description="Whether it needs no key where both addresses are loopback ones; for a demo."
+    )
+
+
+class FeedbackSettings(_Branch):
+    """Clicks, engagement and orders that callers report."""
+
+    without_key: bool = Field(
+        default=False, description="Whether it needs no key where the public port is on a loopback address; for a demo."
     )
 
 
@@ -204,6 +215,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     events: EventSettings = EventSettings()
     review: ReviewSettings = ReviewSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     page: PageSettings = PageSettings()
 
 
