@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "world-report": ("demo.cli", "world_report", "offline", "Measure the properties of a simulated world."),
     "demo-evidence": ("demo.cli", "demo_evidence", "offline", "Reduce a world's evidence to that of the shipped demo."),
     "demo-feed": ("demo.cli", "demo_feed", "offline", "Write the feed of the demo page."),
+    "events": ("offline.events.command", "events", "offline", "Turn the events of the service into log tables."),
     "offline": ("offline.cli", "offline", "offline", "Turn logs into evidence and training examples."),
     "train": ("training.cli", "train", "train", "Train the tokenizer and the generator."),
     "export": ("model_export.cli", "export", "export", "Turn a checkpoint into a bundle."),
