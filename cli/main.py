@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "serve": ("service.cli", "serve", "serve", "Serve POST /recommend."),
     "recommend": ("client.cli", "recommend", "serve", "Ask a running service for queries, for one video or a file."),
     "feedback": ("client.cli", "feedback", "serve", "Report a click, engagement or an order to a running service."),
+    "bundle": ("service.operating.bundle_cli", "bundle", "serve", "Change the bundle that running services serve."),
     "keys": ("service.operating.cli", "keys", "serve", "Make, list and withdraw API keys."),
     "rules": ("service.cli", "rules", "serve", "Check a file of business rules."),
     "doctor": ("cli.doctor", "doctor", "serve", "Check this machine, a bundle and a store."),

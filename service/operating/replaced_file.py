@@ -27,8 +27,13 @@ def only_writer(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file beside it, and rename that. Mode and group are kept; a new file is readable by its owner only.
+def replace_file(path: Path, content: bytes, *, new_mode: int = _OWNER_ONLY) -> None:
+    """Write a file beside it, and rename that. Mode and group are kept.
+
+    Args:
+        path: of the file.
+        content: the new one.
+        new_mode: the mode of a file that was not there.
 
     Raises:
         OSError: it cannot be written. The file is as before, and nothing is left beside it.
@@ -40,7 +45,7 @@ def replace_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            written.chmod(before.st_mode & 0o777 if before else _OWNER_ONLY)
+            written.chmod(before.st_mode & 0o777 if before else new_mode)
             if before and before.st_gid != written.stat().st_gid:  # the service may read by its group
                 os.chown(written, -1, before.st_gid)
             written.replace(path)
