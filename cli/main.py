@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "train": ("training.cli", "train", "train", "Train the tokenizer and the generator."),
     "export": ("model_export.cli", "export", "export", "Turn a checkpoint into a bundle."),
     "record": ("model_export.cli", "record_command", "export", "Write evaluation results into a bundle's manifest."),
+    "refresh": ("refresh.command", "refresh", "offline", "Train on a day's events; promote a bundle that is no worse."),
+    "gate": ("evaluation.gate_cli", "gate", "offline", "Say whether a bundle may replace the one that is served."),
     "evaluate": ("evaluation.cli", "evaluate", "offline", "Measure a bundle on held-out examples."),
 }
 
