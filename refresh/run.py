@@ -180,6 +180,8 @@ def _finish(config: Config, record: Record, places: Places, say: Say) -> None:
         say(f"day {record.day} was {record.outcome} before: {'; '.join(record.reasons)}")
         return
     record.write(places.folder, config.state)
+    if record.outcome != "failed":
+        shutil.rmtree(places.packed, ignore_errors=True)
     if config.metrics_file is not None:
         write_metrics(config.metrics_file, record, config.state)
     say(f"day {record.day} {record.outcome}: {'; '.join(record.reasons)}")

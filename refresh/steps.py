@@ -82,6 +82,11 @@ class Places:
         return self.build / "examples"
 
     @property
+    def packed(self) -> Path:
+        """Packed examples of training; they are made again where they are missing."""
+        return self.folder / "packed"
+
+    @property
     def bundle(self) -> Path:
         """The candidate."""
         return self.folder / "bundle"
@@ -141,12 +146,12 @@ def steps_of(config: Config, serving: Serving, places: Places, since: int | None
         terms = ("--terms", str(config.gate.terms)) if config.gate.terms else ()
         command = ("offline", "lists", str(config.logs), str(lists), *with_embedder, *terms)
         steps.append(Step(LISTS, command, (lists,)))
-    steps.append(_stage(SFT, train.sft, places.examples, checkpoint, folder))
+    steps.append(_stage(SFT, train.sft, places.examples, checkpoint, places))
     if train.preference is not None:
-        steps.append(_stage(PREFERENCE, train.preference, lists, str(folder / SFT), folder, places.examples))
+        steps.append(_stage(PREFERENCE, train.preference, lists, str(folder / SFT), places, places.examples))
     if train.piopd is not None:
         before = SFT if train.preference is None else PREFERENCE
-        steps.append(_stage(PIOPD, train.piopd, places.examples, str(folder / before), folder))
+        steps.append(_stage(PIOPD, train.piopd, places.examples, str(folder / before), places))
     steps.append(_export(config, places, with_embedder))
     steps.append(_gate(config, serving, places))
     return steps
@@ -191,14 +196,24 @@ def _publish(config: Config, places: Places) -> Step:
 
 
 def _stage(
-    name: str, section: StageSection, data: Path, start: str, folder: Path, validate_on: Path | None = None
+    name: str, section: StageSection, data: Path, start: str, places: Places, validate_on: Path | None = None
 ) -> Step:
     """Return a training stage. A run that was killed continues from its last saved state."""
     config = ("--config", str(section.config)) if section.config else ()
     overrides = tuple(part for value in section.set for part in ("--set", value))
     held_out = ("--validate-on", str(validate_on)) if validate_on else ()
-    command = ("train", name, str(data), str(folder / name), "--init-from", start, *config, *overrides, *held_out)
-    return Step(name, (*command, "--cache", str(folder / "packed"), "--resume"))
+    command = (
+        "train",
+        name,
+        str(data),
+        str(places.folder / name),
+        "--init-from",
+        start,
+        *config,
+        *overrides,
+        *held_out,
+    )
+    return Step(name, (*command, "--cache", str(places.packed), "--resume"))
 
 
 def _export(config: Config, places: Places, with_embedder: tuple[str, ...]) -> Step:

@@ -34,6 +34,11 @@ SETTINGS: dict[str, Any] = {
     "metrics_file": "textfile/onebar_refresh.prom",
 }  # fmt: skip
 
+SHORT: dict[str, Any] = {"events": None, "publish": None, "train": {}}
+"""Leaves out what a test is not about: each step is a process."""
+
+SHORT_STEPS = ["build", "sft", "export", "gate", "promote"]
+
 
 @pytest.fixture(autouse=True)
 def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,19 +84,21 @@ def test_a_day_runs_every_step_once_and_says_what_was_promoted_and_why(tmp_path:
     assert record.candidate is not None
     assert record.reasons == ("HR@8 0.4000 to 0.4100 (+0.0100, -0.0020 to +0.0220) on 1,234 clicks",)
     assert record.events == {"feedback": {"counted": 7, "unknown_request": 2}}
-    assert (Path(record.candidate["checkpoint"]) / "weights").read_text().split(" ")[0] == "w0"
+    weights = (Path(record.candidate["checkpoint"]) / "weights").read_text().split(" ")
+    assert [part.split(":")[0] for part in weights] == ["w0", "sft", "preference", "piopd"]
     current = json.loads((tmp_path / "promoted/current.json").read_text())
     assert current["bundle"] == "../state/days/day-00012/bundle"
     assert current["reason"].startswith("refresh of day 12: HR@8 0.4000")
     assert history(tmp_path) == [(12, "promoted")]
     first = calls(tmp_path)[0]
-    assert (first["nice"] >= 15, first["threads"]) == (True, "1")
+    assert first["nice"] > 0
+    assert first["threads"] == "1"
     assert run(config).reasons == record.reasons
     assert (steps(tmp_path), history(tmp_path)) == (ALL_STEPS, [(12, "promoted")])
 
 
 def test_the_next_day_starts_from_what_is_served(tmp_path: Path) -> None:
-    config = settings(tmp_path)
+    config = settings(tmp_path, **SHORT)
     promoted = run(config)
     (tmp_path / "last_day").write_text("13")
     (tmp_path / "verdict").write_text("refuse")
@@ -108,9 +115,9 @@ def test_the_next_day_starts_from_what_is_served(tmp_path: Path) -> None:
 def test_a_refused_candidate_is_not_promoted_and_someone_is_told(tmp_path: Path) -> None:
     (tmp_path / "verdict").write_text("refuse")
     hook = ["sh", "-c", f'echo "$ONEBAR_REFRESH_DAY $ONEBAR_REFRESH_OUTCOME $ONEBAR_REFRESH_REASON" >> {tmp_path}/told']
-    config = settings(tmp_path, alert={"command": hook})
+    config = settings(tmp_path, alert={"command": hook}, train={}, publish=None)
     assert run(config).outcome == "refused"
-    assert steps(tmp_path) == ALL_STEPS[:-1]
+    assert steps(tmp_path) == ["events", *SHORT_STEPS[:-1]]
     assert not (tmp_path / "promoted").exists()
     run(config)  # it is told once
     assert (tmp_path / "told").read_text() == "12 refused hr is worse\n"
@@ -149,24 +156,24 @@ def webhook() -> Iterator[str]:
 
 
 def test_a_failed_step_is_recorded_told_and_done_again(tmp_path: Path, webhook: str) -> None:
-    config = settings(tmp_path, alert={"webhook": webhook, "command": ["false"]})
-    (tmp_path / "fail").write_text("preference")
-    with pytest.raises(StepError, match=r"`onebar train preference` ended with status 1: .*cannot be done today"):
+    config = settings(tmp_path, alert={"webhook": webhook, "command": ["false"]}, **SHORT)
+    (tmp_path / "fail").write_text("sft")
+    with pytest.raises(StepError, match=r"`onebar train sft` ended with status 1: .*cannot be done today"):
         run(config)
     [told] = Told.bodies
-    assert (told["day"], told["outcome"], told["step"]) == (12, "failed", "preference")
+    assert (told["day"], told["outcome"], told["step"]) == (12, "failed", "sft")
     record = json.loads((tmp_path / "state/days/day-00012/record.json").read_text())
-    assert (record["outcome"], record["candidate"], record["step"]) == ("failed", None, "preference")
+    assert (record["outcome"], record["candidate"], record["step"]) == ("failed", None, "sft")
     assert 'outcome="failed"} 1' in (tmp_path / "textfile/onebar_refresh.prom").read_text()
     (tmp_path / "fail").unlink()
     assert run(config).outcome == "promoted"
-    assert steps(tmp_path) == [*ALL_STEPS[:6], *ALL_STEPS[5:]]
+    assert steps(tmp_path) == [*SHORT_STEPS[:2], *SHORT_STEPS[1:]]
     assert history(tmp_path) == [(12, "failed"), (12, "promoted")]
 
 
-@pytest.mark.parametrize("step", ["sft", "export", "promote"])
+@pytest.mark.parametrize("step", ["export", "promote"])
 def test_after_kill_9_the_same_command_gives_the_same(tmp_path: Path, step: str) -> None:
-    config = settings(tmp_path)
+    config = settings(tmp_path, **SHORT)
     (tmp_path / "kill").write_text(step)
     code = (
         "import sys; from pathlib import Path; from refresh.commands import Runner;"
@@ -176,16 +183,14 @@ def test_after_kill_9_the_same_command_gives_the_same(tmp_path: Path, step: str)
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "refresh.yaml"), *FAKE], check=False)
     assert killed.returncode == -signal.SIGKILL
     record = run(config)
-    place = ALL_STEPS.index(step)
-    assert steps(tmp_path) == [*ALL_STEPS[: place + 1], *ALL_STEPS[place:]]
+    place = SHORT_STEPS.index(step)
+    assert steps(tmp_path) == [*SHORT_STEPS[: place + 1], *SHORT_STEPS[place:]]
     assert record.outcome == "promoted"
-    weights = (tmp_path / "state/days/day-00012/piopd/weights").read_text().split(" ")
-    assert [part.split(":")[0] for part in weights] == ["w0", "sft", "preference", "piopd"]
     assert not (tmp_path / "state/days/day-00012/bundle/encoder.onnx").exists()
 
 
 def test_what_was_served_at_the_beginning_counts_for_the_whole_day(tmp_path: Path) -> None:
-    config = settings(tmp_path)
+    config = settings(tmp_path, **SHORT)
     (tmp_path / "fail").write_text("gate")
     with pytest.raises(StepError):
         run(config)
@@ -197,27 +202,20 @@ def test_what_was_served_at_the_beginning_counts_for_the_whole_day(tmp_path: Pat
 
 
 def test_another_command_is_done_again_with_all_that_follow(tmp_path: Path) -> None:
-    run(settings(tmp_path))
-    run(settings(tmp_path, gate={"limit": 400}))
-    assert steps(tmp_path) == [*ALL_STEPS, "gate", "promote"]
-
-
-def test_stages_ii_and_iii_events_and_the_store_can_be_left_out(tmp_path: Path) -> None:
-    record = run(settings(tmp_path, train={}, events=None, publish=None))
-    assert steps(tmp_path) == ["build", "sft", "export", "gate", "promote"]
-    assert record.candidate is not None
-    assert Path(record.candidate["checkpoint"]).name == "sft"
+    run(settings(tmp_path, **SHORT))
+    run(settings(tmp_path, gate={"limit": 400}, **SHORT))
+    assert steps(tmp_path) == [*SHORT_STEPS, "gate", "promote"]
 
 
 def test_logs_that_end_on_another_day_stop_it(tmp_path: Path) -> None:
     (tmp_path / "last_day").write_text("13")
     with pytest.raises(ConfigError, match=r"the logs end on day 13 and the refresh is of day 12"):
-        run(settings(tmp_path))
-    assert steps(tmp_path) == ["events", "build"]
+        run(settings(tmp_path, **SHORT))
+    assert steps(tmp_path) == ["build"]
 
 
 def test_passwords_are_in_no_file(tmp_path: Path) -> None:
-    run(settings(tmp_path))
+    run(settings(tmp_path, train={}))
     (store,) = [call["store"] for call in calls(tmp_path) if call["step"] == "publish"]
     assert store == "redis://:secret-2@store:6379/0"
     for path in (tmp_path / "state").rglob("*"):
@@ -225,7 +223,7 @@ def test_passwords_are_in_no_file(tmp_path: Path) -> None:
 
 
 def test_a_promoted_bundle_of_unknown_origin_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    config = settings(tmp_path)
+    config = settings(tmp_path, **SHORT)
     other = tmp_path / "other"
     other.mkdir()
     (other / "manifest.json").write_text('{"model_version": "other"}')
@@ -233,7 +231,7 @@ def test_a_promoted_bundle_of_unknown_origin_is_an_error_that_says_what_to_do(tm
     (tmp_path / "promoted/current.json").write_text(json.dumps({"bundle": "../other"}))
     with pytest.raises(ConfigError, match="was not made by a refresh; name it as `bundle`"):
         run(config)
-    assert run(settings(tmp_path, bundle="other")).serving["bundle_id"] == "other"
+    assert run(settings(tmp_path, bundle="other", **SHORT)).serving["bundle_id"] == "other"
 
 
 def test_two_refreshes_do_not_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,12 +260,12 @@ def test_wrong_settings_are_named(tmp_path: Path, text: str, fault: str) -> None
 
 
 def test_an_embedder_of_the_build_is_kept_by_an_increment(tmp_path: Path) -> None:
-    config = settings(tmp_path, embedder="build")
-    assert plan(config, 12)[1].command[-1] == "--examples"
+    config = settings(tmp_path, embedder="build", **SHORT)
+    assert plan(config, 12)[0].command[-1] == "--examples"
     build = tmp_path / "state/build"
     (build / "embedder").mkdir(parents=True)
     (build / "tables.json").write_text('{"last_day": 11}')
-    assert plan(config, 12)[1].command[-2:] == ("--since", "12")
+    assert plan(config, 12)[0].command[-2:] == ("--since", "12")
     (build / "embedder/embedder.json").write_text('{"version": "static-1"}')
     with pytest.raises(ConfigError, match="the build has the embedder static-1 and the served bundle None"):
         run(config)
