@@ -140,7 +140,7 @@ def prepare(out: Path) -> None:
         "gate": {
             "truth": "world/truth", "labels": "world/truth/safety.parquet",
             "margins": {"hr": 0.05, "new_videos_hr": 0.2, "wrong_entities": 0.05, "missed_unsafe": 0.3,
-                        "false_abstention": 0.1, "prohibited_terms": 0.05},
+                        "false_abstention": 0.15, "prohibited_terms": 0.05},
         },
         "metrics_file": "onebar_refresh.prom",
     }  # fmt: skip

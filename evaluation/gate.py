@@ -162,7 +162,7 @@ def measure(
         found["new_videos_hr"] = _paired(scores[0][new, hr], scores[1][new, hr], of_new)
     if len(terms):
         flagged = [_flags(answer, lambda query, _: terms.find(query) is not None) for answer in shown]
-        found["prohibited_terms"] = _paired(*(np.minimum(bad, 1.0) for bad in flagged), photos)
+        found["prohibited_terms"] = _paired(np.minimum(flagged[0], 1.0), np.minimum(flagged[1], 1.0), photos)
     if shop is not None:
         rights = [shop.right(example) for example in clicks]
         wrong = [_flags(answer, lambda query, place: bool(shop.wrong(query, rights[place]))) for answer in shown]

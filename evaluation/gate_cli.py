@@ -61,9 +61,9 @@ def gate(
     if shop is not None:
         shop.check(clicks)
     predictors = [BundlePredictor(path, threads=threads, show_progress=True) for path in (serving, candidate)]
-    sides = [Side(predictor, predictor.bundle.reject_threshold) for predictor in predictors]
+    served, other = (Side(predictor, predictor.bundle.reject_threshold) for predictor in predictors)
     listed = ProhibitedTerms(load_terms(terms) if terms else [])
-    measures = measure(*sides, clicks, listed, shop, _labelled(folder, labels, limit) if labels else None)
+    measures = measure(served, other, clicks, listed, shop, _labelled(folder, labels, limit) if labels else None)
     decision = decide(measures, len(clicks), _changed(margins))
     if out is not None:
         versions = [predictor.bundle.model_version for predictor in predictors]

@@ -126,7 +126,7 @@ def load_config(path: Path) -> Config:
         ]
         raise ConfigError(f"{path} has wrong settings. " + "; ".join(faults)) from error
     folder = path.resolve().parent
-    resolved = _absolute(config, folder)
+    resolved: Config = _absolute(config, folder)
     if resolved.embedder not in ("serving", "build"):
         resolved = resolved.model_copy(update={"embedder": str(folder / resolved.embedder)})
     if resolved.events is not None and "://" not in resolved.events.sink and "$" not in resolved.events.sink:

@@ -34,7 +34,7 @@ def write_metrics(path: Path, record: Record, state: Path) -> None:
         ("last_success_timestamp_seconds", "End of the latest refresh that did not fail.", _OUTCOMES[:2]),
         ("last_promotion_timestamp_seconds", "End of the latest refresh that promoted.", _OUTCOMES[:1]),
     ):
-        ended = last_ended(state, *outcomes)  # type: ignore[arg-type]
+        ended = last_ended(state, *outcomes)
         if ended is not None:
             gauge(name, text, ("", datetime.fromisoformat(ended).timestamp()))
     gauge("step_seconds", "Seconds of each step of the latest refresh.",

@@ -87,8 +87,10 @@ def export(
             )
     with tempfile.TemporaryDirectory(prefix="onebar-events-") as staging:
         counts = stage(lines, Path(staging), day_zero, settings.day)
-        staged = [engine.backend.read_parquet(f"{staging}/{name}.parquet") for name in (ANSWERS, OFFERS, FEEDBACK)]
-        joined = join(engine, *staged, viewers, settings)
+        answers, offers, feedback = (
+            engine.backend.read_parquet(f"{staging}/{name}.parquet") for name in (ANSWERS, OFFERS, FEEDBACK)
+        )
+        joined = join(engine, answers, offers, feedback, viewers, settings)
         days = _days(joined, engine)
         if settings.day is not None and not days:
             raise SettingsError(f"the events have no answer of day {settings.day} with a viewer; nothing was written")

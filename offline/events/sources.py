@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from feature_store.errors import StoreUnavailable
 from feature_store.redis_urls import explain, parse_redis_url
@@ -57,7 +58,7 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _lines_of_file(file: IO[bytes]) -> Iterator[bytes]:
+def _lines_of_file(file: io.BufferedIOBase) -> Iterator[bytes]:
     while line := file.readline(MAX_LINE_BYTES):
         yield line.removesuffix(b"\n")
 
