@@ -24,6 +24,7 @@ EXPECTED = frozenset(
         "generation.errors.GenerationError",
         "model_export.errors.ExportError",
         "offline.errors.OfflineError",
+        "refresh.errors.RefreshError",
         "service.errors.ServiceError",
         "training.errors.TrainingError",
     }

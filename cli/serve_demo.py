@@ -20,13 +20,18 @@ EVIDENCE = (DEMO / "evidence" / "photos.jsonl.gz", DEMO / "evidence" / "users.js
 # A laptop without int8 instructions needs more time than the default deadline. The first answer must not be empty.
 DEADLINE_MS = 100
 RECENT_ANSWERS = 500
+EVENT_BYTES = 64 * 1024 * 1024
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address of this machine.")
 @click.option("--port", default=8000, show_default=True, help="Port of POST /recommend.")
+@click.option(
+    "--events", type=click.Path(path_type=Path, dir_okay=False),
+    help="Append answers and feedback to this file; by default to a file that is removed when the demo ends.",
+)  # fmt: skip
 @click.option("--store", help="A store of your own, published with --raw-user-ids, instead of the shipped videos.")
-def demo(host: str, port: int, store: str | None) -> None:
+def demo(host: str, port: int, events: Path | None, store: str | None) -> None:
     """Serve the shipped demo: a small trained BART and a few thousand simulated videos, without Redis.
 
     \b
@@ -49,17 +54,19 @@ def demo(host: str, port: int, store: str | None) -> None:
     missing = [path for path in needed if not path.exists()]
     if missing:
         raise CannotStart(f"{missing[0]} is missing; clone again, or run `make demo-model`")
+    folder = _own_folder()
     settings = load_settings(
         bundle=DEMO / "bundle",
         prohibited_terms=DEMO / "evidence" / "prohibited_terms.tsv",
         store={"url": store} if store else {"url": "memory://", "evidence": EVIDENCE},
         privacy={"raw_user_ids": True} if store else None,
-        events={"sink": "none"},
+        events={"sink": "jsonl", "path": str(events or folder / "events.jsonl"), "max_file_bytes": EVENT_BYTES},
+        feedback={"without_key": True},
         page={"enabled": True, "feed": FEED},
         default_deadline_ms=DEADLINE_MS,
         docs_public=True,
         explain_without_key=True,
-        rules=None if os.environ.get("ONEBAR_RULES") else _copied_rules(),
+        rules=None if os.environ.get("ONEBAR_RULES") else Path(shutil.copy(RULES, folder)),
         review={"answers": RECENT_ANSWERS, "public": True, "without_key": True},
         drain_seconds=0,
         host=host,
@@ -72,11 +79,11 @@ def demo(host: str, port: int, store: str | None) -> None:
     sys.exit(run(app, settings))
 
 
-def _copied_rules() -> Path:
-    """Return a copy of the demo's rules that reviewers may change. It is removed when the demo ends."""
+def _own_folder() -> Path:
+    """Return a folder for the rules, which reviewers may change, and for the events. The end of the demo removes it."""
     folder = Path(tempfile.mkdtemp(prefix="onebar-demo-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(shutil.copy(RULES, folder))
+    return folder
 
 
 def _print_examples(url: str) -> None:

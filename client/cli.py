@@ -1,4 +1,4 @@
-"""`onebar recommend`."""
+"""`onebar recommend` and `onebar feedback`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 
 import click
 
+_URL = click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="URL of the service.")
+_KEY = click.option("--key", envvar="ONEBAR_KEY", help="The API key; better given in the environment, as ONEBAR_KEY.")
+
 
 @click.command()
 @click.argument("photo_id", required=False)
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="URL of the service.")
-@click.option("--key", envvar="ONEBAR_KEY", help="The API key; better given in the environment, as ONEBAR_KEY.")
+@_URL
+@_KEY
 @click.option("--user", "user_id", help="The viewer.")
 @click.option("--explain", is_flag=True, help="Also print the source text and every hypothesis.")
 @click.option("--input", "input_file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -64,3 +67,43 @@ def recommend(
     report = run_file(url, rows, concurrency, {"user_id": user_id, "deadline_ms": deadline_ms}, output, key)
     click.echo(report.text())
     sys.exit(0 if report.clean else 1)
+
+
+@click.command()
+@click.argument("request_id")
+@click.argument("event", type=click.Choice(["click", "engagement", "order"]))
+@_URL
+@_KEY
+@click.option("--rank", type=click.IntRange(1), help="The rank of the shown query.")
+@click.option("--query", help="The shown query itself, instead of its rank.")
+@click.option("--order-value", type=float, help="Value of the order; only with `order`.")
+@click.option("--event-id", help="Such as the number of the order: the same event with the same id counts once.")
+@click.option("--time-ms", type=int, help="When it happened, in Unix milliseconds; by default now.")
+def feedback(
+    request_id: str,
+    event: str,
+    url: str,
+    key: str | None,
+    rank: int | None,
+    query: str | None,
+    order_value: float | None,
+    event_id: str | None,
+    time_ms: int | None,
+) -> None:
+    """Tell a running service what a viewer did with a query that the answer REQUEST_ID showed.
+
+    \b
+    Examples:
+      onebar feedback r-1 click --rank 1
+      onebar feedback r-1 order --query "web camera" --order-value 19.9 --event-id order-4711
+    """
+    from client.connection import Connection
+
+    body = {
+        "request_id": request_id, "event": event, "rank": rank, "query": query, "order_value": order_value,
+        "event_id": event_id, "time_ms": time_ms,
+    }  # fmt: skip
+    with Connection(url, key) as connection:
+        reply = connection.post({name: value for name, value in body.items() if value is not None}, "/feedback")
+    click.echo(json.dumps(reply.body, ensure_ascii=False, indent=2))
+    sys.exit(0 if reply.status == 202 else 1)

@@ -56,7 +56,7 @@ class Connection:
         self._headers = {"content-type": "application/json"}
         if key:
             self._headers["authorization"] = f"Bearer {key}"
-        self._path = parts.path.rstrip("/") + "/recommend"
+        self._prefix = parts.path.rstrip("/")
         self._http = kind(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> Connection:
@@ -67,11 +67,12 @@ class Connection:
     ) -> None:
         self._http.close()
 
-    def post(self, body: Mapping[str, Any]) -> Reply:
+    def post(self, body: Mapping[str, Any], endpoint: str = "/recommend") -> Reply:
         """Send one request.
 
         Args:
-            body: of POST /recommend.
+            body: of the request.
+            endpoint: ``/recommend`` or ``/feedback``.
 
         Returns:
             The response, whatever its status.
@@ -82,7 +83,7 @@ class Connection:
         started = time.perf_counter()
         try:
             content = json.dumps(body, ensure_ascii=False).encode()
-            self._http.request("POST", self._path, content, self._headers)
+            self._http.request("POST", self._prefix + endpoint, content, self._headers)
             response = self._http.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -14,7 +14,7 @@ from service.answering.rules_in_force import RulesInForce
 from service.answering.runner import GenerationRunner, GenerationScheduler
 from service.answering.store import open_store
 from service.errors import ServiceError
-from service.observing.events import open_event_log
+from service.observing.events import EventLog, open_event_log
 from service.observing.loop_lag import LoopLag
 from service.observing.metrics import Metrics
 from service.parts import Parts, build_parts, build_scheduler
@@ -67,6 +67,11 @@ class Instance:
         self._lag = LoopLag(self._metrics.loop_lag)
         self.start_error: ServiceError | None = None
         """The error that prevented the start; read by the code that runs the server."""
+
+    @property
+    def events(self) -> EventLog | None:
+        """The log of events; None where events are off."""
+        return self._events
 
     @property
     def not_ready_because(self) -> str | None:

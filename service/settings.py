@@ -100,6 +100,9 @@ class EventSettings(_Branch):
 
     sink: Literal["jsonl", "redis_stream", "none"] = "jsonl"
     path: str = Field(default="-", description="File of the jsonl sink, appended to; - is standard output.")
+    max_file_bytes: int | None = Field(
+        default=None, ge=MIB, description="Size from which the jsonl sink takes no more events; None sets no limit."
+    )
     url: str | None = Field(default=None, description="Redis server of the stream; the redis_stream sink needs it.")
     stream: str = Field(default="onebar:events", min_length=1, description="Key of the stream.")
     stream_max_length: int = Field(default=1_000_000, gt=0, description="Entries after which the stream is trimmed.")
@@ -163,6 +166,14 @@ class ShadowSettings(_Branch):
 
     bundle: Path | None = Field(default=None, description="Folder of the candidate; None runs none.")
     share: float = Field(default=0.0, ge=0, le=1, description="Share of the requests that are copied; 0 runs none.")
+
+
+class FeedbackSettings(_Branch):
+    """Clicks, engagement and orders that callers report."""
+
+    without_key: bool = Field(
+        default=False, description="Whether it needs no key where the public port is on a loopback address; for a demo."
+    )
 
 
 class PageSettings(_Branch):
@@ -235,6 +246,7 @@ class Settings(BaseSettings):
     review: ReviewSettings = ReviewSettings()
     promotion: PromotionSettings = PromotionSettings()
     shadow: ShadowSettings = ShadowSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     page: PageSettings = PageSettings()
 
 

@@ -145,6 +145,7 @@ class Answer:
         return {
             **fixed,
             **request,
+            "kind": "answer",
             "request_id": self.request_id,
             "photo_id": self.photo_id,
             "user_id": self.user_id,

@@ -30,12 +30,12 @@ QueryText = Annotated[str, Field(max_length=MAX_QUERY_CHARACTERS, pattern=LINE_P
 QueryList = Annotated[list[QueryText], Field(max_length=MAX_LIST_ITEMS)]
 
 
-def _whole(value: Any) -> Any:
+def whole_number(value: Any) -> Any:
     """Convert 3.0 to 3, because JSON does not distinguish integers from floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-NumQueries = Annotated[int, Field(ge=1, le=MAX_QUERIES), BeforeValidator(_whole)]
+NumQueries = Annotated[int, Field(ge=1, le=MAX_QUERIES), BeforeValidator(whole_number)]
 
 
 class RequestBody(BaseModel):

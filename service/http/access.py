@@ -36,6 +36,7 @@ class Access:
         self._without_key = Caller(
             may_explain=settings.explain_without_key and alone,
             may_review=settings.review.without_key and alone and is_loopback(settings.admin_host),
+            may_send_feedback=settings.feedback.without_key and alone,
         )
         if self._ring is None and not (settings.insecure or is_loopback(settings.host)):
             raise ConfigurationError(
@@ -59,7 +60,8 @@ class Access:
         key = self._ring.find(header[len(_SCHEME) :]) if header[: len(_SCHEME)].lower() == _SCHEME else None
         if key is None:
             raise Unauthorized(bool(header))
-        return Caller(key.id, "explain" in key.permissions, "review" in key.permissions, key.name)
+        may = key.permissions
+        return Caller(key.id, "explain" in may, "review" in may, key.name, "feedback" in may)
 
     def reviewer_of(self, request: Request) -> Caller:
         """Return the caller of a request of the reviewer's API.
@@ -74,11 +76,31 @@ class Access:
                 "The reviewer's API needs a key that may review (made with"
                 " `onebar keys create FILE NAME --may review`)."
             )
+        self._refuse_other_names(request, "the reviewer's API answers")
+        return caller
+
+    def feedback_caller_of(self, request: Request) -> Caller:
+        """Return the caller of a request of ``POST /feedback``.
+
+        Raises:
+            Unauthorized: the service has keys, and the request has no valid one.
+            Forbidden: the caller may not send feedback.
+        """
+        caller = self.caller_of(request)
+        if not caller.may_send_feedback:
+            raise Forbidden(
+                "Feedback needs a key that may send it (made with `onebar keys create FILE NAME --may feedback`)."
+            )
+        self._refuse_other_names(request, "feedback is accepted from")
+        if self._ring is None:  # a page of another site cannot send a key
+            refuse_other_sites(request)
+        return caller
+
+    def _refuse_other_names(self, request: Request, what: str) -> None:
         # Without keys, the browser of this machine is trusted. A site whose name was made to point to 127.0.0.1 must
         # not use it.
         if self._ring is None and not is_loopback(_hostname(request.headers.get("host", ""))):
-            raise Forbidden("Without keys, the reviewer's API answers only requests to 127.0.0.1 or localhost.")
-        return caller
+            raise Forbidden(f"Without keys, {what} only requests to 127.0.0.1 or localhost.")
 
     def reload(self) -> None:
         """Read the key file again if it has changed. If it cannot be used, the previous keys stay in force."""

@@ -22,6 +22,8 @@ from service.http.admin import build_admin_router, build_health_router
 from service.http.docs_page import build_docs_router
 from service.http.envelope import Envelope
 from service.http.errors import error_body
+from service.http.feedback import build_feedback_router
+from service.http.feedback_wire import FeedbackRequest
 from service.http.responses import json_response, refused
 from service.http.review import build_review_router
 from service.http.routes import build_router
@@ -102,6 +104,7 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     review = build_review_router(instance, access)
     app.state.admin = _build_admin_app(instance, swap, app, review)
     app.include_router(build_router(instance, access))
+    app.include_router(build_feedback_router(instance, access))
     if settings.review.public:
         app.include_router(review)
     app.include_router(build_health_router(instance))
@@ -109,7 +112,7 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     if settings.docs_public:
         app.include_router(build_docs_router(app))
     if settings.page.enabled:
-        app.include_router(build_page_router(instance.parts, access.caller_of))
+        app.include_router(build_page_router(instance.parts, access.caller_of, feedback=instance.events is not None))
     return app
 
 
@@ -147,6 +150,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         return app.openapi_schema
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     requests: list[Any] = [(RecommendRequest, "validation"), (wire.BatchRequest, "validation")]
+    requests.append((FeedbackRequest, "validation"))
     _, definitions = models_json_schema(requests, ref_template="#/components/schemas/{model}")
     document["components"]["schemas"] |= definitions["$defs"]
     app.openapi_schema = document

@@ -1,11 +1,11 @@
-"""One event for each answer, to a sink, without ever delaying or failing a request.
+"""One event for each answer and for each feedback, to a sink, without ever delaying or failing a request.
 
 ``EventLog.emit`` encodes the event, puts it on a bounded queue and returns. One background thread writes. While the
 sink fails, events go to the spool (``spool``), and from there to the sink when it works again, in order. Every event
 that is lost is counted by its cause (``event_metrics.DropCause``).
 
 Delivery is at least once: after a crash, or a connection that broke before the reply, some events come twice.
-``request_id`` tells them apart.
+``onebar events export`` removes the duplicates.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 Event = Mapping[str, Any]
 
+_OFFERED_SHARE = 0.5
 _BATCH = 256
 _BATCH_BYTES = 256 * 1024
 _FIRST_PAUSE_SECONDS = 0.25
@@ -62,23 +63,47 @@ class EventLog:
         self._thread.start()
 
     def emit(self, event: Event) -> None:
-        """Hand over one event; returns at once and never raises, whatever the sink does."""
+        """Hand over one event; returns at once and never raises, whatever the sink does. What is lost is counted."""
+        line = self._encoded(event)
+        if line is not None and not self._put(line, 1.0):
+            self._metrics.dropped("queue_full")
+
+    def offer(self, event: Event) -> bool:
+        """Hand over an event that its sender can send again; it may fill no more than half of the queue.
+
+        The other half is for the events of answers, which come only once.
+
+        Returns:
+            Whether the event was taken.
+        """
+        line = self._encoded(event)
+        return line is not None and self._put(line, _OFFERED_SHARE)
+
+    def _encoded(self, event: Event) -> bytes | None:
+        """Return an event as one line; None for one that is lost."""
         try:
             line = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         except (TypeError, ValueError):
             self._metrics.dropped("not_json")
-            return
+            return None
         if len(line) > self._settings.max_event_bytes:
             self._metrics.dropped("too_large")
-            return
+            return None
+        return line
+
+    def _put(self, line: bytes, share: float) -> bool:
+        """Add a line to the queue if it then takes no more than a share of it; return whether it was added."""
         with self._changed:
             bytes_then = self._queue_bytes + len(line)
-            if len(self._queue) >= self._settings.queue_size or bytes_then > self._settings.queue_max_bytes:
-                self._metrics.dropped("queue_full")
-                return
+            if (
+                len(self._queue) >= self._settings.queue_size * share
+                or bytes_then > self._settings.queue_max_bytes * share
+            ):
+                return False
             self._queue.append(line)
             self._queue_bytes = bytes_then
             self._changed.notify()
+        return True
 
     def close(self, timeout_seconds: float = 5.0) -> None:
         """Write what is queued, to the sink or to the spool, and end.

@@ -29,10 +29,11 @@ BUCKETS_SECONDS = tuple(ms / 1000 for ms in BUCKETS_MS)
 
 _LAG_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
-REFUSALS = ("queue_full", "expected_wait", "not_ready")
+REFUSALS = ("queue_full", "expected_wait", "not_ready", "event_queue_full")
+FEEDBACK = ("click", "engagement", "order")
 STATUSES = ("200", "429", "500", "503")
 """Statuses of answers and failures; their series exist from the start."""
-PATHS = ("/recommend", "/recommend/batch", "/healthz", "/readyz", "/metrics", "/version", "other")
+PATHS = ("/recommend", "/recommend/batch", "/feedback", "/healthz", "/readyz", "/metrics", "/version", "other")
 
 
 class Metrics:
@@ -69,6 +70,8 @@ class Metrics:
         self._lookups = {lookup: lookups.labels(lookup) for lookup in CACHE_LOOKUPS}
         self._generation_errors = self._counter("generation_errors", "Requests in which the engine raised.", ())
         self._cancelled = self._counter("cancelled_requests", "Requests whose client left before the answer.", ())
+        feedback = self._counter("feedback", "Feedback that was accepted, by kind of event.", ("event",))
+        self._feedback = {event: feedback.labels(event) for event in FEEDBACK}
         self._shown_lost = self._counter("shown_queries_lost", "Shown queries that were not recorded.", ())
         self.steps = Histogram(
             "onebar_generation_steps", "Decoder steps of a generation.", registry=self.registry,
@@ -161,6 +164,10 @@ class Metrics:
     def cancelled(self) -> None:
         """Count one request whose client disconnected."""
         self._cancelled.inc()
+
+    def feedback(self, event: str) -> None:
+        """Count one accepted event of a viewer."""
+        self._feedback[event].inc()
 
     def shown_lost(self) -> None:
         """Count one answer whose queries were not recorded as shown."""

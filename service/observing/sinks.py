@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -44,13 +45,18 @@ class EventSink(Protocol):
 class JsonLinesSink:
     """Appends to a file, or writes to standard output where the path is ``-``."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, max_bytes: int | None = None) -> None:
         """Open the file.
+
+        Args:
+            path: of the file, or ``-``.
+            max_bytes: size that the file does not exceed; None sets no limit.
 
         Raises:
             ConfigurationError: the file cannot be opened.
         """
         self._owned = path != "-"
+        self._max_bytes = max_bytes
         try:
             self._file = (
                 os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
@@ -66,11 +72,14 @@ class JsonLinesSink:
         """Write one line for each event. Raises OSError; a regular file then has none of them."""
         data = memoryview(b"".join(event + b"\n" for event in events))
         before = os.fstat(self._file)
+        regular = stat.S_ISREG(before.st_mode)
+        if regular and self._max_bytes is not None and before.st_size + len(data) > self._max_bytes:
+            raise OSError(errno.EFBIG, "the event file is at ONEBAR_EVENTS__MAX_FILE_BYTES")
         try:
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError:
-            if stat.S_ISREG(before.st_mode):
+            if regular:
                 os.ftruncate(self._file, before.st_size)
             raise
 
@@ -95,7 +104,7 @@ def open_sink(settings: EventSettings, store_url: str) -> EventSink | None:
     """
     match settings.sink:
         case "jsonl":
-            return JsonLinesSink(settings.path)
+            return JsonLinesSink(settings.path, settings.max_file_bytes)
         case "redis_stream":
             # The Redis client is loaded only where a store or a sink needs it.
             from service.observing.redis_sink import open_redis_sink

@@ -21,8 +21,8 @@ from service.errors import ServiceError
 from service.file_stamp import stamp_of
 from service.operating.replaced_file import only_writer, replace_file
 
-PERMISSIONS = ("explain", "review")
-"""The permissions that a key can have, beyond asking for recommendations: see why, and see and change what is shown."""
+PERMISSIONS = ("explain", "feedback", "review")
+"""The permissions of a key beyond asking for recommendations: see why, report clicks, see and change what is shown."""
 
 MAX_FILE_BYTES = 1024 * 1024
 _FORM = re.compile(r"ob_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")

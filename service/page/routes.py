@@ -29,7 +29,7 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, f
     Args:
         parts: of the instance.
         caller_of: returns the caller of a request, or raises Unauthorized.
-        feedback: whether the service has `POST /feedback`; the page sends clicks only then.
+        feedback: whether the service takes feedback; the page sends clicks only then, if its caller may.
 
     Raises:
         ConfigurationError: the feed cannot be used.
@@ -44,7 +44,8 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, f
 
     @router.get("/page/deployment.json")
     async def deployment(request: Request) -> Response:
-        body = _describe(parts, caller_of(request)) | {"feed": feed is not None, "feedback": feedback}
+        caller = caller_of(request)
+        body = _describe(parts, caller) | {"feed": feed is not None, "feedback": feedback and caller.may_send_feedback}
         return Response(
             json.dumps(body), media_type="application/json", headers=SECURITY | {"cache-control": "no-store"}
         )

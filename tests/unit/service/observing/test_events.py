@@ -256,6 +256,16 @@ def test_a_write_to_a_full_disk_leaves_no_partial_line(tmp_path, monkeypatch):
     assert path.read_text() == '{"n":1}\n{"n":3}\n'
 
 
+def test_a_file_with_a_limit_stays_below_it(tmp_path):
+    path = tmp_path / "events.jsonl"
+    sink = JsonLinesSink(str(path), max_bytes=20)
+    sink.write([b'{"n":1}', b'{"n":2}'])
+    with pytest.raises(OSError, match="ONEBAR_EVENTS__MAX_FILE_BYTES"):
+        sink.write([b'{"n":3}'])
+    sink.close()
+    assert path.read_text() == '{"n":1}\n{"n":2}\n'
+
+
 def test_a_file_that_cannot_be_opened_is_an_error_at_start(tmp_path):
     with pytest.raises(ConfigurationError, match="ONEBAR_EVENTS__PATH"):
         open_sink(EventSettings(sink="jsonl", path=str(tmp_path / "no" / "such" / "folder")), "memory://")

@@ -81,6 +81,20 @@ async def test_the_deployment_says_what_the_caller_may_and_what_there_is(setting
     assert told["segments"] == ["text", "summary", "anchors", "histories", "personal"]
 
 
+@pytest.mark.parametrize(
+    ("sink", "without_key", "told"), [("jsonl", True, True), ("jsonl", False, False), ("none", True, False)]
+)
+async def test_clicks_are_sent_only_where_feedback_is_taken(
+    bundle_path: Path, tmp_path: Path, sink: str, without_key: bool, told: bool
+) -> None:
+    app, _ = scripted_app(settings_for(
+        bundle_path, page={"enabled": True}, events={"sink": sink, "path": str(tmp_path / "events.jsonl")},
+        feedback={"without_key": without_key},
+    ))  # fmt: skip
+    async with running(app) as client:
+        assert (await client.get("/page/deployment.json")).json()["feedback"] is told
+
+
 async def test_without_a_feed_there_is_none(bundle_path: Path) -> None:
     app, _ = scripted_app(settings_for(bundle_path, page={"enabled": True}))
     async with running(app) as client:
