@@ -23,6 +23,27 @@ from tests.browser.demo_feed import (
 
 NewPage = Callable[..., Page]
 
+# When the third video becomes the watched one, before its scrolling has ended, the feed is put back to the second.
+SNAP_BACK_ONCE = """() => {
+  const feed = document.getElementById('feed');
+  const third = feed.children[2];
+  const observer = new MutationObserver(() => {
+    if (!third.classList.contains('current')) return;
+    observer.disconnect();
+    document.documentElement.dataset.snapped = '';
+    feed.scrollTo({ top: feed.clientHeight, behavior: 'instant' });
+  });
+  observer.observe(third, { attributes: true, attributeFilter: ['class'] });
+}"""
+# The next scrolling does nothing, and no event says so.
+END_SILENTLY_ONCE = """() => {
+  const feed = document.getElementById('feed');
+  feed.scrollTo = () => {
+    delete feed.scrollTo;
+    document.documentElement.dataset.ended = '';
+  };
+}"""
+
 
 def test_the_first_bar_has_the_queries_of_the_first_video(demo: str, new_page: NewPage) -> None:
     page = open_feed(new_page(), demo)
@@ -66,6 +87,22 @@ def test_arrow_keys_and_buttons_move_through_the_feed(demo: str, new_page: NewPa
     expect(page.locator(".slide").nth(1)).to_have_class("slide current")
     page.keyboard.press("k")
     expect(page.locator(".slide").nth(0)).to_have_class("slide current")
+
+
+def test_a_browser_that_ends_a_scrolling_early_does_not_leave_the_feed_a_video_short(
+    demo: str, new_page: NewPage
+) -> None:
+    """On a busy machine, a change of the layout makes the browser snap back, or end a smooth scrolling silently."""
+    page = open_feed(new_page(reduced_motion="no-preference"), demo)
+    page.evaluate(SNAP_BACK_ONCE)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("html[data-snapped]")).to_be_attached()
+    expect(page.locator(".slide").nth(2)).to_have_class("slide current")
+    page.evaluate(END_SILENTLY_ONCE)
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("html[data-ended]")).to_be_attached()
+    expect(page.locator(".slide").nth(3)).to_have_class("slide current")
 
 
 def test_a_swipe_moves_to_the_next_video(demo: str, new_page: NewPage) -> None:
