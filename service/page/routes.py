@@ -38,9 +38,11 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, f
     static = read_static()
     feed = read_feed(parts.settings.page.feed) if parts.settings.page.feed else None
 
+    start = _index(static[INDEX], without_key=parts.settings.keys is None, feed=feed is not None)
+
     @router.get("/")
     async def index(request: Request) -> Response:
-        return _respond(request, static[INDEX])
+        return _respond(request, start)
 
     @router.get("/page/deployment.json")
     async def deployment(request: Request) -> Response:
@@ -63,6 +65,13 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, f
         return _respond(request, static[path])
 
     return router
+
+
+def _index(file: StaticFile, *, without_key: bool, feed: bool) -> StaticFile:
+    """Return the page without the preloads of data that the browser would not get: it sends no key with them."""
+    refused = (b'as="fetch"',) if not without_key else () if feed else (b"page/feed.json",)
+    lines = file.content.splitlines(keepends=True)
+    return StaticFile.of(b"".join(line for line in lines if not any(text in line for text in refused)), file.media_type)
 
 
 def _respond(request: Request, file: StaticFile) -> Response:

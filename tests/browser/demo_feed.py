@@ -62,9 +62,10 @@ def index_of_rejection(address: str) -> int:
 
 
 def open_feed(page: Page, address: str) -> Page:
-    """Open the page and wait for the first bar."""
+    """Open the page, and wait for the first bar and for the panel, which is loaded after it."""
     page.goto(address)
     expect(page.locator(QUERIES).first).to_be_visible()
+    expect(page.locator("#panel [role=tab]").first).to_be_attached()
     return page
 
 

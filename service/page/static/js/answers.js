@@ -67,6 +67,9 @@ async function askBatch(indexes) {
   }
 }
 
+/** Asks for the watched video, unless it is known. */
+export const askWatched = () => ask(state.index);
+
 /** Asks for the watched video and the next one. If the next one was not known, it asks for a few more at once. */
 export async function prefetch() {
   const { index, viewer } = state;
