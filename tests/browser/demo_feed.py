@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from cli.serve_demo import FEED
 
@@ -99,3 +100,13 @@ def is_within_the_width(page: Page) -> bool:
         ".every(node => node.scrollWidth <= node.clientWidth + 1)"
     )
     return inside
+
+
+def with_feature(**features: Any) -> Callable[[Route], None]:
+    """Return a handler that answers as the service does, but with other features of the deployment."""
+
+    def handle(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json=response.json() | features)
+
+    return handle

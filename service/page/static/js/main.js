@@ -52,7 +52,7 @@ async function start() {
   // The first bar is painted before anything else is asked for.
   await Promise.race([asked, pause(PATIENCE_MS)]);
   await view.painted();
-  view.mountRest();
+  view.mountRest().catch(() => {});
   await asked;
   prefetch();
 }

@@ -77,12 +77,13 @@ export function mount() {
   markFirstBar();
 }
 
-/** Mounts the panel, once. */
+/** Loads and mounts the panel, once, and loads the results of a click. */
 export function mountRest() {
-  panel ??= Promise.all([import("./panel.js"), loadStyles("panel", "sections")]).then(([module]) => {
+  panel ??= Promise.all([import("./panel.js"), import("./results.js"), loadStyles("panel", "sections")]).then(([module]) => {
     module.mountPanel(document.getElementById("panel"));
     return module;
   });
+  panel.catch(() => { panel = null; }); // the service did not answer; the next click tries again
   return panel;
 }
 

@@ -13,7 +13,7 @@ from service.errors import ConfigurationError
 from service.http.app import create_app
 from service.page.files import StaticFile, read_feed, read_static
 from service.page.headers import CONTENT_SECURITY_POLICY, SECURITY
-from service.settings import PageSettings, Settings
+from service.settings import PageSettings, ReviewSettings, Settings
 from tests.fixtures.serving import running, scripted_app, settings_for, with_key
 
 STATIC = Path(__file__).parents[4] / "service" / "page" / "static"
@@ -97,6 +97,25 @@ async def test_where_the_service_has_keys_only_the_files_are_public(settings: Se
             assert (await client.get(path)).status_code == 401
             assert (await client.get(path, headers=headers)).status_code == 200
         assert (await client.get("/page/deployment.json", headers=headers)).json()["explain"] is False
+
+
+@pytest.mark.parametrize(
+    ("review", "with_keys", "expected"),
+    [
+        ({"public": False, "without_key": True}, False, None),
+        ({"public": True, "without_key": True}, False, "open"),
+        ({"public": True}, False, None),  # no key could be accepted
+        ({"public": True}, True, "key"),
+    ],
+)
+async def test_the_reviewers_view_is_offered_where_the_page_can_reach_the_api(
+    settings: Settings, tmp_path: Path, review: dict[str, bool], with_keys: bool, expected: str | None
+) -> None:
+    chosen = settings.model_copy(update={"review": ReviewSettings(**review)})
+    chosen, headers = with_key(chosen, tmp_path) if with_keys else (chosen, {})
+    app, _ = scripted_app(chosen)
+    async with running(app) as client:
+        assert (await client.get("/page/deployment.json", headers=headers)).json()["review"] == expected
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"no json", gzip.compress(b"{}")[:-3], None])
