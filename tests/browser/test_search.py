@@ -51,7 +51,7 @@ def test_the_search_is_asked_for_when_it_is_opened_and_drawn_as_a_tree(demo: str
     page.get_by_text("The search as a list").click()
     lines = sum(len(step[kind]) for step in search["steps"] for kind in ("beams", "ended", "cut"))
     expect(page.locator(".steps-list li li")).to_have_count(lines)
-    assert violations(page) == []
+    assert violations(page, within=".card.search") == []
 
     with page.expect_request(lambda request: "explain_search" in (request.post_data or "")):
         watch(page, 1)
@@ -88,7 +88,10 @@ def test_a_drawer_that_is_closed_asks_for_no_search_and_a_narrow_one_scrolls_in_
     assert page.locator(".tree-box").evaluate("box => box.scrollWidth > box.clientWidth")
     assert page.locator("#page-why img").count() == 0
     assert page.evaluate("window.hacked") is None
-    assert violations(page, "color-contrast", "scrollable-region-focusable", "nested-interactive") == []
+    assert (
+        violations(page, "color-contrast", "scrollable-region-focusable", "nested-interactive", within=".card.search")
+        == []
+    )
     page.keyboard.press("Escape")
     watch(page, 1)
     expect(page.locator(".query").first).to_be_visible()

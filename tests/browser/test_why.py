@@ -115,14 +115,15 @@ def test_percentiles_and_the_list_are_those_of_the_requests(demo: str, new_page:
     expect(page.locator("#page-why")).to_be_visible()
 
 
-def test_a_caller_who_may_not_explain_sees_queries_and_times(demo: str, new_page: NewPage) -> None:
+def test_a_caller_who_may_neither_explain_nor_review_sees_queries_and_times(demo: str, new_page: NewPage) -> None:
     page = new_page()
-    page.route("**/page/deployment.json", with_feature(explain=False))
+    page.route("**/page/deployment.json", with_feature(explain=False, review=None, reports=False))
     bodies = record_bodies(page, "/recommend")
     open_feed(page, demo)
     expect(page.get_by_text("Your key may not ask for explanations")).to_be_visible()
     expect(page.locator(".waterfall")).to_be_visible()
     expect(page.locator(".card.evidence")).to_be_hidden()
+    expect(page.get_by_role("tab")).to_have_text(["Why this bar?", "Requests"])
     assert [body["explain"] for body in bodies] == [False] * len(bodies)
 
 

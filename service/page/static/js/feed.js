@@ -4,7 +4,7 @@ import { drawScene } from "./scene/scene.js";
 import { emit, on, state } from "./store.js";
 import { t } from "./words.js";
 
-const DRAWN_AROUND = 2;
+const DRAWN_AROUND = 2; // as soon as the first bar is there
 const LONGEST_LABEL = 120;
 const MOSTLY = 0.6;
 const LOOK_MS = 150;
@@ -18,6 +18,7 @@ export function mountFeed(phone) {
   const top = h("div", { class: "watching", id: "watching" }, steps);
   phone.append(h("div", { class: "player" }, top, scroller));
 
+  let around = 0;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let goal = 0; // where the scrolling ends; a second key press counts from there
   let isGoing = false;
@@ -68,7 +69,7 @@ export function mountFeed(phone) {
   }
 
   function draw() {
-    const drawn = (index) => Math.abs(index - state.index) <= DRAWN_AROUND;
+    const drawn = (index) => Math.abs(index - state.index) <= around;
     slides.forEach((slide, index) => {
       if (drawn(index) && !slide.firstChild) slide.append(drawScene(state.videos[index], state.shop), words(state.videos[index]));
       else if (!drawn(index) && slide.firstChild) slide.replaceChildren();
@@ -97,6 +98,10 @@ export function mountFeed(phone) {
   on("language", () => {
     label();
     for (const slide of slides) slide.replaceChildren();
+    draw();
+  });
+  on("started", () => {
+    around = DRAWN_AROUND;
     draw();
   });
   label();

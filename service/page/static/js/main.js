@@ -3,7 +3,7 @@ import { askWatched, dropEdits, prefetch } from "./answers.js";
 import { deployment, feed, setKey } from "./api.js";
 import { emit, on, state } from "./store.js";
 
-const PATIENCE_MS = 500;
+const PATIENCE_MS = 1500; // for the first answer
 const drawing = import("./view.js");
 
 async function loadDeployment() {
@@ -52,6 +52,7 @@ async function start() {
   // The first bar is painted before anything else is asked for.
   await Promise.race([asked, pause(PATIENCE_MS)]);
   await view.painted();
+  emit("started");
   view.mountRest().catch(() => {});
   await asked;
   prefetch();

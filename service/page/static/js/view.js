@@ -11,6 +11,7 @@ const THEMES = ["auto", "light", "dark"];
 const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };
 const PAINT_MS = 200; // a page in the background is not painted
 const phone = document.getElementById("phone");
+let isNamed = false; // the name of the other language needs fonts that nothing else needs; they would delay the first bar
 let theme = remembered("theme", "auto");
 let panel = null;
 
@@ -36,13 +37,19 @@ function renderTools() {
   replace(
     document.getElementById("tools"),
     state.deployment?.docs && h("a", { class: "tool", href: "docs", "data-focus": "docs" }, t("docs")),
-    h("button", { class: "tool", type: "button", "data-focus": "language", "aria-label": t("language_label"), onclick: nextLanguage }, t("language")),
+    h("button", { class: "tool", type: "button", "data-focus": "language", "aria-label": t("language_label"), onclick: nextLanguage }, isNamed && t("language")),
     h("button", { class: "tool", type: "button", "data-focus": "theme", "aria-label": label, title: label, onclick: nextTheme }, icon(THEME_ICONS[theme])),
   );
 }
 
+function nameLanguage() {
+  isNamed = true;
+  renderTools();
+}
+
 /** Asks for what is missing to start, in the phone. Returns what was entered, by the names of the fields. */
 function askFor(title, note, fields) {
+  nameLanguage();
   return new Promise((resolve) => {
     const inputs = fields.map(([name, type]) => h("input", { class: "field", name, type, autocomplete: "off", spellcheck: "false" }));
     const labels = fields.map(([name], at) => h("label", {}, t(name), inputs[at]));
@@ -63,6 +70,7 @@ export const askForKey = async () => (await askFor("key_title", "key_note", [["k
 export const askForVideo = () => askFor("ask_title", "ask_note", [["photo_id", "text"], ["user_id", "text"]]);
 
 export function showFailure(error) {
+  nameLanguage();
   replace(phone, h("div", { class: "empty" }, h("h2", {}, t("failed_title")), h("p", {}, t(`error_${error.kind ?? "refused"}`)),
     h("button", { class: "button", type: "button", onclick: () => location.reload() }, t("retry"))));
 }
@@ -77,9 +85,9 @@ export function mount() {
   markFirstBar();
 }
 
-/** Loads and mounts the panel, once, and loads the results of a click. */
+/** Loads and mounts the panel, once, and loads the results of a click and the motion of the scenes. */
 export function mountRest() {
-  panel ??= Promise.all([import("./panel.js"), import("./results.js"), loadStyles("panel", "sections")]).then(([module]) => {
+  panel ??= Promise.all([import("./panel.js"), import("./results.js"), loadStyles("panel", "sections", "motion")]).then(([module]) => {
     module.mountPanel(document.getElementById("panel"));
     return module;
   });
@@ -105,6 +113,7 @@ function markFirstBar() {
   look();
 }
 
+on("started", nameLanguage);
 applyTheme();
 setLanguage(remembered("language", navigator.language.startsWith("zh") ? "zh" : "en"));
 renderTools();

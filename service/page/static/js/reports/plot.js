@@ -2,9 +2,9 @@
 import { bdi, h, svg } from "../dom.js";
 import { t } from "../words.js";
 
-const WIDTH = 640;
+const WIDTH = 660;
 const ROW = 26;
-const LABELS = 230;
+const LABELS = 258;
 const VALUES = 74;
 const MAX_LABEL = 36;
 

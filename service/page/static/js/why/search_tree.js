@@ -1,14 +1,14 @@
 // Draws a beam search as a tree: a column for each step, a node for each token, an edge to the beam it continues.
 import { svg } from "../dom.js";
 
-const NODE_WIDTH = 118;
+const NODE_WIDTH = 126;
 const NODE_HEIGHT = 22;
-const COLUMN = 150;
+const COLUMN = 158;
 const ROW = 27;
 const TOP = 30;
 const LEFT = 54; // the root
 const MAX_CUT = 5; // of a step; the list has all
-const MAX_TOKEN = 10;
+const MAX_TOKEN = 9;
 
 const shown = (token) => {
   const text = token.replace(/^ /, "·").replace(/\s/g, " ");

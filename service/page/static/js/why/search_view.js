@@ -61,7 +61,7 @@ function legend() {
 
 /** The same as a nested list, made when it is opened. */
 function listOf(search) {
-  const place = h("div", {});
+  const place = h("div", { class: "steps-box", tabindex: "0", role: "region", "aria-label": t("search_list") });
   const fill = () => {
     if (!place.firstChild) place.append(h("ol", { class: "steps-list" }, search.steps.map((step, at) => stepItem(search, step, at))));
   };
