@@ -159,6 +159,7 @@ def main(loads: int, videos: int, requests: int, skip_api: bool, screenshots: Pa
     result = begin_result("page_speed", "fastapi", "playwright")
     command, bundle, evidence = Path(sys.executable).with_name("onebar"), ROOT / "demo/bundle", ROOT / "demo/evidence"
     page = {"PAGE__ENABLED": "true", "PAGE__FEED": str(evidence / "feed.json.gz"), "EXPLAIN_WITHOUT_KEY": "true"}
+    page |= {"PAGE__REPORTS": str(ROOT / "demo" / "reports"), "REVIEW__PUBLIC": "true", "REVIEW__WITHOUT_KEY": "true"}
     common = {"DEFAULT_DEADLINE_MS": "10000"}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
