@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FORMAT = "onebar-report-1"
+FORMAT: Final = "onebar-report-1"
 
 MAX_TABLES = 24
 MAX_PLOTS = 12
