@@ -79,10 +79,15 @@ def measure_page(browser: Browser, address: str, loads: int, videos: int) -> dic
 
 
 def take_screenshots(browser: Browser, address: str, folder: Path) -> None:
-    """Write `page_wide.png` (light), and `page_phone.png` (dark; the feed, and the drawer beside it)."""
+    """Write `page_wide.png` (light), `page_search.png` (dark) and `page_phone.png` (dark: the feed, and the drawer)."""
     folder.mkdir(parents=True, exist_ok=True)
     page = open_still(browser, address, 1440, 900, "light")
     page.screenshot(path=folder / "page_wide.png")
+    page.click(".search-details > summary")
+    page.wait_for_selector(".tree")
+    page.emulate_media(color_scheme="dark")
+    page.evaluate("document.querySelector('.card.search').scrollIntoView()")
+    page.locator(".card.search").screenshot(path=folder / "page_search.png")
     page.context.close()
     page = open_still(browser, address, 390, 844, "dark")
     for number in range(1, _PICTURED + 1):
@@ -104,13 +109,14 @@ def take_screenshots(browser: Browser, address: str, folder: Path) -> None:
 
 
 def open_still(browser: Browser, address: str, width: int, height: int, scheme: Literal["light", "dark"]) -> Page:
-    """Open the page without motion, and wait for its first bar."""
+    """Open the page without motion, and wait for its first bar and the panel, which is loaded after it."""
     page = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", locale="en-US"
     ).new_page()
     page.set_default_timeout(_PATIENCE_MS)
     page.goto(address)
     page.wait_for_selector(".query")
+    page.wait_for_selector(".hypotheses tbody", state="attached")
     return page
 
 
@@ -153,6 +159,7 @@ def main(loads: int, videos: int, requests: int, skip_api: bool, screenshots: Pa
     result = begin_result("page_speed", "fastapi", "playwright")
     command, bundle, evidence = Path(sys.executable).with_name("onebar"), ROOT / "demo/bundle", ROOT / "demo/evidence"
     page = {"PAGE__ENABLED": "true", "PAGE__FEED": str(evidence / "feed.json.gz"), "EXPLAIN_WITHOUT_KEY": "true"}
+    page |= {"PAGE__REPORTS": str(ROOT / "demo" / "reports"), "REVIEW__PUBLIC": "true", "REVIEW__WITHOUT_KEY": "true"}
     common = {"DEFAULT_DEADLINE_MS": "10000"}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

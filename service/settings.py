@@ -183,6 +183,9 @@ class PageSettings(_Branch):
     feed: Path | None = Field(
         default=None, description="Its videos and viewers, from `onebar demo-feed`; without it, one enters a photo_id."
     )
+    reports: Path | None = Field(
+        default=None, description="Folder with the JSON of evaluations, load tests and benchmarks, read at start."
+    )
 
 
 class Settings(BaseSettings):

@@ -14,6 +14,7 @@ from service.answering.caller import Caller
 from service.outcomes import STAGES
 from service.page.files import INDEX, StaticFile, read_feed, read_static
 from service.page.headers import SECURITY
+from service.page.reports.folder import read_reports
 from service.parts import Parts
 
 OBJECTIVE_MS: Final = 30
@@ -32,15 +33,18 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, f
         feedback: whether the service takes feedback; the page sends clicks only then, if its caller may.
 
     Raises:
-        ConfigurationError: the feed cannot be used.
+        ConfigurationError: the feed or the folder of reports cannot be used.
     """
     router = APIRouter(include_in_schema=False)
     static = read_static()
     feed = read_feed(parts.settings.page.feed) if parts.settings.page.feed else None
 
+    reports = read_reports(parts.settings.page.reports, parts.bundle.manifest)
+    start = _index(static[INDEX], without_key=parts.settings.keys is None, feed=feed is not None)
+
     @router.get("/")
     async def index(request: Request) -> Response:
-        return _respond(request, static[INDEX])
+        return _respond(request, start)
 
     @router.get("/page/deployment.json")
     async def deployment(request: Request) -> Response:
@@ -57,6 +61,13 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, f
             raise HTTPException(404)
         return _respond(request, feed)
 
+    @router.get("/page/reports.json")
+    async def measured(request: Request) -> Response:
+        caller_of(request)
+        if reports is None:
+            raise HTTPException(404)
+        return _respond(request, reports)
+
     @router.get("/page/{path:path}")
     async def asset(request: Request, path: str) -> Response:
         if path not in static:
@@ -64,6 +75,13 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, f
         return _respond(request, static[path])
 
     return router
+
+
+def _index(file: StaticFile, *, without_key: bool, feed: bool) -> StaticFile:
+    """Return the page without the preloads of data that the browser would not get: it sends no key with them."""
+    refused = (b'as="fetch"',) if not without_key else () if feed else (b"page/feed.json",)
+    lines = file.content.splitlines(keepends=True)
+    return StaticFile.of(b"".join(line for line in lines if not any(text in line for text in refused)), file.media_type)
 
 
 def _respond(request: Request, file: StaticFile) -> Response:
@@ -79,9 +97,20 @@ def _describe(parts: Parts, caller: Caller) -> dict[str, Any]:
     return {
         "docs": parts.settings.docs_public,
         "explain": caller.may_explain,
+        "review": _review(parts, caller),
+        "reports": parts.settings.page.reports is not None,
         "model_version": parts.bundle.model_version,
         "deadline_ms": parts.settings.default_deadline_ms,
         "objective_ms": OBJECTIVE_MS,
         "stages": [stage for stage in STAGES if stage != "total"],
         "segments": list(SEGMENTS),
     }
+
+
+def _review(parts: Parts, caller: Caller) -> str | None:
+    """Return whether this caller may review, or needs another key ("key"); None where the page cannot reach the API."""
+    if not parts.settings.review.public:
+        return None
+    if caller.may_review:
+        return "open"
+    return "key" if parts.settings.keys else None

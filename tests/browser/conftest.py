@@ -1,4 +1,4 @@
-"""Debian's Chromium under Playwright, and the demo's service: one of each for all tests of a module."""
+"""Debian's Chromium under Playwright, and the demo's service: one of each for all tests of this package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from cli.serve_demo import DEMO, EVIDENCE, FEED
+from cli.serve_demo import DEMO, EVIDENCE, FEED, RECENT_ANSWERS, REPORTS, RULES
 from service.http.app import create_app
 from service.settings import Settings
 from tests.fixtures.serving import settings_for
@@ -52,25 +52,32 @@ def serving(app: FastAPI) -> Iterator[str]:
         thread.join()
 
 
-def demo_settings() -> Settings:
-    """Return the settings of `onebar demo`, with a deadline for a busy test machine."""
+def demo_settings(rules: Path) -> Settings:
+    """Return the settings of `onebar demo`, with a deadline for a busy test machine.
+
+    Args:
+        rules: a copy of the demo's rules, which reviewers may change.
+    """
     return settings_for(
         DEMO / "bundle",
         store={"url": "memory://", "evidence": EVIDENCE},
         prohibited_terms=Path(EVIDENCE[0]).with_name("prohibited_terms.tsv"),
-        page={"enabled": True, "feed": FEED},
+        page={"enabled": True, "feed": FEED, "reports": REPORTS},
+        rules=rules,
+        review={"answers": RECENT_ANSWERS, "public": True, "without_key": True},
         docs_public=True,
     )
 
 
-@pytest.fixture(scope="module")
-def demo() -> Iterator[str]:
+@pytest.fixture(scope="package")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running demo."""
-    with serving(create_app(demo_settings())) as address:
+    rules = Path(shutil.copy(RULES, tmp_path_factory.mktemp("rules")))
+    with serving(create_app(demo_settings(rules))) as address:
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     """A running browser."""
     with sync_playwright() as playwright:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from cli.serve_demo import FEED
 
@@ -62,9 +63,10 @@ def index_of_rejection(address: str) -> int:
 
 
 def open_feed(page: Page, address: str) -> Page:
-    """Open the page and wait for the first bar."""
+    """Open the page, and wait for the first bar and for the panel, which is loaded after it."""
     page.goto(address)
     expect(page.locator(QUERIES).first).to_be_visible()
+    expect(page.locator("#panel [role=tab]").first).to_be_attached()
     return page
 
 
@@ -98,3 +100,13 @@ def is_within_the_width(page: Page) -> bool:
         ".every(node => node.scrollWidth <= node.clientWidth + 1)"
     )
     return inside
+
+
+def with_feature(**features: Any) -> Callable[[Route], None]:
+    """Return a handler that answers as the service does, but with other features of the deployment."""
+
+    def handle(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json=response.json() | features)
+
+    return handle

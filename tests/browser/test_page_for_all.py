@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 
+from tests.browser.accessibility import violations
 from tests.browser.demo_feed import QUERIES, feed, is_within_the_width, open_feed, watch
 
 NewPage = Callable[..., Page]
@@ -64,19 +64,6 @@ def test_hostile_texts_stay_text(demo: str, new_page: NewPage, width: int) -> No
     assert is_within_the_width(page)
     page.locator("#page-why").evaluate("node => node.scrollTo(0, 4000)")
     assert page.evaluate("window.hacked") is None
-
-
-def violations(page: Page, *rules: str) -> list[str]:
-    """Return the serious violations that axe-core finds; of all rules, or of some."""
-    options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
-    found = Axe().run(page, options=options).response
-    assert len(found["passes"]) >= (len(rules) or 10)  # it has looked at something
-    return [
-        f"{item['id']}: {node['html'][:160]} {node['any'][0]['message'] if node['any'] else ''}"
-        for item in found["violations"]
-        if item["impact"] in ("serious", "critical")
-        for node in item["nodes"]
-    ]
 
 
 # Colours are all that differs between the themes.

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from playwright.sync_api import Error, Page, Route, expect
 
-from tests.browser.demo_feed import QUERIES, answers, feed, open_feed, record_bodies, watch
+from tests.browser.demo_feed import QUERIES, answers, feed, open_feed, record_bodies, watch, with_feature
 
 NewPage = Callable[..., Page]
 
@@ -115,32 +115,23 @@ def test_percentiles_and_the_list_are_those_of_the_requests(demo: str, new_page:
     expect(page.locator("#page-why")).to_be_visible()
 
 
-def test_a_caller_who_may_not_explain_sees_queries_and_times(demo: str, new_page: NewPage) -> None:
+def test_a_caller_who_may_neither_explain_nor_review_sees_queries_and_times(demo: str, new_page: NewPage) -> None:
     page = new_page()
-    page.route("**/page/deployment.json", without("explain"))
+    page.route("**/page/deployment.json", with_feature(explain=False, review=None, reports=False))
     bodies = record_bodies(page, "/recommend")
     open_feed(page, demo)
     expect(page.get_by_text("Your key may not ask for explanations")).to_be_visible()
     expect(page.locator(".waterfall")).to_be_visible()
     expect(page.locator(".card.evidence")).to_be_hidden()
+    expect(page.get_by_role("tab")).to_have_text(["Why this bar?", "Requests"])
     assert [body["explain"] for body in bodies] == [False] * len(bodies)
 
 
 def test_without_a_feed_a_video_is_entered(demo: str, new_page: NewPage) -> None:
     page = new_page()
-    page.route("**/page/deployment.json", without("feed"))
+    page.route("**/page/deployment.json", with_feature(feed=False))
     page.goto(demo)
     page.get_by_label("photo_id").fill(feed()["videos"][0]["photo_id"])
     page.get_by_role("button", name="Open").click()
     expect(page.locator(QUERIES).first).to_be_visible()
     expect(page.locator(".slide")).to_have_count(1)
-
-
-def without(feature: str) -> Callable[[Route], None]:
-    """Return a handler that answers as the service does, but without a feature."""
-
-    def handle(route: Route) -> None:
-        response = route.fetch()
-        route.fulfill(response=response, json=response.json() | {feature: False})
-
-    return handle

@@ -5,6 +5,7 @@ import { emit, isEdited, noEdits, state, video } from "./store.js";
 const BATCH = 3;
 const MAX_DEADLINE_MS = 10_000; // of the API
 const DEBOUNCE_MS = 120;
+const SEARCH_DEADLINE_MS = 2000;
 const KEPT = 300;
 const entries = new Map();
 let edit = null; // the controller of the edited request that is under way
@@ -67,6 +68,9 @@ async function askBatch(indexes) {
   }
 }
 
+/** Asks for the watched video, unless it is known. */
+export const askWatched = () => ask(state.index);
+
 /** Asks for the watched video and the next one. If the next one was not known, it asks for a few more at once. */
 export async function prefetch() {
   const { index, viewer } = state;
@@ -93,6 +97,14 @@ function editedBody() {
   if (off.has("personal")) delete body.user_id;
   else if (recent.length) body.recent_queries = recent;
   return { ...body, evidence };
+}
+
+/** Asks for the beam search of what is shown now, with a deadline that does not cut it. */
+export async function askSearch(signal) {
+  const body = isEdited() ? editedBody() : bodyOf(video());
+  const deadline_ms = Math.max(SEARCH_DEADLINE_MS, state.deployment.deadline_ms);
+  const { answer } = await recommend({ ...body, explain: false, explain_search: true, deadline_ms }, "search", signal);
+  return answer.search;
 }
 
 /** Asks again with the edits, a moment after the last one. An answer to earlier edits is dropped. */
@@ -128,4 +140,12 @@ export function dropEdits() {
   edit = null;
   state.edits = noEdits();
   state.edited = null;
+}
+
+/** Forgets all answers and asks again, as after a change of the rules. */
+export function forgetAnswers() {
+  dropEdits();
+  entries.clear();
+  emit("answer");
+  prefetch();
 }

@@ -3,11 +3,15 @@ import { emit, state } from "./store.js";
 
 const TIMEOUT_MS = 8000;
 const LOG_ENTRIES = 500;
-let key = ""; // in memory only: it is gone when the page is closed
+const KINDS = { 401: "unauthorized", 403: "forbidden", 404: "not_available", 409: "conflict", 429: "overloaded", 503: "down" };
+// In memory only: they are gone when the page is closed.
+let key = "";
+let reviewKey = "";
 
 export const setKey = (value) => { key = value.trim(); };
+export const setReviewKey = (value) => { reviewKey = value.trim(); };
 
-/** A request without a usable answer. `kind`: down, timeout, cancelled, unauthorized, overloaded, refused. */
+/** A request without a usable answer. `kind`: down, timeout, cancelled, refused, or one of KINDS. */
 export class ApiError extends Error {
   constructor(kind, message) {
     super(message);
@@ -15,8 +19,8 @@ export class ApiError extends Error {
   }
 }
 
-async function call(path, body, signal) {
-  const headers = key ? { authorization: `Bearer ${key}` } : {};
+async function call(path, { body, signal, as = key } = {}) {
+  const headers = as ? { authorization: `Bearer ${as}` } : {};
   if (body) headers["content-type"] = "application/json";
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   const stop = signal ? AbortSignal.any([signal, timeout]) : timeout;
@@ -30,8 +34,8 @@ async function call(path, body, signal) {
     throw new ApiError(timeout.aborted ? "timeout" : "down", error.message);
   }
   if (response.ok) return content;
-  const kinds = { 401: "unauthorized", 429: "overloaded", 503: "down" };
-  throw new ApiError(kinds[response.status] ?? "refused", content.message ?? response.statusText);
+  const faults = (content.errors ?? []).map((fault) => fault.message);
+  throw new ApiError(KINDS[response.status] ?? "refused", [content.message ?? response.statusText, ...faults].join(" "));
 }
 
 function record(entry) {
@@ -42,11 +46,20 @@ function record(entry) {
 
 export const deployment = () => call("page/deployment.json");
 export const feed = () => call("page/feed.json");
+export const reports = () => call("page/reports.json");
+
+/** The reviewer's API (docs/http_api.md), with the reviewer's key where one was entered. */
+export const review = {
+  possible: () => call("review", { as: reviewKey || key }),
+  answers: (wanted) => call(`review/answers?${new URLSearchParams(wanted)}`, { as: reviewKey || key }),
+  rules: () => call("review/rules", { as: reviewKey || key }),
+  change: (body) => call("review/rules", { body, as: reviewKey || key }),
+};
 
 /** Returns the entry of one request: its answer, how it was asked, and the time until the answer was here. */
 export async function recommend(body, how, signal) {
   const started = performance.now();
-  const answer = await call("recommend", body, signal);
+  const answer = await call("recommend", { body, signal });
   const entry = { status: "ready", answer, how, size: 1, roundTripMs: performance.now() - started };
   record({ how, size: 1, photo_id: answer.photo_id, decision: answer.decision, reason: answer.reason, totalMs: answer.timings_ms.total, roundTripMs: entry.roundTripMs });
   return entry;
@@ -55,7 +68,7 @@ export async function recommend(body, how, signal) {
 /** Returns the entries of a batch, in the order of its requests; null for one that was refused. */
 export async function recommendBatch(bodies) {
   const started = performance.now();
-  const { results } = await call("recommend/batch", { requests: bodies });
+  const { results } = await call("recommend/batch", { body: { requests: bodies } });
   const roundTripMs = performance.now() - started;
   return results.map(({ response }) => {
     if (!response) return null;
@@ -67,5 +80,5 @@ export async function recommendBatch(bodies) {
 /** Tells the service of a click, where the deployment takes feedback. A failure changes nothing for the viewer. */
 export function sendClick(requestId, query, rank) {
   if (!state.deployment.feedback) return;
-  call("feedback", { request_id: requestId, event: "click", query, rank }).catch(() => {});
+  call("feedback", { body: { request_id: requestId, event: "click", query, rank } }).catch(() => {});
 }

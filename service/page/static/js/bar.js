@@ -2,14 +2,13 @@
 import { current, retry } from "./answers.js";
 import { sendClick } from "./api.js";
 import { bdi, h, icon, replace } from "./dom.js";
-import { openDrawer } from "./panel.js";
-import { openResults } from "./results.js";
 import { isEdited, on, video } from "./store.js";
 import { t } from "./words.js";
 
 const SLOW_MS = 1200;
 
-export function mountBar(phone) {
+/** `openPanel` opens "Why this bar?" on a narrow screen. */
+export function mountBar(phone, openPanel) {
   const bar = h("section", { class: "bar" });
   phone.append(bar);
   let slowTimer = 0;
@@ -21,7 +20,7 @@ export function mountBar(phone) {
     bar.setAttribute("aria-label", t("bar"));
     bar.setAttribute("aria-busy", String(entry?.status !== "ready"));
     const head = h("div", { class: "bar-head" }, icon("search"), h("span", {}, t("bar")), isEdited() && h("span", {}, `· ${t("edited")}`),
-      h("button", { class: "why", type: "button", "data-focus": "why", onclick: openDrawer }, t("why")));
+      h("button", { class: "why", type: "button", "data-focus": "why", onclick: openPanel }, t("why")));
     replace(bar, head, content(entry, isSlow));
     if (entry?.status === "waiting") slowTimer = setTimeout(() => render(true), SLOW_MS);
     else announce(entry);
@@ -41,9 +40,9 @@ export function mountBar(phone) {
       h("li", {}, h("button", { class: "query", type: "button", "data-focus": `query-${item.rank}`, title: item.query, onclick: () => click(entry, item) }, bdi(item.query)))));
   }
 
-  function click(entry, item) {
+  async function click(entry, item) {
     sendClick(entry.answer.request_id, item.query, item.rank);
-    openResults(phone, item.query);
+    (await import("./results.js")).openResults(phone, item.query);
   }
 
   /** Says the new content once; a re-rendered bar is not news. */

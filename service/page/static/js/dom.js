@@ -64,3 +64,10 @@ export function trap(inside, close) {
     again?.focus({ preventScroll: true });
   };
 }
+
+/** Adds style sheets of `css/`, once each; resolves when they apply. */
+export const loadStyles = (...names) => Promise.all(names.map((name) => {
+  const href = `page/css/${name}.css`;
+  if (document.head.querySelector(`link[href="${href}"]`)) return undefined;
+  return new Promise((resolve, reject) => document.head.append(h("link", { rel: "stylesheet", href, onload: resolve, onerror: reject })));
+}));

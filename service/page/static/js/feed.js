@@ -4,9 +4,11 @@ import { drawScene } from "./scene/scene.js";
 import { emit, on, state } from "./store.js";
 import { t } from "./words.js";
 
-const DRAWN_AROUND = 2;
+const DRAWN_AROUND = 2; // as soon as the first bar is there
 const LONGEST_LABEL = 120;
 const MOSTLY = 0.6;
+const LOOK_MS = 150;
+const ARRIVED_PX = 2;
 
 export function mountFeed(phone) {
   const slides = state.videos.map((item, index) =>
@@ -16,9 +18,12 @@ export function mountFeed(phone) {
   const top = h("div", { class: "watching", id: "watching" }, steps);
   phone.append(h("div", { class: "player" }, top, scroller));
 
+  let around = 0;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let goal = 0; // where the scrolling ends; a second key press counts from there
   let isGoing = false;
+  let timer = 0;
+  const place = () => Math.round(scroller.scrollTop / scroller.clientHeight);
   const scroll = () => scroller.scrollTo({ top: goal * scroller.clientHeight, behavior: calm.matches ? "instant" : "smooth" });
   const go = (by) => {
     const target = Math.max(0, Math.min(slides.length - 1, goal + by));
@@ -26,16 +31,28 @@ export function mountFeed(phone) {
     goal = target;
     isGoing = true;
     scroll();
+    follow();
     if (document.activeElement?.classList.contains("slide")) slides[goal].focus({ preventScroll: true });
   };
+  // The browser may end a smooth scrolling early and without an event, as when it snaps after a change of the layout.
+  // So a scrolling that stands still is begun again until it has arrived.
+  function follow(before = -1) {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      if (!isGoing) return;
+      const top = scroller.scrollTop;
+      if (Math.abs(top - goal * scroller.clientHeight) < ARRIVED_PX) isGoing = false;
+      else {
+        if (top === before) scroll();
+        follow(top);
+      }
+    }, LOOK_MS);
+  }
   for (const name of ["wheel", "touchstart", "pointerdown"]) scroller.addEventListener(name, () => { isGoing = false; }, { passive: true });
   scroller.addEventListener("scrollend", () => {
-    const at = Math.round(scroller.scrollTop / scroller.clientHeight);
-    if (isGoing && at !== goal) scroll(); // the browser has snapped to a video in between
-    else {
-      isGoing = false;
-      goal = at;
-    }
+    if (!isGoing) goal = place();
+    else if (place() !== goal) scroll();
+    else isGoing = false;
   });
 
   const watched = new IntersectionObserver((changes) => {
@@ -44,7 +61,6 @@ export function mountFeed(phone) {
   slides.forEach((slide) => watched.observe(slide));
 
   function show(index) {
-    if (index === goal) isGoing = false;
     if (!isGoing) goal = index;
     if (index === state.index) return;
     state.index = index;
@@ -53,7 +69,7 @@ export function mountFeed(phone) {
   }
 
   function draw() {
-    const drawn = (index) => Math.abs(index - state.index) <= DRAWN_AROUND;
+    const drawn = (index) => Math.abs(index - state.index) <= around;
     slides.forEach((slide, index) => {
       if (drawn(index) && !slide.firstChild) slide.append(drawScene(state.videos[index], state.shop), words(state.videos[index]));
       else if (!drawn(index) && slide.firstChild) slide.replaceChildren();
@@ -82,6 +98,10 @@ export function mountFeed(phone) {
   on("language", () => {
     label();
     for (const slide of slides) slide.replaceChildren();
+    draw();
+  });
+  on("started", () => {
+    around = DRAWN_AROUND;
     draw();
   });
   label();

@@ -1,13 +1,16 @@
-// The panel beside the phone; a drawer on a narrow screen. A page of it is an entry of PAGES: an id, and what mounts it.
-import { h, icon, replace, trap } from "./dom.js";
+// The panel beside the phone; a drawer on a narrow screen. A page of it is an entry of PAGES: an id, what mounts it, and
+// whether this deployment has it. `/#ID` opens it.
+import { h, icon, loadStyles, replace, trap } from "./dom.js";
 import { mountRequests } from "./requests.js";
-import { on } from "./store.js";
+import { emit, on, state } from "./store.js";
 import { mountWhy } from "./why/why.js";
 import { t } from "./words.js";
 
 const PAGES = [
   { id: "why", mount: mountWhy },
   { id: "requests", mount: mountRequests },
+  { id: "review", isHere: () => state.deployment.review, mount: (root) => mountLater(root, import("./review/review.js"), "review") },
+  { id: "reports", isHere: () => state.deployment.reports, mount: (root) => mountLater(root, import("./reports/reports.js"), "reports") },
 ];
 const narrow = matchMedia("(max-width: 999px)");
 let release = null;
@@ -22,6 +25,7 @@ export function openDrawer() {
   panel().inert = false;
   release = trap(panel(), closeDrawer);
   panel().querySelector("[role=tab][aria-selected=true]").focus({ preventScroll: true });
+  emit("panel");
 }
 
 export function closeDrawer() {
@@ -35,21 +39,46 @@ export function closeDrawer() {
   end();
 }
 
+/** Mounts a page whose module and styles are loaded when it is first selected. */
+async function mountLater(root, loading, style) {
+  try {
+    const [module] = await Promise.all([loading, loadStyles(style)]);
+    module.mount(root);
+  } catch {
+    replace(root, h("p", { class: "card notice" }, t("error_down")));
+  }
+}
+
 export function mountPanel(root) {
-  const bodies = PAGES.map(({ id }) => h("div", { class: "page", id: `page-${id}`, role: "tabpanel", tabindex: "0", "aria-labelledby": `tab-${id}` }));
+  const pages = PAGES.filter(({ isHere }) => !isHere || isHere());
+  const mounted = new Set();
+  const bodies = pages.map(({ id }) => h("div", { class: "page", id: `page-${id}`, role: "tabpanel", tabindex: "0", "aria-labelledby": `tab-${id}` }));
   const tabs = h("div", { class: "tabs", role: "tablist" });
   const close = h("div", { class: "drawer-close" });
   replace(root, h("header", { class: "panel-head" }, tabs, close), ...bodies);
   let selected = 0;
 
   function select(at, focus) {
-    selected = (at + PAGES.length) % PAGES.length;
+    selected = (at + pages.length) % pages.length;
     render();
     if (focus) tabs.children[selected].focus();
+    history.replaceState(null, "", selected ? `#${pages[selected].id}` : location.pathname + location.search);
+    emit("panel");
+  }
+
+  function selectNamed() {
+    const at = pages.findIndex(({ id }) => location.hash === `#${id}`);
+    if (at < 0) return;
+    select(at);
+    openDrawer();
   }
 
   function render() {
-    replace(tabs, PAGES.map(({ id }, at) => {
+    if (!mounted.has(selected)) {
+      mounted.add(selected);
+      pages[selected].mount(bodies[selected]);
+    }
+    replace(tabs, pages.map(({ id }, at) => {
       const isSelected = at === selected;
       return h("button", { class: "tab", type: "button", role: "tab", id: `tab-${id}`, "data-focus": id, "aria-controls": `page-${id}`, "aria-selected": String(isSelected),
         tabindex: isSelected ? "0" : "-1", onclick: () => select(at), onkeydown: (event) => {
@@ -62,13 +91,14 @@ export function mountPanel(root) {
     replace(close, h("button", { class: "close", type: "button", "aria-label": t("close"), onclick: closeDrawer }, icon("close")));
   }
 
-  PAGES.forEach(({ mount }, at) => mount(bodies[at]));
   const fit = () => {
     closeDrawer();
     root.inert = narrow.matches;
   };
   narrow.addEventListener("change", fit);
+  addEventListener("hashchange", selectNamed);
   on("language", render);
   render();
   fit();
+  selectNamed();
 }

@@ -1,6 +1,5 @@
 // The choice of the viewer, whose past queries and tastes change the bar.
 import { bdi, h, replace } from "./dom.js";
-import { openSheet } from "./sheet.js";
 import { emit, on, state } from "./store.js";
 import { t } from "./words.js";
 
@@ -27,7 +26,8 @@ export function mountViewers(phone) {
       "aria-label": t("watching_as", { name: `${name}${likes}` }), onclick: pick }, face(viewer), h("span", { class: "label" }, bdi(`${name}${likes}`))));
   }
 
-  function pick() {
+  async function pick() {
+    const { openSheet } = await import("./sheet.js");
     const choose = (viewer) => {
       state.viewer = viewer;
       close();

@@ -11,9 +11,9 @@ import pytest
 
 from service.errors import ConfigurationError
 from service.http.app import create_app
-from service.page.files import read_feed, read_static
+from service.page.files import StaticFile, read_feed, read_static
 from service.page.headers import CONTENT_SECURITY_POLICY, SECURITY
-from service.settings import PageSettings, Settings
+from service.settings import PageSettings, ReviewSettings, Settings
 from tests.fixtures.serving import running, scripted_app, settings_for, with_key
 
 STATIC = Path(__file__).parents[4] / "service" / "page" / "static"
@@ -113,6 +113,25 @@ async def test_where_the_service_has_keys_only_the_files_are_public(settings: Se
         assert (await client.get("/page/deployment.json", headers=headers)).json()["explain"] is False
 
 
+@pytest.mark.parametrize(
+    ("review", "with_keys", "expected"),
+    [
+        ({"public": False, "without_key": True}, False, None),
+        ({"public": True, "without_key": True}, False, "open"),
+        ({"public": True}, False, None),  # no key could be accepted
+        ({"public": True}, True, "key"),
+    ],
+)
+async def test_the_reviewers_view_is_offered_where_the_page_can_reach_the_api(
+    settings: Settings, tmp_path: Path, review: dict[str, bool], with_keys: bool, expected: str | None
+) -> None:
+    chosen = settings.model_copy(update={"review": ReviewSettings(**review)})
+    chosen, headers = with_key(chosen, tmp_path) if with_keys else (chosen, {})
+    app, _ = scripted_app(chosen)
+    async with running(app) as client:
+        assert (await client.get("/page/deployment.json", headers=headers)).json()["review"] == expected
+
+
 @pytest.mark.parametrize("content", [b"", b"[1]", b"no json", gzip.compress(b"{}")[:-3], None])
 def test_a_feed_that_cannot_be_used_ends_the_start_with_one_sentence(
     bundle_path: Path, tmp_path: Path, content: bytes | None
@@ -138,17 +157,58 @@ def test_the_page_asks_only_for_files_that_are_there_and_names_no_other_host() -
         hosts = set(re.findall(r"https?://[^\s\"'`]+", text)) - {"http://www.w3.org/2000/svg"}
         assert not hosts, name
         folder = Path(name).parent
-        for target in re.findall(r'(?:from|import) "(\.[^"]+)"', text):
+        for target in re.findall(r'(?:from |import |import\()"(\.[^"]+)"', text):
             assert (STATIC / folder / target).resolve().is_file(), f"{name} imports {target}"
-        for target in re.findall(r'(?:href|src)="page/([^"]+)"', text):
-            assert target in sent, f"{name} loads {target}"
+        loaded = [
+            f"css/{style}.css"
+            for call in re.findall(r"loadStyles\(([^)]*)\)", text)
+            for style in re.findall(r'"(\w+)"', call)
+        ]
+        for target in re.findall(r'(?:href|src)="page/([^"]+)"', text) + loaded:
+            assert target in sent or target.endswith(".json"), f"{name} loads {target}"
         assert len(text.splitlines()) <= 300, name
 
 
-def test_all_modules_are_asked_for_at_once() -> None:
+def needed_by(sent: dict[str, StaticFile], *names: str) -> set[str]:
+    """Return modules and all that they import, without what is loaded later by `import()`."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            targets = re.findall(r'^import .*from "(\.[^"]+)"', sent[name].content.decode(), re.MULTILINE)
+            waiting += [str((STATIC / Path(name).parent / target).resolve().relative_to(STATIC)) for target in targets]
+    return found
+
+
+def test_all_that_the_first_bar_needs_is_asked_for_at_once_and_nothing_else() -> None:
     sent = read_static()
     preloaded = re.findall(r'rel="modulepreload" href="page/([^"]+)"', sent["index.html"].content.decode())
-    assert sorted([*preloaded, "js/main.js"]) == sorted(name for name in sent if name.endswith(".js"))
+    assert sorted([*preloaded, "js/main.js"]) == sorted(needed_by(sent, "js/main.js", "js/view.js"))
+
+
+def test_the_data_are_asked_for_before_any_module_of_the_view_is_here() -> None:
+    sent = read_static()
+    assert needed_by(sent, "js/main.js") == {"js/main.js", "js/answers.js", "js/api.js", "js/store.js"}
+
+
+@pytest.mark.parametrize(
+    ("has_keys", "has_feed", "expected"),
+    [
+        (False, True, {"page/deployment.json", "page/feed.json"}),
+        (False, False, {"page/deployment.json"}),
+        (True, True, set()),
+    ],
+)
+async def test_only_data_that_the_browser_gets_without_a_key_are_preloaded(
+    bundle_path: Path, feed: Path, tmp_path: Path, has_keys: bool, has_feed: bool, expected: set[str]
+) -> None:
+    settings = settings_for(bundle_path, page={"enabled": True, "feed": feed if has_feed else None})
+    app, _ = scripted_app(with_key(settings, tmp_path)[0] if has_keys else settings)
+    async with running(app) as client:
+        index = (await client.get("/")).text
+    assert set(re.findall(r'rel="preload" as="fetch" href="([^"]+)" crossorigin', index)) == expected
 
 
 def test_no_script_of_the_page_parses_markup() -> None:

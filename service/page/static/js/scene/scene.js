@@ -62,7 +62,7 @@ function priceTag(product) {
     svg("path", { d: "M10 8q-22 -24 -8 -44", fill: "none", stroke: "#ffffff", "stroke-width": 2.5 }),
     svg("path", { d: `M0 12q0 -6 6 -6h${width - 12}q6 0 6 6v34q0 6 -6 6h-${width - 12}q-6 0 -6 -6z`, fill: "#fff6da" }),
     svg("circle", { cx: 13, cy: 18, r: 4.5, fill: "#8a6420" }),
-    svg("text", { x: width / 2 + 5, y: 38, "text-anchor": "middle", "font-size": 22, "font-weight": 750, fill: "#7a3b00" }, text)));
+    svg("text", { x: width / 2 + 5, y: 38, "text-anchor": "middle", "font-size": 22, "font-weight": 700, fill: "#7a3b00" }, text)));
 }
 
 const spark = (x, y, size, colour) => svg("path", { class: "move-spark", d: `M${x} ${y - size}q2 ${size - 2} ${size} ${size}q-${size - 2} 2 -${size} ${size}q-2 -${size - 2} -${size} -${size}q${size - 2} -2 ${size} -${size}z`, fill: colour });
@@ -89,5 +89,5 @@ const ACTIONS = {
 function label(text, back) {
   const width = 26 + 8 * text.length;
   return svg("g", { transform: "translate(180 148)" }, svg("rect", { x: -width / 2, y: -15, width, height: 30, rx: 8, fill: back.ink, opacity: ".82" }),
-    svg("text", { "text-anchor": "middle", y: 5, "font-size": 14, "font-weight": 550, fill: "#ffffff" }, text));
+    svg("text", { "text-anchor": "middle", y: 5, "font-size": 14, "font-weight": 600, fill: "#ffffff" }, text));
 }

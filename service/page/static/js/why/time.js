@@ -50,7 +50,7 @@ function waterfall(timings, budget) {
 }
 
 function percentiles() {
-  const alone = state.log.filter((entry) => entry.how !== "batch").map((entry) => entry.totalMs).sort((a, b) => a - b);
+  const alone = state.log.filter((entry) => entry.how === "single" || entry.how === "edit").map((entry) => entry.totalMs).sort((a, b) => a - b);
   if (!alone.length) return null;
   return h("div", { class: "percentiles" },
     h("p", { class: "small muted" }, t("page_requests", { count: alone.length })),

@@ -1,0 +1,1 @@
+"""Reports of evaluations, load tests and benchmarks, read from their JSON for the page."""
