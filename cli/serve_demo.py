@@ -39,9 +39,7 @@ EVENT_BYTES = 64 * 1024 * 1024
     help="Folder with the JSON of your own evaluations, load tests and benchmarks, for the page.",
 )
 @click.option("--with-keys", is_flag=True, help="Ask for API keys, and print one for the page and one for a reviewer.")
-def demo(
-    host: str, port: int, events: Path | None, store: str | None, reports: Path, with_keys: bool
-) -> None:
+def demo(host: str, port: int, events: Path | None, store: str | None, reports: Path, with_keys: bool) -> None:
     """Serve the shipped demo: a small trained BART and a few thousand simulated videos, without Redis.
 
     \b

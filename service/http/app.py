@@ -112,7 +112,9 @@ def create_app(settings: Settings, scheduler: GenerationScheduler | None = None)
     if settings.docs_public:
         app.include_router(build_docs_router(app))
     if settings.page.enabled:
-        app.include_router(build_page_router(instance.parts, access.caller_of, feedback=instance.events is not None))
+        app.include_router(
+            build_page_router(lambda: instance.parts, access.caller_of, feedback=instance.events is not None)
+        )
     return app
 
 

@@ -21,24 +21,25 @@ OBJECTIVE_MS: Final = 30
 """The time in which a bar must be there (paper, section 4)."""
 
 
-def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, feedback: bool = False) -> APIRouter:
+def build_page_router(
+    parts_of: Callable[[], Parts], caller_of: Callable[[Request], Caller], *, feedback: bool = False
+) -> APIRouter:
     """Return the routes of the page.
 
     The files are public: they hold no data. The feed and the description of the deployment ask for an API key where
     the service has keys.
 
     Args:
-        parts: of the instance.
+        parts_of: returns the parts of the instance, which change with its bundle.
         caller_of: returns the caller of a request, or raises Unauthorized.
         feedback: whether the service takes feedback; the page sends clicks only then, if its caller may.
 
     Raises:
         ConfigurationError: the feed or the folder of reports cannot be used.
     """
-    router = APIRouter(include_in_schema=False)
+    router, parts = APIRouter(include_in_schema=False), parts_of()
     static = read_static()
     feed = read_feed(parts.settings.page.feed) if parts.settings.page.feed else None
-
     reports = read_reports(parts.settings.page.reports, parts.bundle.manifest)
     start = _index(static[INDEX], without_key=parts.settings.keys is None, feed=feed is not None)
 
@@ -49,7 +50,10 @@ def build_page_router(parts: Parts, caller_of: Callable[[Request], Caller], *, f
     @router.get("/page/deployment.json")
     async def deployment(request: Request) -> Response:
         caller = caller_of(request)
-        body = _describe(parts, caller) | {"feed": feed is not None, "feedback": feedback and caller.may_send_feedback}
+        body = _describe(parts_of(), caller) | {
+            "feed": feed is not None,
+            "feedback": feedback and caller.may_send_feedback,
+        }
         return Response(
             json.dumps(body), media_type="application/json", headers=SECURITY | {"cache-control": "no-store"}
         )

@@ -103,9 +103,10 @@ function edgeTo(at, parent, x, y) {
   return `M${from.x} ${from.y}C${from.x + bend} ${from.y} ${x - bend} ${y + middle} ${x} ${y + middle}`;
 }
 
-/** Returns the keys of the nodes from the first step to the end of a hypothesis; a forced one has no end. */
+/** Returns the keys of the nodes from the first step to the end of a hypothesis; a forced one has no end, an entry that no beam ended no nodes. */
 function pathOf(search, item) {
   const path = [];
+  if (item.step === null) return path;
   const ended = search.steps[item.step - 1]?.ended.findIndex((one) => one.rank === item.rank) ?? -1;
   if (ended >= 0) path.unshift(`${item.step} ended ${ended}`);
   let place = item.parent;

@@ -34,7 +34,7 @@ export function renderTree(root, search) {
     search.hypotheses.forEach((item, at) => buttons[at].setAttribute("aria-pressed", String(item.rank === rank)));
     mark(rank);
     const item = search.hypotheses.find((one) => one.rank === rank);
-    replace(state, bdi(item.query || t("rule_reject_token")), `: ${t(item.forced ? "path_forced" : "path_ended", { step: item.step, score: score(item.score) })} `,
+    replace(state, bdi(item.query || t("rule_reject_token")), `: ${t(item.forced ? "path_forced" : item.step === null ? "path_entry" : "path_ended", { step: item.step, score: score(item.score) })} `,
       bdi(tree.tokensOf(rank).join(" → ")));
     box.scrollTo({ left: tree.endOf(rank) - box.clientWidth + 40 });
   }
