@@ -57,9 +57,9 @@ def simulation(worlds: Path) -> dict[str, Any]:
     for kind, name in (("evidence", "evidence-4.parquet"), ("users", "users-4.parquet")):
         onebar("offline", kind, worlds / "own", evidence / name, "--as-of-day", "4", "--no-embeddings")
     output = onebar(
-        "simulate", worlds / "own", worlds / "bundle",
-        "--examples", worlds / "examples" / "own", "--evidence", evidence,
-        "--impressions", "300", "--calibration", "300", "--splits", "4", "--out", worlds / "simulation",
+        "simulate", worlds / "own", worlds / "bundle", "--examples", worlds / "examples" / "own",
+        "--evidence", evidence, "--impressions", "300", "--calibration", "300", "--splits", "4",
+        "--out", worlds / "simulation",
     )  # fmt: skip
     assert (worlds / "simulation.md").read_text() in output
     found: dict[str, Any] = json.loads((worlds / "simulation.json").read_text())
