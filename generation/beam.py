@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from generation.options import GenerationOptions
@@ -56,6 +56,7 @@ class BeamSearch:
         sums: the log-probability sum of each open beam.
         steps: decoder steps so far.
         done: whether further steps would change nothing.
+        ended_entries: log-probability sums of the `entries` that have ended.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class BeamSearch:
         eos_token_id: int,
         start: float = 0.0,
         least_score: float = -math.inf,
+        entries: Container[tuple[int, ...]] = (),
     ) -> None:
         """Begin with one open beam, which has no tokens.
 
@@ -74,10 +76,13 @@ class BeamSearch:
             eos_token_id: the token that ends a sequence.
             start: where sums begin.
             least_score: so much a hypothesis must have to be of use.
+            entries: sequences whose sums are kept when they end, however low.
         """
         self._options = options
         self._eos = eos_token_id
         self._least_score = least_score
+        self._entries = entries
+        self.ended_entries: dict[tuple[int, ...], float] = {}
         self.prefixes: list[tuple[int, ...]] = [()]
         self._best: list[Hypothesis] = []  # at most num_beams, best first
         self._likely_ends: list[Hypothesis] = []  # kept while no hypothesis is complete
@@ -159,6 +164,8 @@ class BeamSearch:
         for total, beam, token in ended:
             finished = token == self._eos
             ids = self.prefixes[beam]
+            if finished and ids in self._entries:
+                self.ended_entries[ids] = total
             complete.append(Hypothesis(ids if finished else (*ids, token), total, total / norm, finished))
         # nlargest is stable: of equal scores the earlier one is kept, as by the top-k of transformers over [kept, new].
         self._best = heapq.nlargest(self._options.num_beams, self._best + complete, key=lambda h: h.score)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from generation.beam import Hypothesis
 from generation.logits_processors import Constraints, LogitsProcessor, forbids
@@ -51,7 +51,10 @@ def keep_allowed(
 
 
 def add_entries(
-    hypotheses: Sequence[Hypothesis], pointed: Pointed, options: GenerationOptions
+    hypotheses: Sequence[Hypothesis],
+    pointed: Pointed,
+    options: GenerationOptions,
+    generated: Mapping[Tokens, float],
 ) -> tuple[Hypothesis, ...]:
     """Return the best hypotheses of the mixture, best first, at most num_return_sequences.
 
@@ -59,17 +62,14 @@ def add_entries(
         hypotheses: of the decoder's search, whose sums began at `pointed.generate`.
         pointed: what the pointer says about the source.
         options: of the search.
+        generated: the sums of those entries that the search has ended.
     """
     if not pointed.entries:
         return tuple(hypotheses)
-    entries = dict(pointed.entries)
-    mixed = []
-    for hypothesis in hypotheses:
-        logprob = entries.pop(hypothesis.token_ids, None) if hypothesis.finished else None
-        if logprob is not None:
-            hypothesis = _scored(hypothesis.token_ids, add_logs(hypothesis.sum_logprobs, logprob), logprob, options)
-        mixed.append(hypothesis)
-    mixed += [_scored(tokens, logprob, logprob, options) for tokens, logprob in entries.items()]
+    mixed = [h for h in hypotheses if not (h.finished and h.token_ids in pointed.entries)]
+    for tokens, logprob in pointed.entries.items():
+        total = add_logs(logprob, generated[tokens]) if tokens in generated else logprob
+        mixed.append(_scored(tokens, total, logprob, options))
     return tuple(heapq.nlargest(options.num_return_sequences, mixed, key=lambda hypothesis: hypothesis.score))
 
 

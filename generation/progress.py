@@ -60,7 +60,7 @@ class Progress:
         search = self.search
         found = search.hypotheses() if search.done else search.forced()
         return Generation(
-            hypotheses=add_entries(found, self.pointed, self.request.options),
+            hypotheses=add_entries(found, self.pointed, self.request.options, search.ended_entries),
             reject_probability=self.reject_probability,
             steps=search.steps,
             deadline_reached=not search.done,

@@ -104,7 +104,12 @@ class Stepper:
         encoded = self._encoder.run(source_ids)
         pointed = self._point(encoded, request, processors)
         search = BeamSearch(
-            options, specials.decoder_start, specials.eos, pointed.generate, least_score(pointed, options)
+            options,
+            specials.decoder_start,
+            specials.eos,
+            pointed.generate,
+            least_score(pointed, options),
+            pointed.entries,
         )
         slot = lane.join(encoded)
         progress = Progress(request, search, constraints, lane, slot, pointed, restricted=restricted)

@@ -63,7 +63,7 @@ def test_an_entry_that_is_longer_than_a_query_may_be_goes() -> None:
 def test_a_query_that_is_generated_and_pointed_at_has_both_probabilities() -> None:
     given = Pointed(math.log(0.6), {(7,): math.log(0.3), (8,): math.log(0.1)})
     generated = Hypothesis((7,), math.log(0.15), math.log(0.15), True)
-    best, second = add_entries([generated], given, OPTIONS)
+    best, second = add_entries([generated], given, OPTIONS, {(7,): math.log(0.15)})
     assert best.token_ids == (7,)
     assert math.exp(best.sum_logprobs) == pytest.approx(0.45)
     assert best.pointed == pytest.approx(0.3 / 0.45)
@@ -72,13 +72,24 @@ def test_a_query_that_is_generated_and_pointed_at_has_both_probabilities() -> No
 
 def test_scores_are_divided_by_length_as_those_of_the_search() -> None:
     options = GenerationOptions(num_beams=2, num_return_sequences=2, length_penalty=1.0)
-    (entry,) = add_entries([], Pointed(math.log(0.5), {(7, 8): math.log(0.5)}), options)
+    (entry,) = add_entries([], Pointed(math.log(0.5), {(7, 8): math.log(0.5)}), options, {})
     assert entry.score == pytest.approx(math.log(0.5) / 3)
 
 
 def test_without_entries_the_hypotheses_are_those_of_the_search() -> None:
     found = (Hypothesis((7,), -1.0, -1.0, True),)
-    assert add_entries(found, NOTHING_POINTED, OPTIONS) == found
+    assert add_entries(found, NOTHING_POINTED, OPTIONS, {}) == found
+
+
+def test_an_entry_has_its_generated_probability_though_better_hypotheses_took_its_place() -> None:
+    given = Pointed(math.log(0.6), {(7,): math.log(0.2), (8,): math.log(0.2)})
+    search = BeamSearch(OPTIONS, EOS, EOS, given.generate, entries=given.entries)
+    search.advance([-1.0, -1.1, -1.2, -1.3], [0, 0, 0, 0], [7, 5, 6, 9], [-9.0])
+    search.advance([-2.0, -2.1, -2.2, -2.3], [0, 0, 1, 1], [EOS, 5, 5, 6], [-9.0, -9.0])
+    assert search.ended_entries == {(7,): -2.0}
+    better = [Hypothesis((n,), -0.5, -0.5, True) for n in (5, 6)]
+    best = add_entries(better, given, GenerationOptions(length_penalty=0.0), search.ended_entries)
+    assert math.exp(next(h.sum_logprobs for h in best if h.token_ids == (7,))) == pytest.approx(0.2 + math.exp(-2.0))
 
 
 def test_a_search_ends_when_no_open_beam_can_beat_the_entries() -> None:
