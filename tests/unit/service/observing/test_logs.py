@@ -89,7 +89,7 @@ async def test_every_line_of_a_request_has_the_ids_of_that_request_only(lines):
         "\x1b[31mred",
         "\x9b31m",
         "\u202etxt.exe",
-        "\ud800",
+        pytest.param("\ud800", id="lone surrogate"),
         "\x00",
     ],
 )
