@@ -52,11 +52,12 @@ def serving(app: FastAPI) -> Iterator[str]:
         thread.join()
 
 
-def demo_settings(rules: Path) -> Settings:
+def demo_settings(rules: Path, events: Path) -> Settings:
     """Return the settings of `onebar demo`, with a deadline for a busy test machine.
 
     Args:
         rules: a copy of the demo's rules, which reviewers may change.
+        events: the file of answers and feedback.
     """
     return settings_for(
         DEMO / "bundle",
@@ -64,16 +65,24 @@ def demo_settings(rules: Path) -> Settings:
         prohibited_terms=Path(EVIDENCE[0]).with_name("prohibited_terms.tsv"),
         page={"enabled": True, "feed": FEED, "reports": REPORTS},
         rules=rules,
+        events={"sink": "jsonl", "path": str(events)},
+        feedback={"without_key": True},
         review={"answers": RECENT_ANSWERS, "public": True, "without_key": True},
         docs_public=True,
     )
 
 
 @pytest.fixture(scope="package")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that the demo writes answers and feedback to."""
+    return tmp_path_factory.mktemp("events") / "events.jsonl"
+
+
+@pytest.fixture(scope="package")
+def demo(tmp_path_factory: pytest.TempPathFactory, events: Path) -> Iterator[str]:
     """The address of a running demo."""
     rules = Path(shutil.copy(RULES, tmp_path_factory.mktemp("rules")))
-    with serving(create_app(demo_settings(rules))) as address:
+    with serving(create_app(demo_settings(rules, events))) as address:
         yield address
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -22,6 +23,7 @@ from tests.browser.demo_feed import (
     watch,
     with_feature,
 )
+from tests.integration.redis_servers import wait_until
 
 NewPage = Callable[..., Page]
 
@@ -176,25 +178,33 @@ def test_a_click_opens_matching_items_and_escape_gives_the_focus_back(demo: str,
     expect(query).to_be_focused()
 
 
-def test_a_click_is_sent_where_the_deployment_takes_feedback(demo: str, new_page: NewPage) -> None:
+def test_a_click_becomes_an_event_of_the_service(demo: str, events: Path, new_page: NewPage) -> None:
     page = new_page()
-    sent: list[Any] = []
-
-    def accept(route: Route) -> None:
-        sent.append(route.request.post_data_json)
-        route.fulfill(status=202, json={"status": "accepted"})
-
-    page.route("**/feedback", accept)
-    page.route("**/page/deployment.json", with_feature(feedback=True))
     with page.expect_response("**/recommend") as received:
         open_feed(page, demo)
     answer = received.value.json()
-    with page.expect_request("**/feedback"):
+    with page.expect_response("**/feedback") as accepted:
         page.locator(QUERIES).nth(1).click()
+    assert accepted.value.status == 202
     second = answer["queries"][1]
-    assert sent == [
-        {"request_id": answer["request_id"], "event": "click", "query": second["query"], "rank": second["rank"]}
-    ]
+    expected = {"request_id": answer["request_id"], "event": "click", "query": second["query"], "rank": second["rank"]}
+
+    def written() -> bool:
+        lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+        return any(expected.items() <= line.items() for line in lines if line["kind"] == "feedback")
+
+    wait_until(written, "the event of the click")
+
+
+def test_a_click_is_not_sent_where_the_deployment_takes_no_feedback(demo: str, new_page: NewPage) -> None:
+    page = new_page()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.route("**/page/deployment.json", with_feature(feedback=False))
+    open_feed(page, demo)
+    page.locator(QUERIES).nth(1).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert not [url for url in sent if url.endswith("/feedback")]
 
 
 def test_a_service_that_is_down_is_said_and_can_be_asked_again(demo: str, new_page: NewPage) -> None:
