@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.page.reports import paper
+from service.page.reports.ab_test import is_ab_test, read_ab_test
 from service.page.reports.figures import short, table, tables_of
 from service.page.reports.form import FORMAT, Bar, Plot, Report, Table
 
@@ -20,7 +21,7 @@ def read_report(document: Any, name: str) -> Report:
     """Return the report of a JSON document.
 
     Args:
-        document: of `onebar evaluate`, of the load test, of a benchmark, or in the form of ``Report``.
+        document: of `onebar evaluate`, `onebar simulate`, the load test, a benchmark, or in the form of ``Report``.
         name: of its file, without the suffix.
 
     Raises:
@@ -33,6 +34,8 @@ def read_report(document: Any, name: str) -> Report:
         return Report.model_validate(document)
     if _is_evaluation(document):
         return _evaluation(document, name)
+    if is_ab_test(document):
+        return read_ab_test(document)
     if isinstance(document.get("client_ms"), dict):
         return _load_test(document)
     return _benchmark(document, name)
@@ -160,8 +163,7 @@ def _benchmark(document: Mapping[str, Any], name: str) -> Report:
     if not tables:
         raise ValueError("it has no figures")
     title = str(document.get("benchmark", name))
-    beside = [paper.AB_TEST] if title.startswith("ab") and not title.startswith("abl") else []
-    beside += [paper.ABLATION] if title.startswith("ablation") else []
+    beside = [paper.ABLATION] if title.startswith("ablation") else []
     return Report(
         title=short(f"Benchmark {title}" if "benchmark" in document else title),
         command=short(f"python -m benchmarks.{title}") if "benchmark" in document else None,

@@ -166,6 +166,24 @@ def test_the_demo_ships_reports_with_their_commands_and_that_of_its_own_bundle()
             assert path.read_bytes() == (RESULTS / path.name).read_bytes()
 
 
+def test_a_simulated_ab_test_stands_beside_that_of_the_paper() -> None:
+    document = json.loads((REPORTS / "ab_test.json").read_text(encoding="utf-8"))
+    report = read_report(document, "ab_test")
+    paired, paper_table, *_ = report.tables
+    assert paper_table.title.startswith("The paper, Table 8")
+    exposure = document["a_b"]["paired"]["exposure"]
+    row = dict(zip(paired.columns, paired.rows[0], strict=True))
+    assert row["figure"] == "query exposure"
+    assert row["change, %"] == round(100 * exposure["change"], 2)
+    assert (row["from"], row["to"]) == tuple(round(100 * end, 2) for end in exposure["interval"])
+    assert [bar.value for bar in report.plots[0].bars] == [exposure["control"], exposure["treatment"]]
+
+
+def test_a_broken_ab_test_is_skipped_and_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text(json.dumps({"a_b": {}, "bad_cases": {}}))
+    assert [file["name"] for file in shown(tmp_path)["skipped"]] == ["broken.json"]
+
+
 async def test_reports_are_data_behind_the_key_and_absent_without_a_folder(bundle_path: Path, tmp_path: Path) -> None:
     without = settings_for(bundle_path, page={"enabled": True})
     app, _ = scripted_app(without)
