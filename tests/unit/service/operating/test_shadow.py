@@ -35,6 +35,14 @@ def shadow_threads() -> int:
     return sum(thread.name == "onebar-shadow" for thread in threading.enumerate())
 
 
+@pytest.fixture(autouse=True)
+async def earlier_shadows_have_ended() -> None:
+    """An application that ends does not wait for the thread of its shadow."""
+    async with asyncio.timeout(60):
+        while shadow_threads():
+            await asyncio.sleep(0.02)
+
+
 async def counted(app: FastAPI, name: str, count: float) -> str:
     """Wait until a metric has a value, and return all metrics."""
     async with asyncio.timeout(60):
