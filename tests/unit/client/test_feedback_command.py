@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from service.http.feedback_wire import FeedbackRequest
+from tests.fixtures.http_server import serving_http
 
 
 class Service(BaseHTTPRequestHandler):
@@ -37,13 +37,8 @@ class Service(BaseHTTPRequestHandler):
 @pytest.fixture
 def url() -> Iterator[str]:
     Service.bodies = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/behind/a/proxy"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_http(Service) as address:
+        yield f"{address}/behind/a/proxy"
 
 
 def test_the_options_are_the_fields_of_the_wire(url: str) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from click.testing import CliRunner
 from cli.main import main
 from client.rows import Columns, InputError, read_rows
 from service.answering.request import RecommendRequest
+from tests.fixtures.http_server import serving_http
 
 ANSWER = {"decision": "recommend", "reason": None, "degraded": ["deadline"], "queries": []}
 
@@ -120,13 +120,8 @@ class Busy(BaseHTTPRequestHandler):
 @pytest.fixture
 def url() -> Iterator[str]:
     Busy.seen = set()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Busy)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_http(Busy) as address:
+        yield address
 
 
 def test_every_row_of_a_file_is_answered_and_sent_again_after_429(url, tmp_path):

@@ -6,9 +6,8 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from refresh.errors import BusyError, ConfigError, RefreshError, StepError
 from refresh.files import locked
 from refresh.record import Record
 from refresh.run import plan, refresh
+from tests.fixtures.http_server import serving_http
 
 FAKE = (sys.executable, "-S", "-E", str(Path(__file__).with_name("fake_onebar.py")))
 ALL_STEPS = ["events", "build", "publish", "lists", "sft", "preference", "piopd", "export", "gate", "promote"]
@@ -146,13 +146,8 @@ class Told(BaseHTTPRequestHandler):
 @pytest.fixture
 def webhook() -> Iterator[str]:
     Told.bodies = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Told)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_http(Told) as address:
+        yield f"{address}/"
 
 
 def test_a_failed_step_is_recorded_told_and_done_again(tmp_path: Path, webhook: str) -> None:

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.fixtures.http_server import serving_http
 
 ANSWER = {
     "objects": ["CFMOTO 675NK motorcycle", "helmet"],
@@ -132,14 +134,9 @@ def endpoint_server(
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server = Server(f"http://127.0.0.1:{http.server_port}/v1")
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield server
-    finally:
-        ended.set()
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with serving_http(Handler) as address:
+        server = Server(f"{address}/v1")
+        try:
+            yield server
+        finally:
+            ended.set()
