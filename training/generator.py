@@ -19,7 +19,8 @@ from evidence.entries import FIELD_PLACES
 _GAIN = 10.0
 """On all scores. AdamW moves a weight by about the learning rate a step, and scores must move faster than that."""
 
-_NOTHING = -1e4  # a score without probability; finite in bf16 and in gradients
+NOTHING = -1e4
+"""A score or a log-probability without mass; finite in bf16, so that gradients are numbers."""
 
 
 class Pointer(nn.Module):
@@ -56,7 +57,7 @@ class Pointer(nn.Module):
         """
         read = values.gather(1, starts[:, :, None].expand(-1, -1, values.shape[2]))  # [B, E, D]
         scores = self.outer(torch.relu(self.inner(read))).squeeze(2).float() + self.place[places]  # [B, E]
-        scores = (self.gain * scores).masked_fill(~present, _NOTHING)
+        scores = (self.gain * scores).masked_fill(~present, NOTHING)
         generate = self.gain * self.generate(values[:, 0]).float()  # [B, 1]
         logprobs = torch.log_softmax(torch.cat([generate, scores], dim=1), dim=1)
         return logprobs[:, 0], logprobs[:, 1:]

@@ -14,10 +14,8 @@ from torch import Tensor
 
 from evidence.entries import find_entries
 from training.batches import IGNORED_LABEL, Batch
-from training.generator import Generator
+from training.generator import NOTHING, Generator
 from training.model import decoder_logits, encode
-
-_NOTHING = -1e4  # a log-probability without mass; finite, so that gradients are numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ def score_targets(model: Generator, batch: Batch, states: Tensor, label_smoothin
     pointed = read_pointer(model, batch.source, batch.source_mask, states)
     if pointed is not None:
         mixed = pointed.of(batch.source_of)
-        copied = torch.logsumexp(mixed.entries.masked_fill(~_equal(mixed.tokens, batch.labels), _NOTHING), dim=1)
+        copied = torch.logsumexp(mixed.entries.masked_fill(~_equal(mixed.tokens, batch.labels), NOTHING), dim=1)
         total = torch.logaddexp(mixed.generate + generated, copied)
         share = (copied - total).detach().exp().mean()
     return Scored(total, counts.sum(dim=1), correct, share)
@@ -139,7 +137,7 @@ def mixture_log_p(logits: Tensor, pointed: Pointed | None, decoder_input: Tensor
     same = tokens[:, :, :-1] == decoder_input[:, None, 1:]  # [N, E, T - 1]
     begins = torch.ones_like(tokens, dtype=torch.bool)
     begins[:, :, 1:] = same.cumprod(dim=2).bool()
-    masses = pointed.entries[:, :, None].masked_fill(~begins | (tokens == IGNORED_LABEL), _NOTHING)  # [N, E, T]
+    masses = pointed.entries[:, :, None].masked_fill(~begins | (tokens == IGNORED_LABEL), NOTHING)  # [N, E, T]
     masses, following = masses[rows, :, steps], tokens[rows, :, steps].clamp(min=0)  # [P, E]
     generated = (pointed.generate[:, None] + before)[counts]  # [P]
     total = torch.logaddexp(generated, torch.logsumexp(masses, dim=1))
