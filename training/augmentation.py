@@ -7,7 +7,10 @@
 - Removal of the answer: anchors and histories that contain the target are taken out. What is left is what a new video,
   or a rare query, has, and the model must compose the answer.
 - Weakening: all that is left is a text that names nothing of the answer, and the answer becomes [REJECT] (section 3.3,
-  paper: weak trigger evidence). Without it a model that reads answers any caption with fragments of it.
+  paper: weak trigger evidence). Without it a model that reads answers any caption with fragments of it. Some such rows
+  are left anchors, those of another row.
+- Unknown words: almost every word of a row is unknown, as in weakened rows, and it has no histories, but its other
+  fields support the answer. Without it a model that has seen weakened rows takes unknown words for weak evidence.
 """
 
 from __future__ import annotations
@@ -25,12 +28,14 @@ from training.data import Ragged
 from training.noising import join_on, join_segments, split_segments, word_start_table
 from training.tokenizer import special_token_ids
 
-_QUERIES_OF_OTHERS = (2, 3)
+_ANCHORS, _HISTORIES = 2, 3
+_QUERIES_OF_OTHERS = (_ANCHORS, _HISTORIES)
 """The segments of a source that hold anchors and histories."""
 
 _LONGEST_INVENTION = 4
 _OPENING_BYTES = 3
-_LEAST_INVENTED = 0.7  # of the words of a weakened text
+_LEAST_UNKNOWN = 0.7  # of the words of a weakened text, and of a row of unknown words
+_FOREIGN_ANCHORS = 0.33  # of the weakened rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ def substitute_words(
     alphabet: Alphabet,
     longest: tuple[int, int],
     rng: np.random.Generator,
+    *,
+    unknown: bool = False,
 ) -> tuple[Ragged, Ragged]:
     """Replace words of some sources by invented ones, and the same words in their targets.
 
@@ -113,18 +120,20 @@ def substitute_words(
         alphabet: of the tokenizer.
         longest: tokens that a source and a target may have.
         rng: source of randomness.
+        unknown: the words and shares of weakened rows (`weaken_evidence`) instead.
 
     Returns:
         The m sources and the n targets.
     """
     new_sources: dict[int, list[int]] = {}
     new_targets: dict[int, list[int]] = {}
+    invent, least = (alphabet.invent_unknown, _LEAST_UNKNOWN) if unknown else (alphabet.invent, 0.0)
     for row in rows.tolist():
         source = alphabet.words(sources[row].tolist())
-        share = rng.random()
+        share = rng.uniform(least, 1.0)
         distinct = [word for word in dict.fromkeys(source) if alphabet.is_ordinary[word[0]]]
         draws = rng.random(len(distinct))
-        becomes = {word: alphabet.invent(rng) for word, draw in zip(distinct, draws, strict=True) if draw < share}
+        becomes = {word: invent(rng) for word, draw in zip(distinct, draws, strict=True) if draw < share}
         changed = [token for word in source for token in becomes.get(word, word)]
         answers = {
             target: [token for word in alphabet.words(targets[target].tolist()) for token in becomes.get(word, word)]
@@ -170,6 +179,32 @@ def remove_answers(
     return sources.replaced(changed)
 
 
+def drop_needless_histories(
+    sources: Ragged, targets: Ragged, targets_of: Ragged, rows: NDArray[np.int64], alphabet: Alphabet
+) -> tuple[Ragged, NDArray[np.int64]]:
+    """Take the histories out of those of some sources whose other fields have every word of the targets.
+
+    Args:
+        sources: m rows.
+        targets: n rows that end in </s>.
+        targets_of: for each source the rows of its targets.
+        rows: of `sources`, to change.
+        alphabet: of the tokenizer.
+
+    Returns:
+        The m sources, and the rows that support their targets without histories.
+    """
+    special = alphabet.special
+    changed: dict[int, list[int]] = {}
+    for row in rows.tolist():
+        segments = split_segments(sources[row].tolist(), special["sep"])
+        segments[_HISTORIES] = []
+        left = {word for segment in segments for word in alphabet.words(segment)}
+        if all(left.issuperset(alphabet.words(targets[target][:-1].tolist())) for target in targets_of[row].tolist()):
+            changed[row] = join_segments(segments, special["bos"], special["sep"], special["eos"])
+    return sources.replaced(changed), np.array(list(changed), np.int64)
+
+
 def weaken_evidence(
     sources: Ragged,
     targets: Ragged,
@@ -181,8 +216,8 @@ def weaken_evidence(
     """Leave some sources nothing that supports a query, and make [REJECT] their target.
 
     Anchors, histories and personal queries go, the summary in half of the rows. In the text every word of a target is
-    replaced by an invented one, and every other word with a chance that is drawn for the row from .7 to 1. No row
-    becomes longer than it was.
+    replaced by an invented one, and every other word with a chance that is drawn for the row from .7 to 1. A third of
+    the rows get the anchors of another of them. No row becomes longer than it was.
 
     Args:
         sources: m rows.
@@ -198,10 +233,10 @@ def weaken_evidence(
     special = alphabet.special
     new_sources: dict[int, list[int]] = {}
     new_targets: dict[int, list[int]] = {}
-    for row in rows.tolist():
+    for row, other in zip(rows.tolist(), np.roll(rows, 1).tolist(), strict=True):
         text, summary, *_ = split_segments(sources[row].tolist(), special["sep"])
         answers = {word for target in targets_of[row].tolist() for word in alphabet.words(targets[target].tolist())}
-        share, becomes = rng.uniform(_LEAST_INVENTED, 1.0), dict[tuple[int, ...], tuple[int, ...]]()
+        share, becomes = rng.uniform(_LEAST_UNKNOWN, 1.0), dict[tuple[int, ...], tuple[int, ...]]()
         for word in dict.fromkeys(alphabet.words([*text, *summary])):
             if alphabet.is_ordinary[word[0]] and (word in answers or rng.random() < share):
                 becomes[word] = alphabet.invent_unknown(rng)
@@ -210,6 +245,9 @@ def weaken_evidence(
         room = len(sources[row]) - len(join_segments([[]] * len(weak), special["bos"], special["sep"], special["eos"]))
         weak[0] = weak[0][:room]
         weak[1] = weak[1][: room - len(weak[0])]
+        if rng.random() < _FOREIGN_ANCHORS and other != row:
+            foreign = split_segments(sources[other].tolist(), special["sep"])[_ANCHORS]
+            weak[_ANCHORS] = foreign if len(foreign) <= room - len(weak[0]) - len(weak[1]) else []
         new_sources[row] = join_segments(weak, special["bos"], special["sep"], special["eos"])
         new_targets.update({target: [special["reject"], special["eos"]] for target in targets_of[row].tolist()})
     return sources.replaced(new_sources), targets.replaced(new_targets)

@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from training.augmentation import Alphabet, remove_answers, substitute_words, weaken_evidence
+from training.augmentation import (
+    Alphabet,
+    drop_needless_histories,
+    remove_answers,
+    substitute_words,
+    weaken_evidence,
+)
 from training.batches import Batch, PackedBatches, drop_fields, plan_batches, share_sources
 from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import SftConfig, to_dict
@@ -60,7 +66,11 @@ def open_epoch(
     substituted = np.flatnonzero((rng.random(len(first)) < config.substitution) & ~examples.is_reject[first])
     longest = (config.render.max_source_tokens, config.generation.max_new_tokens)
     sources, targets = substitute_words(sources, examples.targets, rows_of, substituted, alphabet, longest, rng)
-    weakened = np.flatnonzero((rng.random(len(first)) < config.weak_evidence) & ~examples.is_reject[first])
+    draws = rng.random(len(first))
+    weakened = np.flatnonzero((draws < config.weak_evidence) & ~examples.is_reject[first])
+    unknown = np.flatnonzero((draws >= 1 - config.unknown_words) & ~examples.is_reject[first])
+    sources, unknown = drop_needless_histories(sources, targets, rows_of, unknown, alphabet)
+    sources, targets = substitute_words(sources, targets, rows_of, unknown, alphabet, longest, rng, unknown=True)
     sources, targets = weaken_evidence(sources, targets, rows_of, weakened, alphabet, rng)
     lengths = targets.lengths
     longest_targets = np.maximum.reduceat(lengths[rows_of.values], rows_of.offsets[:-1])

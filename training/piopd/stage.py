@@ -116,6 +116,7 @@ def _epoch_config(config: PiopdConfig, policy: Policy) -> SftConfig:
         substitution=config.substitution,
         answer_removal=config.answer_removal,
         weak_evidence=0.0,
+        unknown_words=0.0,
         reject_weight=config.reject_weight,
     )
 
