@@ -34,7 +34,9 @@ class Variant:
 VARIANTS = (
     Variant(EVERYTHING),
     Variant("random-start", ("model.copying_start=false",)),
+    Variant("no-pointer", ("model.pointer_hidden=0",)),
     Variant("no-substitution", ("substitution=0.0",)),
+    Variant("no-weak-evidence", ("weak_evidence=0.0", "unknown_words=0.0")),
     Variant("answer-removal", ("answer_removal=0.15",)),
     Variant("one-target-per-source", ("targets_per_source=1",)),
     Variant("no-field-dropout", tuple(f"field_dropout.{rate.name}=0.0" for rate in fields(FieldDropout))),
