@@ -116,7 +116,7 @@ def runs_table(results: Results) -> Table:
         seconds = training.get("seconds", training.get("wall_seconds"))
         cells: list[Cell] = [found["run"], training.get("steps"), training.get("best_step"), training.get("valid_hr@8")]
         cells += [seconds, found["measuring_seconds"], found["commit"], found["cpu"], ", ".join(found["overrides"])]
-        table.rows.append(cells)
+        table.rows.append([round(cell) if isinstance(cell, float) and cell >= 1 else cell for cell in cells])
     return table
 
 

@@ -207,7 +207,7 @@ def system_differences(groups: Groups, baselines: Mapping[str, Views], photos: S
     others: dict[str, Sequence[Views]] = {name: [views] for name, views in baselines.items()}
     others |= {row.label: groups[row.group] for row in SYSTEMS if row is not last and groups.get(row.group)}
     for label, runs in others.items():
-        cells: list[Cell] = [f"{last.label} − {label}"]
+        cells: list[Cell] = [f"{last.label} − {label}".replace("+ ", "")]
         for view in VIEWS:
             mine, theirs = _runs(groups, last.group, view), [run[view] for run in runs]
             cells += [difference(mine, theirs, name, photos) for name in ("hr", "mrr")]

@@ -279,7 +279,7 @@ def test_the_report_is_of_what_is_finished_and_names_what_is_missing(report_fold
     assert table["FKL + RKL"][1].startswith(" 0.650 (")
     assert table["FKL"][3].startswith(" -0.200 (-0.")
     assert table["FKL"][-3:] == [" 0.3662 ", " 0.2406 ", " FKL + RKL "]
-    assert lines_of(report, "Table 3: paired differences")[2].startswith("| + Stage III − ANN | +0.250 (")
+    assert lines_of(report, "Table 3: paired differences")[2].startswith("| Stage III − ANN | +0.250 (")
     assert lines_of(report, "Figure 4")[-1].startswith("| 2 | 0.9000 | 0.6900 |")
     assert lines_of(report, "Figure 6")[2].startswith("| 1 | 0.000 (")
 
