@@ -10,7 +10,7 @@ LOCKS := deploy/locks
 PORT ?= 8000
 
 help:  ## List the jobs
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 run: $(VENV)/.serve  ## Serve the demo on http://localhost:8000 (no Docker, no torch, embedded store); STORE=URL serves another store
 	$(BIN)/onebar demo --port $(PORT)$(STORE:%= --store %)
@@ -101,10 +101,18 @@ foundation: $(patsubst %,var/shops/%/report.json,$(SHOPS) 1101)  ## Train var/fo
 	$(TORCHRUN) $(BIN)/onebar train sft $(SHOPS:%=var/shops/%) var/foundation --tokenizer var/tokenizer.json \
 		--config training/configs/foundation.yaml --validate-on var/shops/1101 --resume
 
+# The shop of the demo: its logs, its embedder, its examples.
+define demo-shop
+$(BIN)/onebar world var/world --seed 7
+$(BIN)/onebar offline embedder var/world var/embedder
+$(BIN)/onebar offline examples var/world var/examples --embedder var/embedder
+endef
+
+var/examples/report.json: | $(VENV)/.dev
+	$(demo-shop)
+
 demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation to the demo's shop, bundle, evidence
-	$(BIN)/onebar world var/world --seed 7
-	$(BIN)/onebar offline embedder var/world var/embedder
-	$(BIN)/onebar offline examples var/world var/examples --embedder var/embedder
+	$(demo-shop)
 	$(BIN)/onebar world var/worlds/201 --seed 201 $(KNOWN)
 	$(BIN)/onebar offline examples var/worlds/201 var/unseen/201
 	$(TORCHRUN) $(BIN)/onebar train sft var/examples var/checkpoint --init-from var/foundation --resume
@@ -117,6 +125,19 @@ demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation 
 	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet \
 		--truth var/world/truth --unseen var/unseen/201 --truth var/worlds/201/truth --out var/evaluation
 	$(BIN)/onebar record demo/bundle var/evaluation.json
+
+# CONFIG is a file with other inputs (docs/ablations.md). Without it, the foundation and the demo's shop are made first.
+ablations: $(VENV)/.dev $(if $(CONFIG),,foundation var/examples/report.json)  ## Make Tables 3 to 7 and Figures 4 to 7 of the paper in var/ablations/report (nights on two cores, resumable)
+	$(BIN)/python -m benchmarks.ablations $(or $(CONFIG),benchmarks/ablations/full.yaml) --work $(or $(WORK),var/ablations) $(ARGS)
+
+SMOKE := var/ablations-smoke
+
+ablations-smoke: $(VENV)/.dev  ## Smoke test of the ablations: every path on a tiny shop, at most 15 minutes; the figures mean nothing
+	rm -rf $(SMOKE)
+	$(BIN)/onebar world $(SMOKE)/world --seed 7 --videos 300 --users 200 --days 5 --impressions-per-day 600
+	$(BIN)/onebar offline examples $(SMOKE)/world $(SMOKE)/examples
+	$(BIN)/onebar train tokenizer $(SMOKE)/world $(SMOKE)/tokenizer.json --size 1000
+	$(BIN)/python -m benchmarks.ablations benchmarks/ablations/smoke.yaml --work $(SMOKE)/work
 
 # Without pip of its own, like the image.
 define install-closure
@@ -155,5 +176,5 @@ $(VENV)/.dev: $(VENV)/.serve
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help run test test-spark lint lint-native closure lock sbom audit format format-native sanitize loadtest bench evidence foundation demo-model redis \
+.PHONY: help run test test-spark lint lint-native closure lock sbom audit format format-native sanitize loadtest bench evidence foundation demo-model ablations ablations-smoke redis \
 	promtool chromium

@@ -29,13 +29,19 @@ if TYPE_CHECKING:
     from training.generator import Generator
 
 __all__ = [
-    "CONFIG_FILE", "META_FILE", "TOKENIZER_FILE", "Checkpoint", "CheckpointError", "CheckpointMeta",
-    "load_checkpoint", "load_meta", "load_weights", "save_checkpoint", "write_json",
+    "CONFIG_FILE", "META_FILE", "METRICS_FILE", "STATE_FILE", "TOKENIZER_FILE", "Checkpoint", "CheckpointError",
+    "CheckpointMeta", "load_checkpoint", "load_meta", "load_weights", "save_checkpoint", "write_json",
 ]  # fmt: skip
 
 CONFIG_FILE = "config.json"
 TOKENIZER_FILE = "tokenizer.json"
 META_FILE = "onebar.json"
+
+STATE_FILE = "training_state.pt"
+"""What `--resume` reads, in the same folder."""
+
+METRICS_FILE = "metrics.jsonl"
+"""What a run has logged, in the same folder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from training.checkpoint import METRICS_FILE, STATE_FILE
 from training.config import OptimConfig, RuntimeConfig
 from training.errors import CheckpointError, DataError, DivergenceError
 from training.model import Device
 from training.parallel import join_processes
-
-STATE_FILE = "training_state.pt"
-METRICS_FILE = "metrics.jsonl"
 
 
 class StepInput(Protocol):

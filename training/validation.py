@@ -69,7 +69,7 @@ def validate(
             batch = batch.to(device.device)
             states = encode(model, batch.source, batch.source_mask)
             scored = score_targets(model, batch, states)
-            p_reject[rows] = _reject_probabilities(model, batch, states, reject_id)
+            p_reject[rows] = reject_probabilities(model, batch, states, reject_id)
             is_click = torch.from_numpy(~examples.is_reject[rows]).to(device.device)
             if not is_click.any():
                 continue
@@ -105,7 +105,7 @@ def weak_rejected(model: Generator, batch: Batch, reject_threshold: float, devic
     with torch.inference_mode(), device.autocast():
         batch = batch.to(device.device)
         states = encode(model, batch.source, batch.source_mask)
-        probabilities = _reject_probabilities(model, batch, states, int(batch.labels[0, 0]))
+        probabilities = reject_probabilities(model, batch, states, int(batch.labels[0, 0]))
     return sum(model_abstains(p, reject_threshold) for p in probabilities.tolist()) / len(probabilities)
 
 
@@ -162,7 +162,7 @@ def generate(
     return answers
 
 
-def _reject_probabilities(model: Generator, batch: Batch, states: torch.Tensor, reject_id: int) -> NDArray[np.float64]:
+def reject_probabilities(model: Generator, batch: Batch, states: torch.Tensor, reject_id: int) -> NDArray[np.float64]:
     """Return P([REJECT]) as the first token, of the mixture, for each source [B]."""
     start = batch.decoder_input[:, :1]
     logits = decoder_logits(model, states, batch.source_mask, None, start, torch.ones_like(start, dtype=torch.bool))

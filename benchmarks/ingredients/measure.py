@@ -14,11 +14,10 @@ import torch
 
 from benchmarks.ingredients.plan import Plan
 from training.augmentation import Alphabet
-from training.checkpoint import Checkpoint, load_checkpoint
+from training.checkpoint import STATE_FILE, Checkpoint, load_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig, ValidationConfig
 from training.copying_probe import copy_accuracy, make_probe
 from training.data import load_examples
-from training.loop import STATE_FILE
 from training.model import Device, choose_device
 from training.validation import sample_validation, validate
 

@@ -22,8 +22,7 @@ from benchmarks.ingredients.measure import measure
 from benchmarks.ingredients.plan import Plan, check_settings, commands
 from benchmarks.ingredients.variants import Variant
 from benchmarks.same_facts import require_same_facts
-from training.checkpoint import write_json
-from training.loop import METRICS_FILE
+from training.checkpoint import METRICS_FILE, write_json
 
 Onebar = Callable[[Sequence[str], Path], None]
 """Runs `onebar` with arguments, appends its output to a file, and raises CalledProcessError where it fails."""

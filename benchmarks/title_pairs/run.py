@@ -16,9 +16,10 @@ from typing import Any
 from benchmarks.same_facts import require_same_facts
 from benchmarks.title_pairs.examples import training_texts, write_training
 from benchmarks.title_pairs.pairs import Split
+from training.checkpoint import STATE_FILE
 from training.config import CONFIG_FOLDER, SftConfig, load_config
 from training.errors import CheckpointError
-from training.loop import STATE_FILE, Progress
+from training.loop import Progress
 from training.sft import finetune
 from training.tokenizer import train_tokenizer
 
