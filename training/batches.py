@@ -37,6 +37,11 @@ class Batch:
     labels: Tensor
     weights: Tensor
 
+    @property
+    def weight(self) -> float:
+        """What the loss of the batch is a mean over: its target tokens, by their weights."""
+        return float(((self.labels != IGNORED_LABEL).sum(dim=1) * self.weights).sum())
+
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
         return Batch(*(None if value is None else value.to(device) for value in self._values()))  # type: ignore[arg-type]
@@ -158,7 +163,8 @@ def plan_batches(
         batch_size: targets in a batch, about.
         rng: decides the order.
         targets: the number of targets of each source; None for one.
-        together: so many batches of one length follow each other, for processes that work on them at the same time.
+        together: so many batches of one length follow each other, for one step. Batches that fill no step are last;
+            which ones is random, so that no length is always among them.
     """
     order = np.lexsort((rng.random(len(source_lengths)), target_lengths // 4, source_lengths))
     if targets is None:
@@ -166,8 +172,13 @@ def plan_batches(
     before = np.cumsum(targets[order]) - targets[order]
     cuts = np.flatnonzero(np.diff(before // batch_size)) + 1
     batches = np.split(order, cuts)
+    rest = []
+    if left := len(batches) % together:
+        start = together * int(rng.integers(len(batches) // together + 1))
+        rest = batches[start : start + left]
+        del batches[start : start + left]
     groups = [batches[i : i + together] for i in range(0, len(batches), together)]
-    return [batch for i in rng.permutation(len(groups)) for batch in groups[i]]
+    return [batch for i in rng.permutation(len(groups)) for batch in groups[i]] + rest
 
 
 def drop_fields(

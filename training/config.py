@@ -43,6 +43,8 @@ class OptimConfig:
 
     The run ends at the first of `epochs`, `max_steps` and `max_minutes`, and the learning rate decays to zero over the
     same measure. So a run that is limited in minutes on a busy machine still ends with a small rate.
+
+    A step learns from `accumulate_steps` batches of `batch_size` in each process, as from one batch of them all.
     """
 
     learning_rate: float = 1e-3
@@ -52,6 +54,7 @@ class OptimConfig:
     schedule: Literal["linear", "cosine"] = "linear"
     clip_norm: float = 1.0
     batch_size: int = 64
+    accumulate_steps: int = 1
     epochs: int = 6
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -62,7 +65,7 @@ class OptimConfig:
 class RuntimeConfig:
     """Where and how precisely to compute. `auto` uses CUDA where available, and bf16 where the processor has it."""
 
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int = 0
     log_every_steps: int = 25

@@ -1,38 +1,48 @@
 """The loop that all stages share: AdamW, warm-up and decay, clipping, mixed precision, resume, metrics, early stop.
 
-The order of the data is a function of (seed, epoch). So a resumed run needs little state: weights, optimizer, torch's
-generator, and the position in the epoch.
+It runs in one process or in several, on CPUs or GPUs (training/parallel.py). The order of the data is a function of
+(seed, epoch). So a resumed run needs little state: weights, optimizer, the random numbers of each process, and the
+position in the epoch.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import pickle
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
+from accelerate.utils import broadcast, set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.checkpoint import METRICS_FILE, STATE_FILE
+from training.checkpoint import METRICS_FILE
 from training.config import OptimConfig, RuntimeConfig
-from training.errors import CheckpointError, DataError, DivergenceError
+from training.errors import ConfigError, DataError, DivergenceError
 from training.model import Device
-from training.parallel import join_processes
+from training.parallel import average_gradients, from_first
+from training.run_state import Progress, RunState
+
+__all__ = [
+    "EpochBatches", "Progress", "Stage", "StepInput", "batches_in_step", "learning_rate_factor", "make_optimizer",
+    "train",
+]  # fmt: skip
 
 
 class StepInput(Protocol):
-    """What a stage reads in one step."""
+    """A batch of a stage."""
 
     @property
     def labels(self) -> Tensor:
         """int64 [N, T], the target tokens, negative where padded."""
+
+    @property
+    def weight(self) -> float:
+        """What the loss of the batch is a mean over; the batches of a step are weighted by it."""
 
     def to(self, device: torch.device) -> Self:
         """Return the same on a device."""
@@ -52,26 +62,6 @@ class EpochBatches(Protocol[InputT_co]):
         """Return one batch."""
 
 
-@dataclass(slots=True)
-class Progress:
-    """The progress of a run. `seconds` is wall time over all resumed parts, evaluation included."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    samples: int = 0
-    target_tokens: int = 0
-    seconds: float = 0.0
-    best: float = -math.inf
-    best_step: int = 0
-    evaluations_since_best: int = 0
-    finished: bool = False
-
-    def record(self) -> dict[str, float]:
-        """Return what a checkpoint records of the run."""
-        return {"steps": self.step, "samples": self.samples, "seconds": round(self.seconds, 1)}
-
-
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[InputT]):
     """What a stage gives to the loop.
@@ -87,6 +77,7 @@ class Stage(Generic[InputT]):
         config: the configuration, which a resumed run must equal.
         evaluate_start: evaluate before the first step, so that a stage never ends with less than it began with.
         companion: a second model whose weights change with the run; saved and restored with it.
+        before_step: called before the first batch of each step.
     """
 
     open_epoch: Callable[[int], EpochBatches[InputT]]
@@ -99,6 +90,7 @@ class Stage(Generic[InputT]):
     config: Mapping[str, Any] = field(default_factory=dict)
     evaluate_start: bool = False
     companion: nn.Module | None = None
+    before_step: Callable[[], None] | None = None
 
 
 def learning_rate_factor(step: int, done: float, warmup_steps: int, schedule: str) -> float:
@@ -110,6 +102,18 @@ def learning_rate_factor(step: int, done: float, warmup_steps: int, schedule: st
     done = min(max(done, 0.0), 1.0)
     decay = 0.5 * (1.0 + math.cos(math.pi * done)) if schedule == "cosine" else 1.0 - done
     return warmup * decay
+
+
+def batches_in_step(optim: OptimConfig, device: Device) -> int:
+    """Return the number of batches that one step learns from, in all processes together.
+
+    Raises:
+        ConfigError: `accumulate_steps` is below 1.
+    """
+    if optim.accumulate_steps < 1:
+        raise ConfigError(f"optim.accumulate_steps must be at least 1, got {optim.accumulate_steps}")
+    processes: int = device.accelerator.num_processes
+    return processes * optim.accumulate_steps
 
 
 def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
@@ -134,6 +138,10 @@ def train(
 ) -> Progress:
     """Train until the budget is used or the selection metric stops rising. The best model is then on disk.
 
+    A step learns from `batches_in_step` consecutive batches of the epoch as from one large one: their losses are
+    weighted by what each is a mean over, and so are the gradients of the processes. Batches that fill no step are left
+    out.
+
     Args:
         model: the model, on `device`.
         stage: batches, loss and evaluation.
@@ -144,21 +152,38 @@ def train(
         resume: continue from the state in `out` if there is one.
 
     Raises:
-        CheckpointError: `out` has a state and `resume` is False, or the state is of another configuration.
+        CheckpointError: `out` has a state and `resume` is False, or the state is of another configuration or of
+            another number of processes.
+        DataError: an epoch has too few batches for one step.
         DivergenceError: the loss is not finite.
     """
     out.mkdir(parents=True, exist_ok=True)
-    processes = join_processes()
+    accelerator = device.accelerator
+    is_first: bool = accelerator.is_main_process
+    # Dropout and rollouts differ between the processes, so their random numbers do.
+    set_seed(optim.seed, device_specific=True)
     optimizer = make_optimizer(model, optim)
-    progress = _restore(model, optimizer, stage, out, resume)
+    state = RunState(model, optimizer, stage.companion, stage.config, device)
+    progress = state.restore(out, resume)
+    broadcast(list(model.state_dict().values()))
     started = time.perf_counter() - progress.seconds
     if progress.finished:
         return progress
 
-    batches = stage.open_epoch(progress.epoch)
-    steps_per_epoch = len(batches) // processes.count
-    if not steps_per_epoch:
-        raise DataError(f"an epoch has fewer batches than the run has processes ({processes.count}); start fewer")
+    in_step = batches_in_step(optim, device)
+    first_in_step = accelerator.process_index * optim.accumulate_steps
+
+    def open_epoch(number: int) -> EpochBatches[InputT]:
+        batches = stage.open_epoch(number)
+        if len(batches) < in_step:
+            raise DataError(
+                f"an epoch has {len(batches)} batches, and one step needs {in_step}; start fewer processes, or lower "
+                "optim.accumulate_steps or optim.batch_size"
+            )
+        return batches
+
+    batches = open_epoch(progress.epoch)
+    steps_per_epoch = len(batches) // in_step
     total_steps = min(steps_per_epoch * optim.epochs, optim.max_steps or steps_per_epoch * optim.epochs)
     max_seconds = math.inf if optim.max_minutes is None else optim.max_minutes * 60
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -172,28 +197,28 @@ def train(
             desc="training",
             unit="step",
             mininterval=5,
-            disable=not processes.is_first,
+            disable=not is_first,
         ) as bar,
     ):
 
         def write(record: Mapping[str, Any]) -> None:
-            if not processes.is_first:
+            if not is_first:
                 return
             log.write(json.dumps({"step": progress.step, "seconds": round(progress.seconds, 1), **record}) + "\n")
             log.flush()
 
         def evaluate() -> None:
             model.eval()
-            measured = processes.from_first(stage.evaluate() if processes.is_first else None)
+            measured = from_first(stage.evaluate() if is_first else {})
             model.train()
-            progress.seconds = processes.from_first(time.perf_counter() - started)
+            progress.seconds = from_first(time.perf_counter() - started)
             write({"evaluation": dict(measured)})
-            if processes.is_first:
+            if is_first:
                 tqdm.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
             if measured[stage.selection] > progress.best:
                 progress.best, progress.best_step = measured[stage.selection], progress.step
                 progress.evaluations_since_best = 0
-                if processes.is_first:
+                if is_first:
                     stage.save_best(measured, progress)
             else:
                 progress.evaluations_since_best += 1
@@ -201,29 +226,37 @@ def train(
         if stage.evaluate_start and progress.step == 0:
             evaluate()
         while not progress.finished:
-            if progress.batch >= len(batches) // processes.count:
+            if progress.batch >= len(batches) // in_step:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
-                batches = stage.open_epoch(progress.epoch)
-            batch = batches[progress.batch * processes.count + processes.rank].to(device.device)
+                batches = open_epoch(progress.epoch)
+            start = progress.batch * in_step + first_in_step
+            parts = [batches[index] for index in range(start, start + optim.accumulate_steps)]
+            weight = sum(part.weight for part in parts) or 1.0
             done = max(progress.step / total_steps, progress.seconds / max_seconds)
             factor = learning_rate_factor(progress.step, done, optim.warmup_steps, optim.schedule)
             for group in optimizer.param_groups:
                 group["lr"] = optim.learning_rate * factor
-            with device.autocast():
-                loss, figures = stage.loss(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            progress.seconds = processes.average_gradients(parameters, time.perf_counter() - started)
+            if stage.before_step is not None:
+                stage.before_step()
+            for part in parts:
+                batch = part.to(device.device)
+                with device.autocast():
+                    loss, figures = stage.loss(batch)
+                share = part.weight / weight
+                (loss * share).backward()  # type: ignore[no-untyped-call]
+                progress.samples += batch.labels.shape[0] * accelerator.num_processes
+                progress.target_tokens += int((batch.labels >= 0).sum()) * accelerator.num_processes
+                for name, value in {"loss": loss, **figures}.items():
+                    running[name] = running.get(name, 0.0) + float(value.detach()) * share
+            progress.seconds = average_gradients(accelerator, parameters, weight, time.perf_counter() - started)
             norm = nn.utils.clip_grad_norm_(parameters, optim.clip_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
             progress.step += 1
             progress.batch += 1
-            progress.samples += batch.labels.shape[0] * processes.count
-            progress.target_tokens += int((batch.labels >= 0).sum()) * processes.count
             bar.update()
-            for name, value in {"loss": loss, "grad_norm": norm, **figures}.items():
-                running[name] = running.get(name, 0.0) + float(value.detach())
+            running["grad_norm"] = running.get("grad_norm", 0.0) + float(norm)
             if not math.isfinite(running["loss"]):
                 raise DivergenceError(
                     f"the loss is not finite at step {progress.step}; lower optim.learning_rate or raise warmup_steps"
@@ -238,46 +271,6 @@ def train(
             if spent or progress.step % stage.evaluate_every_steps == 0:
                 evaluate()
                 progress.finished = spent or progress.evaluations_since_best >= stage.patience
-            if processes.is_first and (progress.finished or progress.step % runtime.save_every_steps == 0):
-                _save(model, optimizer, stage, progress, out)
+            if progress.finished or progress.step % runtime.save_every_steps == 0:
+                state.save(out, progress)
     return progress
-
-
-def _save(model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage[Any], progress: Progress, out: Path) -> None:
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "torch_rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "progress": asdict(progress),
-        "config": dict(stage.config),
-    }
-    if stage.companion is not None:
-        state["companion"] = stage.companion.state_dict()
-    unfinished = out / (STATE_FILE + ".partial")
-    torch.save(state, unfinished)
-    os.replace(unfinished, out / STATE_FILE)
-
-
-def _restore(
-    model: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage[Any], out: Path, resume: bool
-) -> Progress:
-    path = out / STATE_FILE
-    if not path.is_file():
-        return Progress()
-    if not resume:
-        raise CheckpointError(f"{out} already has a run; give --resume to continue it, or another folder")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}; remove it to start again") from error
-    if state["config"] != dict(stage.config):
-        raise CheckpointError(f"{path} is of another configuration; give the configuration of that run")
-    model.load_state_dict(state["model"])
-    if stage.companion is not None:
-        stage.companion.load_state_dict(state["companion"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["torch_rng"])
-    if state["cuda_rng"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda_rng"])
-    return Progress(**state["progress"])

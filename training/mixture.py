@@ -94,8 +94,18 @@ def score_batch(model: Generator, batch: Batch, label_smoothing: float = 0.0) ->
     return score_targets(model, batch, states, label_smoothing)
 
 
-def score_targets(model: Generator, batch: Batch, states: Tensor, label_smoothing: float = 0.0) -> Scored:
-    """Return the log-probabilities of the targets of a batch whose sources have the encoder states [B, S, D]."""
+def score_targets(
+    model: Generator, batch: Batch, states: Tensor, label_smoothing: float = 0.0, pointed: Pointed | None = None
+) -> Scored:
+    """Return the log-probabilities of the targets of a batch.
+
+    Args:
+        model: a generator.
+        batch: sources and targets.
+        states: [B, S, D] of its encoder.
+        label_smoothing: share of the target probability that is spread over the vocabulary.
+        pointed: of its pointer; read here when None.
+    """
     counts = batch.labels != IGNORED_LABEL  # [N, T]
     logits = decoder_logits(model, states, batch.source_mask, batch.source_of, batch.decoder_input, counts)
     labels = batch.labels[counts]  # [P]
@@ -103,7 +113,8 @@ def score_targets(model: Generator, batch: Batch, states: Tensor, label_smoothin
     generated = _by_target(-losses, counts)
     correct = (logits.detach().argmax(dim=-1) == labels).float().mean()
     total, share = generated, torch.zeros((), device=generated.device)
-    pointed = read_pointer(model, batch.source, batch.source_mask, states)
+    if pointed is None:
+        pointed = read_pointer(model, batch.source, batch.source_mask, states)
     if pointed is not None:
         mixed = pointed.of(batch.source_of)
         copied = torch.logsumexp(mixed.entries.masked_fill(~_equal(mixed.tokens, batch.labels), NOTHING), dim=1)

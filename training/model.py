@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
 from transformers import BartConfig
@@ -181,34 +184,52 @@ def target_logits(model: Generator, batch: Batch) -> tuple[Tensor, Tensor, Tenso
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where to compute, and whether matrix products are in bf16."""
+    """Where a stage computes: the device and the precision of this process, and the other processes of the run."""
 
-    device: torch.device
-    bf16: bool
+    accelerator: Accelerator
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        device: torch.device = self.accelerator.device
+        return device
 
     def prepare(self, model: Generator) -> None:
         """Move a model to the device and choose its attention; short sources need plain products on the CPU."""
         model.set_attn_implementation("sdpa" if self.device.type == "cuda" else "eager")
         torch.nn.Module.to(model, self.device)
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[None]:
         """Return the context in which matrix products run."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+        context: AbstractContextManager[None] = self.accelerator.autocast()
+        return context
 
 
 def choose_device(runtime: RuntimeConfig) -> Device:
-    """Resolve `auto`: CUDA where available; bf16 where the processor multiplies it natively."""
-    name = runtime.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    """Join the processes of the run, and choose device and precision of this one.
+
+    `auto` is CUDA where it is available, and bf16 where the processor multiplies it natively.
+
+    Raises:
+        ConfigError: the configuration wants CUDA or bf16, and there is none.
+    """
+    cuda = torch.cuda.is_available()
+    if runtime.device == "cuda" and not cuda:
+        raise ConfigError("runtime.device=cuda, but torch finds no GPU; set it to auto or cpu")
+    on_cpu = runtime.device == "cpu" or not cuda
+    # Without the instructions oneDNN emulates bf16, which is slower than fp32.
+    native = _cpu_has_bf16() if on_cpu else torch.cuda.is_bf16_supported()
+    if runtime.precision == "bf16" and not native and not on_cpu:
+        raise ConfigError("runtime.precision=bf16, but the GPU has none; set it to auto or fp32")
+    bf16 = runtime.precision == "bf16" or (runtime.precision == "auto" and native)
+    # accelerate has one state for the whole process and refuses to change it. Stages of several configurations may
+    # follow each other in a process. The trainer of transformers resets the state in the same way.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if bf16 else "no")
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    bf16 = runtime.precision == "bf16"
-    if runtime.precision == "auto":
-        bf16 = torch.cuda.is_bf16_supported() if name.startswith("cuda") else _cpu_has_bf16()
-    return Device(torch.device(name), bf16)
+    return Device(accelerator)
 
 
 def _cpu_has_bf16() -> bool:
-    # Without the instructions oneDNN emulates bf16, which is slower than fp32.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

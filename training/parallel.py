@@ -1,68 +1,57 @@
-"""Data parallelism: processes that torchrun starts train one model, each on its share of the batches.
+"""Data parallelism by accelerate: the processes of a run train one model, each on its share of the batches.
 
-    torchrun --nproc-per-node 2 -m cli train sft ...
+    torchrun --nproc-per-node 2 --no-python onebar train sft ...
+    accelerate launch --multi_gpu --num_processes 2 --no_python onebar train sft ...
 
 One process with one thread on each core is faster than one process with a thread for each core, because the matrices of
 a small model are too small to divide. All processes hold the same weights: they begin equal, and every step applies the
-mean of all gradients.
+mean of all gradients. docs/adr/0087 says why the model is not wrapped.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import torch
-import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
-
-@dataclass(frozen=True, slots=True)
-class Processes:
-    """The processes of a run. `rank` 0 evaluates, writes checkpoints and decides when the run ends."""
-
-    rank: int = 0
-    count: int = 1
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process is the one that writes."""
-        return self.rank == 0
-
-    def average_gradients(self, parameters: Sequence[nn.Parameter], seconds: float) -> float:
-        """Replace every gradient by its mean over the processes, and return the `seconds` of the first process.
-
-        The clocks differ, and the schedule and the end of a run depend on the time, so one clock is used by all.
-        """
-        if self.count == 1:
-            return seconds
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        clock = torch.tensor([seconds * self.count if self.is_first else 0.0])
-        flat = torch.cat([clock, *(gradient.reshape(-1) for gradient in gradients)])
-        dist.all_reduce(flat)
-        flat /= self.count
-        offset = 1
-        for gradient in gradients:
-            gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
-            offset += gradient.numel()
-        return float(flat[0])
-
-    def from_first(self, value: Any) -> Any:
-        """Return the first process's value in every process."""
-        if self.count == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
-        return box[0]
+ValueT = TypeVar("ValueT")
 
 
-def join_processes() -> Processes:
-    """Join the processes that torchrun started; a process that was started alone is the only one."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        return Processes()
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return Processes(dist.get_rank(), count)
+def average_gradients(
+    accelerator: Accelerator, parameters: Sequence[nn.Parameter], weight: float, seconds: float
+) -> float:
+    """Replace every gradient by its weighted mean over the processes, and return the `seconds` of the first process.
+
+    The clocks differ, and the schedule and the end of a run depend on the time, so one clock is used by all. Weights,
+    clock and gradients are one message.
+
+    Args:
+        accelerator: of the run.
+        parameters: in one order in all processes. Those without a gradient have none in any process.
+        weight: of the gradients of this process.
+        seconds: that this process has spent.
+    """
+    if accelerator.num_processes == 1:
+        return seconds
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    sizes = [gradient.numel() for gradient in gradients]
+    message = torch.empty(2 + sum(sizes), device=accelerator.device)
+    message[0] = seconds if accelerator.is_main_process else 0.0
+    message[1] = weight
+    for gradient, part in zip(gradients, message[2:].split(sizes), strict=True):
+        torch.mul(gradient.reshape(-1), weight, out=part)
+    summed = accelerator.reduce(message, "sum")
+    clock, total = summed[:2].tolist()
+    for gradient, part in zip(gradients, summed[2:].split(sizes), strict=True):
+        torch.div(part.view_as(gradient), total, out=gradient)
+    return float(clock)
+
+
+def from_first(value: ValueT) -> ValueT:
+    """Return the first process's value in every process."""
+    first: ValueT = broadcast_object_list([value])[0]
+    return first

@@ -39,7 +39,7 @@ from training.data import PackedExamples, Ragged, file_hash, load_examples
 from training.errors import DataError
 from training.generator import Generator
 from training.initial_model import load_initial_model
-from training.loop import Progress, Stage, train
+from training.loop import Progress, Stage, batches_in_step, train
 from training.losses import sft_loss, token_accuracy
 from training.model import Device, choose_device, target_logits
 from training.noising import infill, join_on, join_segments, split_segments, word_start_table
@@ -142,15 +142,17 @@ def make_corpus(examples: PackedExamples, tokenizer: Tokenizer, logs: Path | Non
     return Corpus(sources, Ragged.from_lists(rows))
 
 
-def noised_epoch(corpus: Corpus, noise: Noise, documents: int, batch_size: int, seed: tuple[int, ...]) -> PackedBatches:
-    """Draw and noise documents and plan their batches; the same seed gives the same epoch."""
+def noised_epoch(
+    corpus: Corpus, noise: Noise, documents: int, batch_size: int, seed: tuple[int, ...], together: int = 1
+) -> PackedBatches:
+    """Draw and noise documents and plan their batches (`plan_batches`); the same seed gives the same epoch."""
     rng = np.random.default_rng(seed)
     pairs = [noised_pair(corpus.draw(noise, rng), noise, rng) for _ in range(documents)]
     sources = Ragged.from_lists([source for source, _ in pairs])
     targets = Ragged.from_lists([target for _, target in pairs])
     # Batches have either long or short targets: padding in the decoder would cost more than short targets save.
     lengths = sources.lengths + 1000 * (targets.lengths > 24)
-    plan = plan_batches(lengths, targets.lengths, batch_size, rng)
+    plan = plan_batches(lengths, targets.lengths, batch_size, rng, together=together)
     return PackedBatches(sources, targets, plan, noise.special["pad"], noise.special["eos"])
 
 
@@ -220,6 +222,7 @@ def pretrain(
     corpus = make_corpus(examples, words, logs, last_day)
     held_out_corpus = make_corpus(held_out, words, None, last_day)
     batch_size, seed = config.optim.batch_size, config.optim.seed
+    together = batches_in_step(config.optim, device)
     validation = noised_epoch(held_out_corpus, noise, config.validation_documents, batch_size, (seed,))
 
     def save(metrics: Mapping[str, float], progress: Progress) -> None:
@@ -239,7 +242,7 @@ def pretrain(
         return sft_loss(logits, labels, weights), {"accuracy": token_accuracy(logits, labels)}
 
     stage = Stage(
-        open_epoch=lambda n: noised_epoch(corpus, noise, config.epoch_documents, batch_size, (seed, n)),
+        open_epoch=lambda n: noised_epoch(corpus, noise, config.epoch_documents, batch_size, (seed, n), together),
         loss=loss,
         evaluate=lambda: evaluate_denoising(model, validation, device),
         selection="negative_loss",

@@ -21,11 +21,10 @@ from training.config import SftConfig, to_dict
 from training.copying_probe import copy_accuracy, make_probe
 from training.data import PackedExamples, file_hash, load_examples
 from training.initial_model import load_initial_model
-from training.loop import Progress, Stage, train
+from training.loop import Progress, Stage, batches_in_step, train
 from training.losses import query_loss
 from training.mixture import score_batch
 from training.model import choose_device
-from training.parallel import join_processes
 from training.record import stage_record
 from training.tokenizer import special_token_ids
 from training.validation import sample_validation, validate, weak_batch, weak_rejected
@@ -36,7 +35,7 @@ def open_epoch(
     config: SftConfig,
     alphabet: Alphabet,
     epoch: int,
-    processes: int = 1,
+    together: int = 1,
 ) -> PackedBatches:
     """Return the batches of one epoch.
 
@@ -48,7 +47,7 @@ def open_epoch(
         config: of the stage.
         alphabet: of the tokenizer.
         epoch: its number, which with the seed decides everything.
-        processes: that share the batches.
+        together: batches of a step; see `plan_batches`.
     """
     rng = np.random.default_rng((config.optim.seed, epoch))
     special, rates = alphabet.special, config.field_dropout
@@ -74,7 +73,7 @@ def open_epoch(
     sources, targets = weaken_evidence(sources, targets, rows_of, weakened, alphabet, rng)
     lengths = targets.lengths
     longest_targets = np.maximum.reduceat(lengths[rows_of.values], rows_of.offsets[:-1])
-    plan = plan_batches(sources.lengths, longest_targets, config.optim.batch_size, rng, rows_of.lengths, processes)
+    plan = plan_batches(sources.lengths, longest_targets, config.optim.batch_size, rng, rows_of.lengths, together)
     weights = np.where(examples.is_reject, config.reject_weight, 1.0).astype(np.float32)
     return PackedBatches(sources, targets, plan, special["pad"], special["eos"], rows_of, weights)
 
@@ -119,7 +118,7 @@ def finetune(
 
     examples = PackedExamples.join([load(path) for path in train_paths])
     held_out = load(valid_path)
-    processes = join_processes()
+    together = batches_in_step(config.optim, device)
     sample = sample_validation(held_out, config.validation, config.optim.seed)
     alphabet = Alphabet.of(words)
     probe = make_probe(alphabet, config.optim.seed)
@@ -144,11 +143,13 @@ def finetune(
 
     def evaluate() -> Mapping[str, float]:
         measured = validate(model, words, sample, config.generation, config.reject_threshold, device)
-        rejected = weak_rejected(model, weak, config.reject_threshold, device)
-        return {**measured, "copy_accuracy": copy_accuracy(model, probe, device), "weak_rejected": rejected}
+        measured["copy_accuracy"] = copy_accuracy(model, probe, device)
+        if weak is not None:
+            measured["weak_rejected"] = weak_rejected(model, weak, config.reject_threshold, device)
+        return measured
 
     stage = Stage(
-        open_epoch=lambda epoch: open_epoch(examples, config, alphabet, epoch, processes.count),
+        open_epoch=lambda epoch: open_epoch(examples, config, alphabet, epoch, together),
         loss=loss,
         evaluate=evaluate,
         selection="hr@8",

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers.generation.utils import GenerateBeamEncoderDecoderOutput
+from transformers.modeling_outputs import BaseModelOutput
 
 from evidence.abstain import model_abstains
 from training.augmentation import Alphabet, weaken_evidence
@@ -53,8 +55,8 @@ def validate(
 
     Returns:
         hr@8 and mrr@8 over click examples (a [REJECT] among the hypotheses is skipped), `loss` per target token over
-        click examples, and precision and recall of abstaining by
-        `evidence.abstain` over examples of both kinds, in the proportion of the sample.
+        click examples, and precision and recall of abstaining by `evidence.abstain` over examples of both kinds, in
+        the proportion of the sample.
     """
     special = special_token_ids(tokenizer)
     order = np.argsort(examples.sources.lengths, kind="stable")
@@ -68,15 +70,17 @@ def validate(
             batch = collate(examples.sources, examples.targets, rows, special["pad"], special["eos"])
             batch = batch.to(device.device)
             states = encode(model, batch.source, batch.source_mask)
-            scored = score_targets(model, batch, states)
-            p_reject[rows] = reject_probabilities(model, batch, states, reject_id)
+            pointed = read_pointer(model, batch.source, batch.source_mask, states)
+            scored = score_targets(model, batch, states, pointed=pointed)
+            p_reject[rows] = reject_probabilities(model, batch, states, pointed, reject_id)
             is_click = torch.from_numpy(~examples.is_reject[rows]).to(device.device)
             if not is_click.any():
                 continue
             total_loss -= float(scored.total[is_click].sum())
             tokens += int(scored.lengths[is_click].sum())
             mask = None if batch.source_mask is None else batch.source_mask[is_click]
-            found = generate(model, batch.source[is_click], mask, generation)
+            pointed = None if pointed is None else pointed.of(is_click)
+            found = _search(model, batch.source[is_click], mask, states[is_click], pointed, generation)
             for row, hypotheses in zip(rows[is_click.cpu().numpy()], found, strict=True):
                 clicks += 1
                 rank = hypothesis_rank(tokenizer, examples.targets[int(row)][:-1].tolist(), hypotheses, reject_id)
@@ -90,9 +94,11 @@ def validate(
     }
 
 
-def weak_batch(sample: PackedExamples, alphabet: Alphabet, seed: int) -> Batch:
-    """Return up to 64 clicks of a validation sample with nothing left that supports a query."""
+def weak_batch(sample: PackedExamples, alphabet: Alphabet, seed: int) -> Batch | None:
+    """Return up to 64 clicks of a validation sample with nothing left that supports a query; None without a click."""
     clicks = sample.subset(np.flatnonzero(~sample.is_reject)[:_BATCH])
+    if not len(clicks):
+        return None
     rows = np.arange(len(clicks))
     own = Ragged(rows.astype(np.int32), np.arange(len(clicks) + 1))
     rng = np.random.default_rng(seed)
@@ -105,14 +111,15 @@ def weak_rejected(model: Generator, batch: Batch, reject_threshold: float, devic
     with torch.inference_mode(), device.autocast():
         batch = batch.to(device.device)
         states = encode(model, batch.source, batch.source_mask)
-        probabilities = reject_probabilities(model, batch, states, int(batch.labels[0, 0]))
+        pointed = read_pointer(model, batch.source, batch.source_mask, states)
+        probabilities = reject_probabilities(model, batch, states, pointed, int(batch.labels[0, 0]))
     return sum(model_abstains(p, reject_threshold) for p in probabilities.tolist()) / len(probabilities)
 
 
 def generate(
     model: Generator,
-    source: torch.Tensor,
-    mask: torch.Tensor | None,
+    source: Tensor,
+    mask: Tensor | None,
     generation: GenerationDefaults,
 ) -> list[list[list[int]]]:
     """Search the most probable queries of the mixture.
@@ -128,10 +135,24 @@ def generate(
     Returns:
         For each source its `num_beams` best hypotheses, best first, as token ids without what follows their end.
     """
+    states = encode(model, source, mask)
+    return _search(model, source, mask, states, read_pointer(model, source, mask, states), generation)
+
+
+def _search(
+    model: Generator,
+    source: Tensor,
+    mask: Tensor | None,
+    states: Tensor,
+    pointed: Pointed | None,
+    generation: GenerationDefaults,
+) -> list[list[list[int]]]:
+    """Do what `generate` does, with the encoder states [B, S, D] of the sources and what the pointer says of them."""
     full_mask = torch.ones_like(source) if mask is None else mask
     made = model.generate(
         input_ids=source,
         attention_mask=full_mask,
+        encoder_outputs=BaseModelOutput(last_hidden_state=states),
         num_beams=generation.num_beams,
         num_return_sequences=generation.num_beams,
         length_penalty=generation.length_penalty,
@@ -147,7 +168,6 @@ def generate(
     beams = (source.shape[0], generation.num_beams)
     ids: list[list[list[int]]] = made.sequences.view(*beams, -1)[:, :, 1:].tolist()
     scores: list[list[float]] = made.sequences_scores.view(*beams).tolist()
-    pointed = read_pointer(model, source, mask, encode(model, source, mask))
     pad, penalty = model.config.pad_token_id, generation.length_penalty
     answers = []
     for row in range(beams[0]):
@@ -162,12 +182,13 @@ def generate(
     return answers
 
 
-def reject_probabilities(model: Generator, batch: Batch, states: torch.Tensor, reject_id: int) -> NDArray[np.float64]:
+def reject_probabilities(
+    model: Generator, batch: Batch, states: Tensor, pointed: Pointed | None, reject_id: int
+) -> NDArray[np.float64]:
     """Return P([REJECT]) as the first token, of the mixture, for each source [B]."""
     start = batch.decoder_input[:, :1]
     logits = decoder_logits(model, states, batch.source_mask, None, start, torch.ones_like(start, dtype=torch.bool))
     log_p = torch.log_softmax(logits.float(), dim=-1)[:, reject_id]
-    pointed = read_pointer(model, batch.source, batch.source_mask, states)
     if pointed is not None:
         log_p = log_p + pointed.generate
     probabilities: NDArray[np.float64] = log_p.exp().double().cpu().numpy()

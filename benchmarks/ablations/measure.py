@@ -26,6 +26,7 @@ from training.batches import collate
 from training.checkpoint import STATE_FILE, Checkpoint, load_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig
 from training.data import Ragged
+from training.mixture import read_pointer
 from training.model import Device, choose_device, encode
 from training.piopd.posterior import posterior_source
 from training.policy_config import TeacherConfig
@@ -87,7 +88,8 @@ class Reader:
                 rows = np.arange(start, min(start + _SOURCES_AT_ONCE, len(order)))
                 batch = collate(packed, ends, rows, special["pad"], special["eos"]).to(self.device.device)
                 states = encode(model, batch.source, batch.source_mask)
-                rejected = reject_probabilities(model, batch, states, special["reject"])
+                pointed = read_pointer(model, batch.source, batch.source_mask, states)
+                rejected = reject_probabilities(model, batch, states, pointed, special["reject"])
                 found = generate(model, batch.source, batch.source_mask, generation)
                 for row, hypotheses, p_reject in zip(rows.tolist(), found, rejected.tolist(), strict=True):
                     answers[order[row]] = self._answer(hypotheses, p_reject)

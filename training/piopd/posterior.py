@@ -39,6 +39,11 @@ class PosteriorBatch:
         """int64 [N, T], the clicked targets."""
         return self.student.labels
 
+    @property
+    def weight(self) -> float:
+        """That of the student's batch."""
+        return self.student.weight
+
     def to(self, device: torch.device) -> PosteriorBatch:
         """Return the batch on a device."""
         mask = None if self.posterior_mask is None else self.posterior_mask.to(device)

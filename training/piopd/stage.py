@@ -15,9 +15,8 @@ from training.batches import IGNORED_LABEL, PackedBatches
 from training.config import SftConfig, to_dict
 from training.data import PackedExamples
 from training.generator import Generator
-from training.loop import Progress, Stage, train
+from training.loop import Progress, Stage, batches_in_step, train
 from training.model import encode
-from training.parallel import join_processes
 from training.piopd.diagnostics import compare_distributions, gold_outside
 from training.piopd.objective import next_token_log_p, piopd_loss
 from training.piopd.posterior import PosteriorBatch, PosteriorBatches
@@ -61,10 +60,8 @@ def distill(
     valid_path = (validate_on or shops[0]) / "examples_valid.parquet"
     examples = PackedExamples.join([policy.load_examples(path, cache) for path in train_paths])
     held_out = policy.load_examples(valid_path, cache)
-    processes = join_processes()
+    together = batches_in_step(config.optim, policy.device)
     seed, longest = config.optim.seed, policy.meta.render.max_source_tokens
-    # Student and teacher need other numbers in each process.
-    torch.manual_seed(seed + processes.rank)
     alphabet = Alphabet.of(policy.tokenizer)
     sample = sample_validation(held_out, config.validation, seed)
     compared = _diagnostic_batches(held_out, config, alphabet, longest)
@@ -73,13 +70,12 @@ def distill(
     teacher_hits: list[float] = []
 
     def epoch(number: int) -> PosteriorBatches:
-        packed = open_epoch(examples, epoch_config, alphabet, number, processes.count)
+        packed = open_epoch(examples, epoch_config, alphabet, number, together)
         assert packed.targets_of is not None
         first = packed.targets_of.values[packed.targets_of.offsets[:-1]]
         return PosteriorBatches(packed, examples.is_reject[first], config.teacher, alphabet, longest, (seed, number))
 
     def loss(batch: PosteriorBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        _follow(teacher, policy.model, config)
         return piopd_loss(policy.model, teacher, batch, config, most_tokens)
 
     def evaluate() -> Mapping[str, float]:
@@ -101,6 +97,7 @@ def distill(
         config=to_dict(config),
         evaluate_start=True,
         companion=teacher,
+        before_step=lambda: _follow(teacher, policy.model, config),
     )
     return train(policy.model, stage, config.optim, config.runtime, policy.device, out, resume)
 

@@ -48,6 +48,11 @@ class ListBatch:
         """int64 [N, T], the tokens of the candidates."""
         return self.candidates.labels
 
+    @property
+    def weight(self) -> float:
+        """What the preference loss of the batch is a mean over: its lists."""
+        return float(self.candidates.source.shape[0])
+
     def to(self, device: torch.device) -> ListBatch:
         """Return the batch on a device."""
         return ListBatch(self.candidates.to(device), self.place.to(device), self.clicked.to(device))
@@ -111,11 +116,11 @@ class ListBatches:
 
 
 def list_batches(
-    lists: PackedLists, special: dict[str, int], batch_size: int, rng: np.random.Generator, processes: int = 1
+    lists: PackedLists, special: dict[str, int], batch_size: int, rng: np.random.Generator, together: int = 1
 ) -> ListBatches:
-    """Cut all lists into batches of about `batch_size` lists of nearly equal length, in random order."""
+    """Cut all lists into batches of about `batch_size` lists of nearly equal length; see `plan_batches`."""
     longest = np.maximum.reduceat(lists.queries.lengths[lists.queries_of.values], lists.queries_of.offsets[:-1])
-    plan = plan_batches(lists.sources.lengths, longest, batch_size, rng, together=processes)
+    plan = plan_batches(lists.sources.lengths, longest, batch_size, rng, together=together)
     packed = PackedBatches(lists.sources, lists.queries, plan, special["pad"], special["eos"], lists.queries_of)
     return ListBatches(packed, lists.levels)
 

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from training.config import to_dict
 from training.generator import Generator
-from training.loop import Progress, Stage, train
+from training.loop import Progress, Stage, batches_in_step, train
 from training.mixture import score_batch
-from training.parallel import join_processes
 from training.policy import load_policy
 from training.policy_config import PreferenceConfig
 from training.preference.lists import ListBatch, ListBatches, PackedLists, list_batches, load_lists
@@ -51,9 +50,7 @@ def align(
     policy = load_policy(init_from, config.dropout, config.runtime)
     reference = policy.frozen_copy()
     special = special_token_ids(policy.tokenizer)
-    processes = join_processes()
-    seed = config.optim.seed
-    torch.manual_seed(seed + processes.rank)
+    seed, together = config.optim.seed, batches_in_step(config.optim, policy.device)
     train_paths = [folder / "lists_train.parquet" for folder in shops]
     valid_path, examples_path = shops[0] / "lists_valid.parquet", validate_on / "examples_valid.parquet"
 
@@ -67,7 +64,7 @@ def align(
 
     def epoch(number: int) -> ListBatches:
         rng = np.random.default_rng((seed, number))
-        return list_batches(lists, special, config.optim.batch_size, rng, processes.count)
+        return list_batches(lists, special, config.optim.batch_size, rng, together)
 
     def loss(batch: ListBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
         return preference_loss(policy.model, reference, batch, config)

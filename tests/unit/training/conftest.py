@@ -50,6 +50,24 @@ def write_examples(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+def write_lists(folder: Path) -> Path:
+    """Each video: its clicked query above another brand's, which was shown, and a generic one, which was not."""
+    folder.mkdir(parents=True)
+    rows = []
+    for number in range(40):
+        row, other = example(number), example(number + 1)
+        del row["kind"], row["target"]
+        queries = [example(number)["target"], other["target"], "best power bank"]
+        rows.append(row | {"queries": queries, "levels": [2, 5, 6]})
+    table = pa.Table.from_pylist(rows)
+    for name in ("anchors", "histories", "personal"):
+        column = pa.array([row[name] for row in rows], type=pa.list_(pa.string()))
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    pq.write_table(table, folder / "lists_train.parquet")
+    pq.write_table(table.slice(0, 12), folder / "lists_valid.parquet")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
@@ -86,3 +104,8 @@ def _example() -> Callable[..., dict[str, Any]]:
 @pytest.fixture(scope="session", name="write_examples")
 def _write_examples() -> Callable[[Path, list[dict[str, Any]]], Path]:
     return write_examples
+
+
+@pytest.fixture(scope="session", name="write_lists")
+def _write_lists() -> Callable[[Path], Path]:
+    return write_lists

@@ -75,23 +75,8 @@ def checkpoint(
 
 
 @pytest.fixture
-def lists_dir(tmp_path: Path, example: Callable[..., dict[str, Any]]) -> Path:
-    """Each video: its clicked query above another brand's, which was shown, and a generic one, which was not."""
-    folder = tmp_path / "lists"
-    folder.mkdir()
-    rows = []
-    for number in range(40):
-        row, other = example(number), example(number + 1)
-        del row["kind"], row["target"]
-        queries = [example(number)["target"], other["target"], "best power bank"]
-        rows.append(row | {"queries": queries, "levels": [2, 5, 6]})
-    table = pa.Table.from_pylist(rows)
-    for name in ("anchors", "histories", "personal"):
-        column = pa.array([row[name] for row in rows], type=pa.list_(pa.string()))
-        table = table.set_column(table.schema.get_field_index(name), name, column)
-    pq.write_table(table, folder / "lists_train.parquet")
-    pq.write_table(table.slice(0, 12), folder / "lists_valid.parquet")
-    return folder
+def lists_dir(tmp_path: Path, write_lists: Callable[[Path], Path]) -> Path:
+    return write_lists(tmp_path / "lists")
 
 
 def evaluations(folder: Path) -> list[dict[str, float]]:

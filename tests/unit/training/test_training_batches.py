@@ -51,6 +51,18 @@ def test_the_plan_is_a_function_of_its_generator() -> None:
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
 
 
+def test_batches_of_a_step_are_of_one_length_and_the_rest_comes_last() -> None:
+    lengths = np.repeat(np.arange(10, 17), 8)  # 14 batches of 4, two of each length
+    left_over = set()
+    for seed in range(20):
+        plan = plan_batches(lengths, lengths, 4, np.random.default_rng(seed), together=4)
+        assert sorted(np.concatenate(plan).tolist()) == list(range(56))
+        steps = [np.concatenate(plan[start : start + 4]) for start in (0, 4, 8)]
+        assert all(np.ptp(lengths[rows]) <= 1 for rows in steps)
+        left_over |= set(lengths[np.concatenate(plan[12:])].tolist())
+    assert len(left_over) > 2
+
+
 #                       T    |    M    | anchors | histories | P
 FULL = [0, 10, 11, SEP, 20, SEP, 30, 31, SEP, 40, SEP, 50, 2]
 ONLY_TEXT = [0, 10, SEP, SEP, SEP, SEP, 2]

@@ -13,12 +13,12 @@ from transformers import BartConfig, BartForConditionalGeneration
 from evidence.render import RenderBudgets
 from training.batches import collate
 from training.checkpoint import CheckpointMeta, load_checkpoint, load_meta, load_weights, save_checkpoint
-from training.config import ModelConfig
+from training.config import ModelConfig, RuntimeConfig, from_dict
 from training.data import Ragged
 from training.errors import CheckpointError, ConfigError
 from training.initial_model import load_initial_model
 from training.losses import sft_loss
-from training.model import adopt_model, build_model, set_dropout, target_logits
+from training.model import adopt_model, build_model, choose_device, set_dropout, target_logits
 from training.tokenizer import special_token_ids, train_tokenizer
 
 TINY = ModelConfig(
@@ -182,3 +182,23 @@ def test_the_checkpoint_format_is_imported_without_torch() -> None:
     code = "import sys, training.checkpoint; print([name for name in ('torch', 'transformers') if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("precision", "result"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_products_have_the_precision_of_the_stage(precision: str, result: torch.dtype) -> None:
+    # Stages of both precisions may follow each other in one process.
+    device = choose_device(from_dict(RuntimeConfig, {"device": "cpu", "precision": precision}))
+    assert device.device == torch.device("cpu")
+    with device.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == result
+
+
+def test_a_device_is_auto_cpu_or_cuda() -> None:
+    with pytest.raises(ConfigError, match="device must be one of 'auto', 'cpu', 'cuda', got 'cuda:1'"):
+        from_dict(RuntimeConfig, {"device": "cuda:1"})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_named() -> None:
+    with pytest.raises(ConfigError, match="torch finds no GPU"):
+        choose_device(RuntimeConfig(device="cuda"))

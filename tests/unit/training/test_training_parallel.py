@@ -1,4 +1,4 @@
-"""Two processes that torchrun starts train one model."""
+"""Processes that torchrun starts train one model."""
 
 from __future__ import annotations
 
@@ -24,17 +24,21 @@ SMALL = [
 
 EXCHANGE = """
 import torch
-from training.parallel import join_processes
-processes = join_processes()
-weight = torch.nn.Parameter(torch.zeros(3))
-weight.grad = torch.tensor([1.0, 2.0, 3.0]) * (1 + 2 * processes.rank)
-seconds = processes.average_gradients([weight], 10.0 + processes.rank)
-print(weight.grad.tolist(), seconds, processes.from_first(f"rank {processes.rank}"))
+from training.config import RuntimeConfig
+from training.model import choose_device
+from training.parallel import average_gradients, from_first
+accelerator = choose_device(RuntimeConfig(device="cpu", threads=1)).accelerator
+rank = accelerator.process_index
+used, unused = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(2))
+used.grad = torch.tensor([1.0, 2.0, 3.0]) * (1 + 4 * rank)
+seconds = average_gradients(accelerator, [used, unused], 30.0 - 20.0 * rank, 10.0 + rank)
+print(used.grad.tolist(), unused.grad, seconds, from_first(f"rank {rank}"))
 """
 
 
-def test_gradients_are_averaged_and_the_first_process_has_the_clock() -> None:
+def test_gradients_are_averaged_by_weight_and_the_first_process_has_the_clock() -> None:
     shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared["OMP_NUM_THREADS"] = "1"
     command = [sys.executable, "-c", EXCHANGE]
     with ExitStack() as running:
         started = [
@@ -46,30 +50,31 @@ def test_gradients_are_averaged_and_the_first_process_has_the_clock() -> None:
         finally:
             for process in started:
                 process.kill()  # if one has failed, the other waits for it
-    assert said == [b"[2.0, 4.0, 6.0] 10.0 rank 0\n"] * 2
+    # The weights are 30 and 10: (30 * 1 + 10 * 5) / 40 = 2.
+    assert said == [b"[2.0, 4.0, 6.0] None 10.0 rank 0\n"] * 2
 
 
-def stage(examples: Path, tokenizer: Path, out: Path) -> list[str]:
-    overrides = [part for override in SMALL for part in ("--set", override)]
+def stage(examples: Path, tokenizer: Path, out: Path, *more: str) -> list[str]:
+    overrides = [part for override in (*SMALL, *more) for part in ("--set", override)]
     return ["train", "sft", str(examples), str(out), "--tokenizer", str(tokenizer), *overrides]
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_batches_and_end_with_one_model(
+def test_two_processes_make_the_steps_of_one_that_accumulates_two_batches(
     examples_dir: Path, tokenizer_file: Path, tmp_path: Path
 ) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--no-python"]
     command = [*torchrun, sys.executable, "-c", "from cli.main import main; main()"]
-    two = [*command, *stage(examples_dir, tokenizer_file, tmp_path / "two")]
-    done = subprocess.run(two, capture_output=True, text=True, timeout=300)
+    sharing = [*command, *stage(examples_dir, tokenizer_file, tmp_path / "two")]
+    done = subprocess.run(sharing, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
-    alone = CliRunner().invoke(main, stage(examples_dir, tokenizer_file, tmp_path / "one"))
+    accumulating = stage(examples_dir, tokenizer_file, tmp_path / "one", "optim.accumulate_steps=2")
+    alone = CliRunner().invoke(main, accumulating)
     assert alone.exit_code == 0, alone.output
-    records = {
-        name: [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("one", "two")
-    }
-    steps = {name: [r["step"] for r in rows if "loss" in r] for name, rows in records.items()}
-    assert steps["two"] == steps["one"] == [1, 2, 3]
-    samples = {name: max(r.get("samples", 0) for r in rows) for name, rows in records.items()}
-    assert samples["two"] > 1.5 * samples["one"]
+    )
+    norms = [[record["grad_norm"] for record in records if "loss" in record] for records in (one, two)]
+    assert len(norms[0]) == 3
+    assert norms[1] == pytest.approx(norms[0], rel=1e-4)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from training.config import ValidationConfig
+from training.augmentation import Alphabet
+from training.config import GenerationDefaults, ModelConfig, RuntimeConfig, ValidationConfig
 from training.data import PackedExamples, Ragged
-from training.validation import hypothesis_rank, reject_quality, sample_validation
+from training.model import build_model, choose_device
+from training.validation import hypothesis_rank, reject_quality, sample_validation, validate, weak_batch
 
 
 def ids(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -54,3 +56,32 @@ def test_the_validation_sample_is_fixed_and_holds_both_kinds() -> None:
     one, two = (sample_validation(examples, config, 3) for _ in range(2))
     assert one.sources.values.tolist() == two.sources.values.tolist()
     assert (one.is_reject.sum(), (~one.is_reject).sum()) == (25, 10)
+
+
+def source(tokenizer: Tokenizer, text: str, history: str) -> list[int]:
+    return [0, *ids(tokenizer, text), 5, 5, 5, *ids(tokenizer, history), 5, 2]
+
+
+def test_each_source_is_encoded_and_its_pointer_read_once(tokenizer: Tokenizer) -> None:
+    texts = ["camping chair", "power bank", "kettle", "codeine"]
+    sources = [source(tokenizer, f"best {text}", f"{text} price") for text in texts]
+    targets = [*([*ids(tokenizer, f"{text} price"), 2] for text in texts[:3]), [6, 2]]
+    is_reject = np.array([False, False, False, True])
+    examples = PackedExamples(Ragged.from_lists(sources), Ragged.from_lists(targets), is_reject, np.arange(4))
+    shape = ModelConfig(encoder_layers=1, decoder_layers=1, d_model=32, ffn_dim=64, attention_heads=2)
+    model = build_model(shape, tokenizer).eval()
+    device = choose_device(RuntimeConfig(device="cpu", precision="fp32"))
+    encoded: list[int] = []
+    model.model.encoder.register_forward_hook(lambda _, __, output: encoded.append(len(output.last_hidden_state)))
+    pointed: list[int] = []
+    assert model.pointer is not None
+    model.pointer.register_forward_hook(lambda _, __, output: pointed.append(len(output[0])))
+    figures = validate(model, tokenizer, examples, GenerationDefaults(), 0.5, device)
+    assert (encoded, pointed) == ([4], [4])
+    assert figures["hr@8"] == 1.0  # the pointer adds the only entry of each source to the search
+
+
+def test_without_a_click_there_is_no_source_to_weaken(tokenizer: Tokenizer) -> None:
+    rows = Ragged.from_lists([[0, 7, 5, 5, 5, 5, 2]])
+    rejects = PackedExamples(rows, Ragged.from_lists([[6, 2]]), np.array([True]), np.arange(1))
+    assert weak_batch(rejects, Alphabet.of(tokenizer), 0) is None

@@ -1,0 +1,134 @@
+"""The state of a run on disk, from which it continues exactly.
+
+The state is taken between two steps. It has weights, optimizer, progress and the random numbers of every process, so
+that a resumed run ends with the weights of an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import nn
+
+from training.checkpoint import STATE_FILE
+from training.errors import CheckpointError
+from training.model import Device
+
+
+@dataclass(slots=True)
+class Progress:
+    """The progress of a run.
+
+    Attributes:
+        step: finished steps.
+        epoch: the epoch of the next step.
+        batch: steps that this epoch has had.
+        samples: targets of all processes.
+        target_tokens: of all processes.
+        seconds: wall time over all resumed parts, evaluation included.
+        best: the best value of the selection figure.
+        best_step: the step of `best`.
+        evaluations_since_best: that were not better.
+        finished: whether the run has ended.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    samples: int = 0
+    target_tokens: int = 0
+    seconds: float = 0.0
+    best: float = -math.inf
+    best_step: int = 0
+    evaluations_since_best: int = 0
+    finished: bool = False
+
+    def record(self) -> dict[str, float]:
+        """Return what a checkpoint records of the run."""
+        return {"steps": self.step, "samples": self.samples, "seconds": round(self.seconds, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What of a run is saved, beside its progress.
+
+    Attributes:
+        model: that is trained.
+        optimizer: of its parameters.
+        companion: a second model whose weights change with the run, or None.
+        config: the configuration, which a resumed run must equal.
+        device: of this process.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    companion: nn.Module | None
+    config: Mapping[str, Any]
+    device: Device
+
+    def save(self, out: Path, progress: Progress) -> None:
+        """Write the state to `out` in one rename. All processes take part, and the first one writes."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device.device)
+        of_processes = gather_object([random])
+        if not self.device.accelerator.is_main_process:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": of_processes,
+            "progress": asdict(progress),
+            "config": dict(self.config),
+        }
+        if self.companion is not None:
+            state["companion"] = self.companion.state_dict()
+        unfinished = out / (STATE_FILE + ".partial")
+        torch.save(state, unfinished)
+        os.replace(unfinished, out / STATE_FILE)
+
+    def restore(self, out: Path, resume: bool) -> Progress:
+        """Read the state in `out` into the models, the optimizer and the generators of this process.
+
+        Args:
+            out: folder of the run.
+            resume: whether a state is wanted.
+
+        Returns:
+            The progress of the run; that of a new one if there is no state.
+
+        Raises:
+            CheckpointError: there is a state and `resume` is False, or it cannot be read, or it is of another
+                configuration or of another number of processes.
+        """
+        path = out / STATE_FILE
+        if not path.is_file():
+            return Progress()
+        if not resume:
+            raise CheckpointError(f"{out} already has a run; give --resume to continue it, or another folder")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}; remove it to start again") from error
+        if state["config"] != dict(self.config):
+            raise CheckpointError(f"{path} is of another configuration; give the configuration of that run")
+        processes = len(state["random"])
+        if processes != self.device.accelerator.num_processes:
+            raise CheckpointError(f"{path} is of a run of {processes} processes; resume it with as many")
+        self.model.load_state_dict(state["model"])
+        if self.companion is not None:
+            self.companion.load_state_dict(state["companion"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        random = state["random"][self.device.accelerator.process_index]
+        torch.set_rng_state(random["cpu"])
+        if "cuda" in random and self.device.device.type == "cuda":
+            torch.cuda.set_rng_state(random["cuda"], self.device.device)
+        return Progress(**state["progress"])
