@@ -40,6 +40,8 @@ ENTRYPOINT ["locust", "--locustfile", "loadtest/locustfile.py"]
 
 FROM python:3.11-slim AS serve
 RUN groupadd --gid 10001 onebar && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin onebar
+# For promoted bundles. Docker gives an empty volume that is mounted here the owner of this folder.
+RUN install -d -o 10001 -g 10001 /bundles
 COPY --from=build /opt/onebar /opt/onebar
 WORKDIR /srv/onebar
 COPY demo/bundle demo/bundle

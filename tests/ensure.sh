@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Programs of the system that the tests run. If one is missing and its installation needs no password, install it; else
 # print what to install.
-#   ensure.sh redis | chromium
+#   ensure.sh redis | chromium | java
 set -euo pipefail
 brew=""
 case $1 in
@@ -9,6 +9,7 @@ case $1 in
   chromium)
     names="chromium chromium-browser google-chrome" packages="chromium"
     elsewhere="macOS: Google Chrome, with google-chrome on the path" ;;
+  java) names="java" packages="openjdk-17-jre-headless" elsewhere="macOS: brew install openjdk@17" ;;
   *) echo "unknown program: $1" >&2; exit 2 ;;
 esac
 for name in $names; do

@@ -154,8 +154,8 @@ class SftConfig:
         substitution: share of the sources in which words are replaced by invented ones (training/augmentation.py).
         answer_removal: share of the clicks whose anchors and histories that contain the target are taken out.
         weak_evidence: share of the sources that are left a text which supports no query; their target is [REJECT].
-        unknown_words: share of the sources in which almost every word becomes unknown and the histories go, if the other
-            fields have every word of the targets.
+        unknown_words: share of the sources in which almost every word becomes unknown and the histories go, if the
+            other fields have every word of the targets.
         reject_weight: weight of a [REJECT] example in the loss; a click has 1.
         reject_threshold: P([REJECT]) from which the model abstains, for the bundle.
         label_smoothing: share of the target probability that is spread over the vocabulary.

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
@@ -39,6 +38,7 @@ from training.data import PackedExamples, Ragged, file_hash, load_examples
 from training.errors import DataError
 from training.generator import Generator
 from training.initial_model import load_initial_model
+from training.log_tables import read_log_table
 from training.loop import Progress, Stage, batches_in_step, train
 from training.losses import sft_loss, token_accuracy
 from training.model import Device, choose_device, target_logits
@@ -127,13 +127,7 @@ def make_corpus(examples: PackedExamples, tokenizer: Tokenizer, logs: Path | Non
         clicks = np.flatnonzero(~examples.is_reject)
         rows = [examples.targets[int(i)][:-1].tolist() for i in clicks]
     else:
-        path = logs / "searches.parquet"
-        if not path.is_file():
-            raise DataError(f"{path} is missing; leave --logs out to learn from the examples alone")
-        try:
-            table = pq.read_table(path, columns=["day", "query"])
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+        table = read_log_table(logs, "searches", ["day", "query"])
         searched = {row["query"] for row in table.to_pylist() if row["day"] <= last_day}
         rows = [tokenizer.encode(clean_query(q), add_special_tokens=False).ids for q in sorted(searched)]
     rows = [row for row in rows if row and len(row) <= 16]

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from evidence.cleaning import clean_query, clean_text, strip_summary_prefix
@@ -23,6 +21,7 @@ from evidence.rows import TEXT_FIELDS
 from evidence.tokens import SPECIAL_TOKENS
 from evidence.tokens import special_token_ids as find_special_tokens
 from training.errors import DataError
+from training.log_tables import read_log_table
 
 VOCABULARY_SIZE = 8192
 
@@ -80,9 +79,9 @@ def log_texts(logs: Path | str) -> Iterator[str]:
     Raises:
         DataError: a table is missing.
     """
-    days = _read(logs, "impressions", ["day"]).column("day")
+    days = read_log_table(logs, "impressions", ["day"]).column("day")
     last_train_day = max(days.to_pylist(), default=0) - 2
-    videos = _read(logs, "videos", ["created_day", *TEXT_FIELDS, "summary"])
+    videos = read_log_table(logs, "videos", ["created_day", *TEXT_FIELDS, "summary"])
     for row in videos.to_pylist():
         if row["created_day"] > last_train_day:
             continue
@@ -94,7 +93,7 @@ def log_texts(logs: Path | str) -> Iterator[str]:
     counts: dict[str, int] = {}
     for table in ("searches", "exposures"):
         for row in (
-            pa.TableGroupBy(_read(logs, table, ["day", "query"]), ["day", "query"])
+            pa.TableGroupBy(read_log_table(logs, table, ["day", "query"]), ["day", "query"])
             .aggregate([([], "count_all")])
             .to_pylist()
         ):
@@ -124,15 +123,3 @@ def shared_texts(shops: Sequence[Path | str]) -> Iterator[str]:
     for shop in shops:
         for text in log_texts(shop):
             yield " ".join(word for word in text.split() if found_in[word.lower()] >= needed)
-
-
-def _read(logs: Path | str, name: str, columns: list[str]) -> Any:
-    path = Path(logs) / f"{name}.parquet"
-    if not path.is_file():
-        raise DataError(
-            f"{path} is missing; write it as docs/data_formats.md says, or simulate logs: onebar world {logs}"
-        )
-    try:
-        return pq.read_table(path, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from error

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ingredients.variants import EVERYTHING
+from benchmarks.svg_panels import svg_panels
 
 PANELS = {
     "copy_accuracy": "copy accuracy (probe of random entries)",
     "hr@8": "HR@8 (validation day)",
 }
 """Figures of a learning curve that are plotted, and the labels of their axes."""
-
-_GREY = "#808080"  # text and axes; it can be read on white and on black
 
 
 def unseen_means(row: Mapping[str, Any]) -> dict[str, float]:
@@ -53,31 +52,14 @@ def _share(value: float) -> str:
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the learning curves as SVG: a panel for each figure of PANELS, with a line for each variant."""
-    import matplotlib as mpl  # needed for this only
-
-    mpl.use("svg")
-    style: Any = {
-        "svg.hashsalt": "ingredients",  # the same figures give the same file
-        "svg.fonttype": "none",  # text stays text, which is smaller than its outlines
-        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _GREY),
-    }
-    with mpl.rc_context(style):
-        from matplotlib import pyplot
-
-        figure, axes = pyplot.subplots(1, len(PANELS), figsize=(11, 4.2))
-        colours = pyplot.get_cmap("tab10")
+    with svg_panels(path, len(PANELS), (11, 4.2)) as (figure, axes):
         for axis, (name, label) in zip(axes, PANELS.items(), strict=True):
             for number, row in enumerate(row for row in rows if "error" not in row):
                 steps, values = zip(*((point["step"], point[name]) for point in row["curve"]), strict=True)
                 dashes = ("-", "--", ":")[number // 10 % 3]
-                [line] = axis.plot(steps, values, dashes, color=colours(number % 10), label=row["variant"])
+                [line] = axis.plot(steps, values, dashes, color=f"C{number % 10}", label=row["variant"])
                 line.set_gid(f"{name} {row['variant']}")
             axis.set(xlabel="steps, those of Stage 0 included", ylabel=label)
             axis.set_xlim(left=0)
             axis.set_ylim(bottom=0)
-            axis.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
-        figure.set_layout_engine("constrained")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="svg", transparent=True, metadata={"Date": None})
-        pyplot.close(figure)

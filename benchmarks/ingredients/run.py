@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.ingredients.measure import measure
 from benchmarks.ingredients.plan import Plan, check_settings, commands
 from benchmarks.ingredients.variants import Variant
+from benchmarks.metric_curves import read_records
 from benchmarks.same_facts import require_same_facts
 from training.checkpoint import METRICS_FILE, write_json
 
@@ -107,11 +108,11 @@ def run_variant(variant: Variant, plan: Plan, measuring: Lock, onebar: Onebar) -
 
 def learning_curve(folder: Path) -> list[dict[str, float]]:
     """Return the evaluations of a variant during Stage I. Steps and seconds count from the start of Stage 0, if any."""
-    before = _records(folder / "pretrained" / METRICS_FILE)
+    before = read_records(folder / "pretrained" / METRICS_FILE)
     steps, seconds = (before[-1]["step"], before[-1]["seconds"]) if before else (0, 0.0)
     points = {}
     # A resumed run repeats the steps since its last saved state; the later record is the one that counts.
-    for record in _records(folder / "checkpoint" / METRICS_FILE):
+    for record in read_records(folder / "checkpoint" / METRICS_FILE):
         if (found := record.get("evaluation")) is not None:
             points[record["step"]] = {
                 "step": steps + record["step"],
@@ -119,12 +120,6 @@ def learning_curve(folder: Path) -> list[dict[str, float]]:
                 **{name: round(found[name], 4) for name in ("copy_accuracy", "hr@8", "mrr@8", "loss")},
             }
     return [points[step] for step in sorted(points)]
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _check_folder(plan: Plan) -> None:

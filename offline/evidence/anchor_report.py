@@ -17,14 +17,13 @@ from offline.evidence.embedded_logs import EmbeddedLogs
 from offline.evidence.nearest import IndexFigures
 from offline.evidence.personal import UserSettings, filter_personal_rows
 from offline.evidence.ranked import RankedQueries
-from offline.evidence.user_histories import user_histories_as_of
 from offline.logs.coded import caused_by_video
 
 NEIGHBOUR_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUERY_THRESHOLDS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUERY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 POPULARITIES = (0.0, 0.02, 0.05, 0.1)
-PERSONAL_THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+PERSONAL_THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 _KEPT_HITS = 0.97
 """The share of the hits without a threshold that a personal threshold must keep."""
 
@@ -106,7 +105,12 @@ def anchor_figures(candidates: AnchorCandidates, clicks: Clicks, settings: Ancho
 
 def personal_figures(embedded: EmbeddedLogs, clicks: Clicks, settings: UserSettings) -> dict[str, float]:
     """Return coverage (the share of clicks with personal queries) and hit rates of the personal part of a day."""
-    pasts = user_histories_as_of(embedded.logs, clicks.day, settings.limit).take(clicks.user)
+    return _personal_figures(embedded, clicks, embedded.user_histories(clicks.day).take(clicks.user), settings)
+
+
+def _personal_figures(
+    embedded: EmbeddedLogs, clicks: Clicks, pasts: RankedQueries, settings: UserSettings
+) -> dict[str, float]:
     lists = filter_personal_rows(
         embedded.video_vectors, clicks.photos[clicks.row], pasts, embedded.query_vectors, settings
     )
@@ -172,9 +176,10 @@ def tune_personal(embedded: EmbeddedLogs, clicks: Clicks, start: UserSettings) -
 
     The hit rate can only fall with the threshold; what rises is the share of the queries that fit the video.
     """
+    pasts = embedded.user_histories(clicks.day).take(clicks.user)
     tried = []
     for value in PERSONAL_THRESHOLDS:
-        figures = personal_figures(embedded, clicks, replace(start, personal_threshold=value))
+        figures = _personal_figures(embedded, clicks, pasts, replace(start, personal_threshold=value))
         tried.append({"personal_threshold": value, **figures})
     needed = _KEPT_HITS * max(figures["hit_rate"] for figures in tried)
     chosen = max(figures["personal_threshold"] for figures in tried if figures["hit_rate"] >= needed)

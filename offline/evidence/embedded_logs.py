@@ -19,6 +19,7 @@ from offline.evidence.histories import HistorySettings, histories_as_of
 from offline.evidence.intent import IntentSettings, item_intent
 from offline.evidence.personal import UserSettings
 from offline.evidence.ranked import RankedQueries
+from offline.evidence.user_histories import user_histories_as_of
 from offline.logs.coded import Logs, load_logs
 from offline.logs.engine import Engine
 from offline.logs.intake import IntakeSettings
@@ -64,11 +65,22 @@ class EmbeddedLogs:
     embedding_version: str
     video_vectors: Matrix
     query_vectors: Matrix
+    _intent: dict[int, BoolArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def has_intent(self, before_day: int) -> BoolArray:
-        """Return bool[queries]: which have item-search intent, learnt from the days before `before_day`."""
-        intent = item_intent(self.logs, self.query_vectors, before_day, self.settings.intent)
-        return np.asarray(intent >= self.settings.intent.threshold)
+        """Return bool[queries]: which have item-search intent, learnt from the days before `before_day`.
+
+        The answer of a day is kept: anchors, histories and user histories of a day need the same.
+        """
+        if before_day not in self._intent:
+            intent = item_intent(self.logs, self.query_vectors, before_day, self.settings.intent)
+            self._intent[before_day] = np.asarray(intent >= self.settings.intent.threshold)
+        return self._intent[before_day]
+
+    def user_histories(self, as_of_day: int) -> RankedQueries:
+        """Return the past queries with item-search intent of every user, newest first, at the start of `as_of_day`."""
+        limit = self.settings.users.limit
+        return user_histories_as_of(self.logs, as_of_day, limit, self.has_intent(as_of_day))
 
     def collaborative(self, photos: IntArray, as_of_day: int) -> tuple[RankedQueries, RankedQueries]:
         """Return the anchors and the histories of videos, one row each, at the start of `as_of_day`."""

@@ -27,7 +27,6 @@ from offline.evidence.example_rows import ExampleRows, clicked_rows, joined, rej
 from offline.evidence.personal import filter_personal_rows
 from offline.evidence.ranked import RankedQueries
 from offline.evidence.safety_labels import SafetyLabels
-from offline.evidence.user_histories import user_histories_as_of
 from offline.logs.coded import Logs
 
 EXAMPLE_SCHEMA = pa.schema(
@@ -162,7 +161,7 @@ def evidence_columns(
         collaborative: the anchors and the histories of each row, as of `day` (EmbeddedLogs.collaborative).
     """
     logs, users = embedded.logs, embedded.settings.users
-    pasts = user_histories_as_of(logs, day, users.limit).take(user)
+    pasts = embedded.user_histories(day).take(user)
     personal = filter_personal_rows(embedded.video_vectors, photo, pasts, embedded.query_vectors, users)
     videos = logs.videos.take(pa.array(photo, pa.int64()))
     created: FloatArray = videos["created_day"].to_numpy()

@@ -22,7 +22,6 @@ from offline.arrays import IntArray, Matrix
 from offline.errors import SettingsError
 from offline.evidence.embedded_logs import EmbeddedLogs
 from offline.evidence.ranked import RankedQueries
-from offline.evidence.user_histories import user_histories_as_of
 from offline.logs.schema import MILLISECONDS_PER_DAY
 
 EVIDENCE_SCHEMA = pa.schema(
@@ -90,7 +89,7 @@ def user_table(embedded: EmbeddedLogs, as_of_day: int) -> pa.Table:
     """
     logs = embedded.logs
     logs.check_day(as_of_day)
-    pasts = user_histories_as_of(logs, as_of_day, embedded.settings.users.limit)
+    pasts = embedded.user_histories(as_of_day)
     users = np.flatnonzero(pasts.lengths > 0)
     pasts = pasts.take(users)
     columns = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from service.errors import ConfigurationError
 from service.http.access import Access
 from service.operating.keys import ApiKeys
+from service.operating.promotion import read_current
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +156,38 @@ def test_the_service_of_compose_needs_keys(tmp_path: Path, monkeypatch: pytest.M
     assert not settings.insecure
     assert len(ApiKeys(settings.keys)) == 1
     Access(settings)
+
+
+def test_the_service_follows_a_record_on_a_volume_that_only_one_job_writes() -> None:
+    services = COMPOSE["services"]
+    mounts = {name: [v for v in service.get("volumes", []) if ":/bundles" in v] for name, service in services.items()}
+    volume = "${ONEBAR_BUNDLES:-bundles}:/bundles"
+    assert {name: found for name, found in mounts.items() if found} == {
+        "onebar": [f"{volume}:ro"],
+        "bundles": [volume],
+    }
+    assert "bundles" in COMPOSE["volumes"]
+    assert services["onebar"]["environment"]["ONEBAR_PROMOTION__FOLDER"] == "/bundles/promoted"
+    assert services["bundles"]["entrypoint"] == ["onebar", "bundle"]
+
+
+def test_an_empty_volume_of_bundles_belongs_to_the_user_of_the_image() -> None:
+    final = DOCKERFILE.rsplit("FROM ", 1)[1]
+    owned = final.index("RUN install -d -o 10001 -g 10001 /bundles")
+    assert owned < final.index("USER 10001:10001")
+
+
+def test_the_job_of_bundles_promotes_into_the_folder_that_the_service_follows(tmp_path: Path) -> None:
+    job, onebar = COMPOSE["services"]["bundles"], COMPOSE["services"]["onebar"]
+    bundle = tmp_path / "tuesday"
+    shutil.copytree(ROOT / "demo" / "bundle", bundle)
+    folder = onebar["environment"]["ONEBAR_PROMOTION__FOLDER"].replace("/bundles", str(tmp_path))
+    command = [*job["entrypoint"], "promote", str(bundle), "--promoted", folder, "--reason", "daily refresh"]
+    command[0] = str(Path(sys.executable).with_name("onebar"))
+    subprocess.run(command, check=True, capture_output=True)
+    record = read_current(Path(folder))
+    assert record is not None
+    assert record.bundle == "../tuesday"
 
 
 def test_the_service_waits_for_its_evidence_but_not_for_monitoring() -> None:

@@ -99,13 +99,25 @@ def test_a_table_that_is_no_parquet_is_named(tmp_path: Path) -> None:
         list(log_texts(tmp_path))
 
 
+def test_tables_may_be_folders_of_files(tmp_path: Path) -> None:
+    whole, parted = (write_shop(tmp_path / name, "zorvex") for name in ("whole", "parted"))
+    for name in ("impressions", "searches", "exposures"):
+        path = parted / f"{name}.parquet"
+        rows = pq.read_table(path)
+        path.unlink()
+        (parted / name).mkdir()
+        for part in range(2):
+            pq.write_table(rows[part : part + 1], parted / name / f"part-{part}.parquet")
+    assert list(log_texts(parted)) == list(log_texts(whole)) != []
+
+
 def write_shop(folder: Path, brand: str) -> Path:
     folder.mkdir()
     videos = {name: [f"best {brand} camping chair"] for name in ("caption", "photo_title", "title", "item_title")}
     tables = {
         "impressions": {"day": [0, 5]},
         "videos": {"created_day": [0], "summary": [f"a {brand} chair"], **videos},
-        "searches": {"day": [0], "query": [f"{brand} chair"]},
+        "searches": {"day": [0, 1], "query": [f"{brand} chair", f"{brand} tent"]},
         "exposures": {"day": [0], "query": ["camping chair"]},
     }
     for name, columns in tables.items():

@@ -15,7 +15,6 @@ from offline.evidence.embedded_logs import EmbeddedLogs, EvidenceSettings, embed
 from offline.evidence.histories import HistorySettings
 from offline.evidence.personal import UserSettings, filter_personal_rows
 from offline.evidence.ranked import RankedQueries
-from offline.evidence.user_histories import user_histories_as_of
 
 VIDEOS = [
     {"photo_id": "p0", "caption": "steel kettle for tea"},
@@ -53,6 +52,12 @@ def collaborative(embedded: EmbeddedLogs, day: int) -> tuple[list[list[str]], li
     fields = embedded.collaborative(np.arange(len(VIDEOS)), day)
     anchors, histories = (field.to_strings(embedded.logs.queries).to_pylist() for field in fields)
     return anchors, histories
+
+
+def past_queries(embedded: EmbeddedLogs, day: int) -> list[list[str]]:
+    """The past queries of each user."""
+    found: list[list[str]] = embedded.user_histories(day).to_strings(embedded.logs.queries).to_pylist()
+    return found
 
 
 def test_histories_are_the_queries_of_the_video_most_frequent_first(shop: Callable[..., EmbeddedLogs]) -> None:
@@ -111,20 +116,24 @@ def test_user_histories_are_newest_first_without_repeats(shop: Callable[..., Emb
             search(3, "tent"),
         ]
     )
-    pasts = user_histories_as_of(embedded.logs, 3, limit=20).to_strings(embedded.logs.queries)
-    assert pasts.to_pylist() == [["kettle", "bike"], ["x"]]
+    assert past_queries(embedded, 3) == [["kettle", "bike"], ["x"]]
 
 
 def test_user_histories_are_limited(shop: Callable[..., EmbeddedLogs]) -> None:
-    embedded = shop([search(0, f"query {number}") for number in range(9)])
-    pasts = user_histories_as_of(embedded.logs, 1, limit=2).to_strings(embedded.logs.queries)
-    assert pasts.to_pylist()[0] == ["query 8", "query 7"]
+    embedded = shop([search(0, f"query {number}") for number in range(9)], users=UserSettings(limit=2))
+    assert past_queries(embedded, 1)[0] == ["query 8", "query 7"]
+
+
+def test_user_histories_leave_out_queries_without_item_search_intent(shop: Callable[..., EmbeddedLogs]) -> None:
+    idle = [{**search(day, "funny cats"), "item_clicks": 0} for day in (0, 1, 1, 2, 2) for _ in range(4)]
+    embedded = shop([search(0, "kettle"), search(1, "kettle"), *idle], users=UserSettings(limit=1))
+    assert past_queries(embedded, 3)[0] == ["kettle"]
 
 
 def test_the_personal_field_is_the_one_that_serving_makes(busy_logs: EmbeddedLogs) -> None:
     embedded = busy_logs
     logs, settings = embedded.logs, UserSettings()
-    pasts = user_histories_as_of(logs, 6, settings.limit)
+    pasts = embedded.user_histories(6)
     photos = np.arange(logs.num_photos)
     users = photos % logs.num_users
     rows = filter_personal_rows(embedded.video_vectors, photos, pasts.take(users), embedded.query_vectors, settings)

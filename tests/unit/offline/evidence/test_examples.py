@@ -17,7 +17,6 @@ from offline.errors import SettingsError
 from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
 from offline.evidence.examples import EXAMPLE_SCHEMA, ExampleSettings, write_examples
 from offline.evidence.safety_labels import label_videos, read_terms
-from offline.evidence.user_histories import user_histories_as_of
 
 SPLITS = ("train", "valid", "test")
 GENEROUS = ExampleSettings(reject_rate=1.0)
@@ -67,7 +66,7 @@ def test_no_leakage(
 
 def evidence_as_of(embedded: EmbeddedLogs, day: int) -> list[list[list[str]]]:
     logs = embedded.logs
-    lists = [*embedded.collaborative(np.arange(logs.num_photos), day), user_histories_as_of(logs, day, limit=20)]
+    lists = [*embedded.collaborative(np.arange(logs.num_photos), day), embedded.user_histories(day)]
     strings = [item.to_strings(logs.queries).to_pylist() for item in lists]
     assert all(any(owners) for owners in strings)
     return strings

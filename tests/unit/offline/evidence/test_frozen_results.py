@@ -19,7 +19,6 @@ from offline.evidence.examples import ExampleSettings, write_examples
 from offline.evidence.histories import HistorySettings, histories_as_of
 from offline.evidence.intent import IntentSettings, item_intent
 from offline.evidence.safety_labels import label_videos, read_terms
-from offline.evidence.user_histories import user_histories_as_of
 
 FROZEN: dict[str, Any] = json.loads(Path(__file__).with_name("busy_shop.json").read_text(encoding="utf-8"))
 DAY: int = FROZEN["as_of_day"]
@@ -40,7 +39,7 @@ def test_histories(busy_logs: EmbeddedLogs) -> None:
 
 def test_user_histories(busy_logs: EmbeddedLogs) -> None:
     logs = busy_logs.logs
-    pasts = user_histories_as_of(logs, DAY, limit=20).to_strings(logs.queries).to_pylist()
+    pasts = busy_logs.user_histories(DAY).to_strings(logs.queries).to_pylist()
     assert dict(zip(logs.user_ids.to_pylist(), pasts, strict=True)) == FROZEN["user_histories"]
 
 
