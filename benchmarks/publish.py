@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import signal
 import subprocess
@@ -29,6 +28,7 @@ import redis
 from pyarrow import parquet
 
 from benchmarks.feature_store import make_rows
+from benchmarks.usage import run_measured
 from feature_store.keys import MARK_FIELD, PUBLICATION_KEY, photo_key
 from loadtest.machine import begin_result, finish_result
 from loadtest.redis_server import running_redis
@@ -59,27 +59,21 @@ def write_days(folder: Path, videos: int, seed: int) -> dict[str, Path]:
     return paths
 
 
-def start_command(*arguments: str) -> subprocess.Popen[str]:
-    """Start `onebar evidence`."""
-    command = [sys.executable, "-m", "cli.main", "evidence", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def command_of(*arguments: str) -> list[str]:
+    """Return the command line of `onebar evidence`."""
+    return [sys.executable, "-m", "cli.main", "evidence", *arguments]
 
 
 def run_command(name: str, *arguments: str) -> dict[str, Any]:
     """Run `onebar evidence` to its end, and return its seconds, its peak memory and what it printed."""
-    start = time.perf_counter()
-    with start_command(*arguments) as process:
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{arguments} ended with {process.returncode}: {said}")
+    with tempfile.NamedTemporaryFile(suffix=".log") as log:
+        usage = run_measured(command_of(*arguments), Path(log.name), with_errors=False)
+        said = Path(log.name).read_text(encoding="utf-8")
     return {
         "step": name,
-        "seconds": round(time.perf_counter() - start, 1),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mib": round(usage.ru_maxrss / 1024),
+        "seconds": usage.seconds,
+        "cpu_seconds": usage.cpu_seconds,
+        "peak_mib": round(usage.peak_memory_bytes / 2**20),
         "said": said.splitlines(),
     }
 
@@ -114,7 +108,8 @@ def digest_of(url: str) -> str:
 
 def kill_during(url: str, command: list[str], rows: int) -> bool:
     """Run a publication, kill it when so many rows are done, and return whether that was in time."""
-    with _client(url, decode_responses=True) as client, start_command(*command) as process:
+    started = subprocess.Popen(command_of(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with _client(url, decode_responses=True) as client, started as process:
         while process.poll() is None:
             status, position = client.hmget(PUBLICATION_KEY, "status", "position")
             if status == "publishing" and int(position) >= rows:

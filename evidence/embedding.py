@@ -32,6 +32,8 @@ _STOP_WORDS = frozenset(
 )
 _STOP_WEIGHT = 0.15
 _GRAM_WEIGHT = 0.4
+_TEXTS_AT_ONCE = 1 << 14
+"""Texts whose features exist as Python numbers at the same time."""
 _SIGN_BIT = np.uint32(1 << 31)
 
 Matrix = NDArray[np.float32]
@@ -58,6 +60,16 @@ def _features(text: str) -> dict[str, float]:
 
 def embed(texts: Sequence[str]) -> Matrix:
     """Return float32 [n, DIMENSION], each row of length 1, or all zeros where a text has no word."""
+    vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        _add_features(vectors[start : start + _TEXTS_AT_ONCE], texts[start : start + _TEXTS_AT_ONCE])
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.divide(vectors, norms, out=vectors, where=norms > 0)
+    return vectors
+
+
+def _add_features(vectors: Matrix, texts: Sequence[str]) -> None:
+    """Add the weights of each text's features to its row."""
     codes: list[int] = []
     weights: list[float] = []
     sizes: list[int] = []
@@ -69,11 +81,7 @@ def embed(texts: Sequence[str]) -> Matrix:
     code = np.array(codes, np.uint32)  # [features of all texts]
     weight = np.array(weights, np.float32)
     row = np.repeat(np.arange(len(texts)), sizes)
-    vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
     np.add.at(vectors, (row, code % DIMENSION), np.where(code & _SIGN_BIT, weight, -weight))
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.divide(vectors, norms, out=vectors, where=norms > 0)
-    return vectors
 
 
 def trigger_text(text: str, summary: str) -> str:

@@ -21,7 +21,7 @@ from offline.evidence.examples_report import describe
 from offline.evidence.list_candidates import ListSettings
 from offline.evidence.lists_report import ListsReport
 from offline.evidence.safety_labels import label_videos, read_terms
-from offline.evidence.store_rows import evidence_table, user_table, without_embeddings, write_rows
+from offline.evidence.store_rows import evidence_parts, user_parts, without_embeddings, write_rows
 from offline.logs.intake import TableCount, read_logs
 from offline.summaries.command import summaries
 
@@ -102,9 +102,9 @@ def evidence(
     onebar evidence load build/evidence.parquet --store redis://localhost:6379/0
     """
     embedded = _embed(source, embedder_folder)
-    table = evidence_table(embedded, _day(embedded, as_of_day))
-    write_rows(without_embeddings(table) if no_embeddings else table, out)
-    click.echo(f"{table.num_rows:,} videos written to {out}")
+    parts = evidence_parts(embedded, _day(embedded, as_of_day))
+    count = write_rows(map(without_embeddings, parts) if no_embeddings else parts, out)
+    click.echo(f"{count:,} videos written to {out}")
 
 
 @offline.command()
@@ -119,9 +119,9 @@ def users(source: Source, out: Path, as_of_day: int | None, no_embeddings: bool,
     onebar evidence load build/users.parquet --store redis://localhost:6379/0
     """
     embedded = _embed(source, embedder_folder)
-    table = user_table(embedded, _day(embedded, as_of_day))
-    write_rows(without_embeddings(table) if no_embeddings else table, out)
-    click.echo(f"{table.num_rows:,} users written to {out}")
+    parts = user_parts(embedded, _day(embedded, as_of_day))
+    count = write_rows(map(without_embeddings, parts) if no_embeddings else parts, out)
+    click.echo(f"{count:,} users written to {out}")
 
 
 @offline.command()

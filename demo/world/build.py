@@ -45,7 +45,7 @@ def build_world(out: Path | str, spec: WorldSpec, progress: Callable[[int, str],
     report(0, "catalogue, videos and users")
     world = _draw(out, spec)
     registry = QueryRegistry()
-    logs = Logs(world, registry)
+    logs = Logs(world, registry, out)
     catalogue = world.catalogue
     policy = LoggingPolicy(len(catalogue.types), len(catalogue.product_type), world.videos.count)
     rng = np.random.default_rng([spec.seed, 1])
@@ -54,8 +54,9 @@ def build_world(out: Path | str, spec: WorldSpec, progress: Callable[[int, str],
     for day in range(spec.days):
         report(day + 1, f"day {day}")
         _play_day(world, registry, policy, logs, day, np.random.default_rng([spec.seed, 2, day]))
-    report(spec.days + 1, "writing")
-    rows = logs.write(out)
+        logs.end_day()
+    report(spec.days + 1, "closing the files")
+    rows = logs.close()
     report(spec.days + 2, "done")
     return rows
 

@@ -1,4 +1,4 @@
-"""The log tables of a world, collected day by day as integer codes and written as Arrow."""
+"""The log tables of a world: the rows of a day are collected as integer codes, and written when the day has ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demo.world.ids import impression_ids, named, photo_ids, search_ids, user_id
 from demo.world.policy import POLICIES, SHOWN
 from demo.world.registry import QueryRegistry
 from demo.world.spec import DAY_MS, EPOCH_MS
-from offline.logs.tables import write_table
+from offline.logs.tables import TableWriter
 
 SOURCES = ("bar", "post_video", "search_box", "reformulation")
 _ORDERS, _CLICKS_MEAN, _CLICKS_OTHER = 0.06, 1.1, 0.04
@@ -24,12 +24,30 @@ _ORDERS, _CLICKS_MEAN, _CLICKS_OTHER = 0.06, 1.1, 0.04
 Array = NDArray[Any]
 
 
-class Logs:
-    """Columns of every table, appended to by day and written at the end."""
+_TABLES = ("impressions", "exposures", "searches", "search_clicks")
+_TARGETS = pa.schema(
+    [
+        ("impression_id", pa.string()),
+        *((name, pa.int32()) for name in ("day", "user", "video")),
+        *((name, pa.string()) for name in ("source", "target", "intent")),
+        *((name, pa.int32()) for name in ("target_form", "intent_form")),
+        ("acted", pa.bool_()),
+    ]
+)
+"""Of `truth/targets.parquet`."""
 
-    def __init__(self, world: World, registry: QueryRegistry) -> None:
-        """Start empty tables; queries get their codes from `registry`."""
+
+class Logs:
+    """The behaviour tables and `truth/targets.parquet`; the rows of one day at a time are in memory."""
+
+    def __init__(self, world: World, registry: QueryRegistry, out: Path) -> None:
+        """Start the files of a folder, which has the folder `truth`; queries get their codes from `registry`."""
         self._world, self._registry = world, registry
+        self._photo_ids = photo_ids(np.arange(world.videos.count))
+        self._files = {
+            name: TableWriter(out, name) for name in ("impressions", "exposures", "searches", "search_clicks")
+        }
+        self._targets = pq.ParquetWriter(out / "truth" / "targets.parquet", _TARGETS, compression="zstd")
         self._columns: dict[str, dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
         self._impressions = 0
         self._searches = 0
@@ -142,9 +160,8 @@ class Logs:
             rng: source of randomness.
         """
         table = self._columns["searches"]
-        # The searches of the day were appended in one part for each source.
         clicks, product, form, query = (
-            np.concatenate(table[name][-len(SOURCES) :]) for name in ("item_clicks", "product", "form", "query")
+            np.concatenate(table[name]) for name in ("item_clicks", "product", "form", "query")
         )
         first = self._searches
         self._searches += len(clicks)
@@ -169,76 +186,74 @@ class Logs:
             photo=photo,
         )
 
-    def write(self, out: Path) -> dict[str, int]:
-        """Write the behaviour tables and `truth/targets.parquet`, and return the number of rows of each.
-
-        One table at a time is in memory as strings; its columns are dropped once they are written.
-        """
-        counts = {name: sum(map(len, next(iter(table.values())))) for name, table in self._columns.items()}
+    def end_day(self) -> None:
+        """Write the rows of the day, whose columns are then dropped."""
         queries = pa.array(self._registry.texts)
         rows = self._take("impressions")
-        write_table(
-            out,
-            "impressions",
+        self._files["impressions"].append(
             {
                 "impression_id": impression_ids(rows["number"]),
                 "user_id": user_ids(rows["user"]),
                 "photo_id": photo_ids(rows["photo"]),
                 **{c: rows[c] for c in ("day", "ts")},
-            },
+            }
         )
         rows = self._take("exposures")
-        write_table(
-            out,
-            "exposures",
+        self._files["exposures"].append(
             {
                 "impression_id": impression_ids(rows["number"]),
                 "query": named(queries, rows["query"]),
                 "policy": named(pa.array(POLICIES), rows["policy"]),
                 **{c: rows[c] for c in ("day", "position", "clicked", "engaged", "order_value")},
-            },
+            }
         )
-        photos = photo_ids(np.arange(self._world.videos.count))
         rows = self._take("searches")
-        write_table(
-            out,
-            "searches",
+        done = self._files["searches"].rows
+        self._files["searches"].append(
             {
-                "search_id": search_ids(np.arange(self._searches)),
+                "search_id": search_ids(done + np.arange(len(rows["day"]))),
                 "user_id": user_ids(rows["user"]),
                 "query": named(queries, rows["query"]),
                 "source": named(pa.array(SOURCES), rows["source"]),
-                "photo_id": named(photos, rows["photo"]),
+                "photo_id": named(self._photo_ids, rows["photo"]),
                 "previous_query": named(queries, rows["previous"]),
                 **{c: rows[c] for c in ("day", "ts", "item_clicks", "order_value")},
-            },
+            }
         )
         rows = self._take("search_clicks")
-        write_table(
-            out,
-            "search_clicks",
+        self._files["search_clicks"].append(
             {
                 "search_id": search_ids(rows["search"]),
                 "day": rows["day"],
                 "query": named(queries, rows["query"]),
                 "photo_id": photo_ids(rows["photo"]),
-            },
+            }
         )
         rows = self._take("targets")
-        targets = {
-            "impression_id": named(impression_ids(np.arange(self._impressions)), rows["number"]),
-            "day": rows["day"],
-            "user": rows["user"].astype(np.int32),
-            "video": rows["photo"].astype(np.int32),
-            "source": named(pa.array(SOURCES), rows["source"]),
-            "target": named(queries, rows["target"]),
-            "intent": named(queries, rows["intent"]),
-            "target_form": self._registry.forms(rows["target"]),
-            "intent_form": rows["intent_form"].astype(np.int32),
-            "acted": rows["acted"],
-        }
-        pq.write_table(pa.table(targets), out / "truth" / "targets.parquet", compression="zstd")
-        return counts
+        self._targets.write_table(
+            pa.table(
+                {
+                    "impression_id": impression_ids(rows["number"]),
+                    "day": rows["day"],
+                    "user": rows["user"].astype(np.int32),
+                    "video": rows["photo"].astype(np.int32),
+                    "source": named(pa.array(SOURCES), rows["source"]).cast(pa.string()),
+                    "target": named(queries, rows["target"]).cast(pa.string()),
+                    "intent": named(queries, rows["intent"]).cast(pa.string()),
+                    "target_form": self._registry.forms(rows["target"]),
+                    "intent_form": rows["intent_form"].astype(np.int32),
+                    "acted": rows["acted"],
+                },
+                schema=_TARGETS,
+            )
+        )
+
+    def close(self) -> dict[str, int]:
+        """Put all files in place and return the number of rows of each behaviour table."""
+        for file in self._files.values():
+            file.close()
+        self._targets.close()
+        return {name: file.rows for name, file in self._files.items()}
 
     def _take(self, table: str) -> dict[str, Array]:
         """Return the columns of a table, which becomes empty."""

@@ -102,7 +102,8 @@ def build(
     rows = count_rows(source.engine, source.dataset)
     steps = steps_of(source, out, choices, click.echo)
     reasons = plan(steps, out)
-    costs = estimate((name for name, why in reasons.items() if why), rows, with_files=files is not None)
+    names = (name for name, why in reasons.items() if why)
+    costs = estimate(names, rows, with_files=files is not None, memory_limit=source.engine.memory_limit)
     click.echo(to_text(reasons, costs))
     check_disk(out, costs)
     if dry_run:

@@ -1,8 +1,8 @@
 """Time, memory and disk of each step, estimated from the rows of the tables before a build starts.
 
-The rates are CPU seconds of one core of an AMD EPYC: those of tables, evidence and users measured on the demo world
-(12,000 videos, 3.5 million events, 12 days), the others derived from single commands. They are rough: another machine,
-longer texts or more distinct queries change the time by a factor of two or three.
+The rates are CPU seconds of one core of an AMD EPYC: those of tables, evidence and users measured on worlds of 10,000
+and 12,000 videos (1.3 and 3.5 million events, 12 days), the others derived from single commands. They are rough:
+another machine, longer texts or more distinct queries change the time by a factor of two or three.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from offline.logs.engine import Engine
 from offline.logs.intake import ORDER
 
 _EXACT_SEARCH = 50_000
-"""Up to this many videos each one is compared with all others; above it an index grows almost linearly."""
+"""Up to this many videos each one is compared with all others; above it the time of an index is almost linear."""
+_VIDEOS_OF_BLOCK = 1 << 15
+_EVENTS = ("impressions", "exposures", "searches", "search_clicks")
 _MIB = 2**20
 
 
@@ -40,8 +42,28 @@ class _Rate:
     user: float = 0.0
 
     def of(self, rows: Mapping[str, int]) -> float:
-        events = sum(rows[name] for name in ("impressions", "exposures", "searches", "search_clicks"))
+        events = sum(rows[name] for name in _EVENTS)
         return self.fixed + self.video * rows["videos"] + self.event * events + self.user * rows["users"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Bytes of memory: a fixed part, and parts for each video, event and user.
+
+    Videos are searched in blocks: `block` is what each video of a block needs on top. What is held of the events is in
+    the engine, which spills to disk above its limit.
+    """
+
+    fixed: float
+    video: float = 0.0
+    event: float = 0.0
+    user: float = 0.0
+    block: float = 0.0
+
+    def of(self, rows: Mapping[str, int], limit: float) -> float:
+        events = self.event * sum(rows[name] for name in _EVENTS)
+        blocks = self.block * min(rows["videos"], _VIDEOS_OF_BLOCK)
+        return self.fixed + self.video * rows["videos"] + blocks + min(events, limit) + self.user * rows["users"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +71,22 @@ class _Rates:
     """The rates of a step: seconds, bytes of memory, bytes of disk, and seconds for each pair of videos compared."""
 
     seconds: _Rate
-    memory: _Rate
+    memory: _Memory
     disk: _Rate = _Rate(0.01 * _MIB)
     seconds_pair: float = 0.0
 
 
-_READING = _Rate(250 * _MIB, event=70)
-"""Bytes of memory of the checked and coded logs."""
+_READING = _Memory(250 * _MIB, event=70)
+"""Of the checked and coded logs."""
 
-_WITH_VECTORS = _Rate(250 * _MIB, video=30_000, event=70, user=10_000)
-"""Bytes of memory of those and the vectors of their videos and queries, of which there are about four a video."""
+_WITH_VECTORS = _Memory(250 * _MIB, video=7_000, event=70, user=200, block=25_000)
+"""Of those and the vectors of their videos and queries, of which there are about four a video, and the indexes."""
 
 _RATES = {
     "tables": _Rates(_Rate(1, event=1.5e-6), _READING),
-    "summaries": _Rates(_Rate(2, video=2.6), _Rate(700 * _MIB, video=5_000), _Rate(video=4_000)),
-    "embedder": _Rates(_Rate(10, video=5e-3, event=3e-5), _Rate(850 * _MIB, 30_000, 200), _Rate(3 * _MIB)),
-    "evidence": _Rates(_Rate(1, video=3e-4, event=1.4e-6), _WITH_VECTORS, _Rate(video=700), 2e-8),
+    "summaries": _Rates(_Rate(2, video=2.6), _Memory(700 * _MIB, video=5_000), _Rate(video=4_000)),
+    "embedder": _Rates(_Rate(10, video=5e-3, event=3e-5), _Memory(850 * _MIB, 30_000, 200), _Rate(3 * _MIB)),
+    "evidence": _Rates(_Rate(1, video=7e-4, event=1.4e-6), _WITH_VECTORS, _Rate(video=700), 2e-8),
     "users": _Rates(_Rate(user=1e-4), _WITH_VECTORS, _Rate(user=9_000)),
     "examples": _Rates(_Rate(3, event=6e-6), _WITH_VECTORS, _Rate(event=6), 7e-8),
 }
@@ -80,21 +102,25 @@ def count_rows(engine: Engine, dataset: str) -> dict[str, int]:
     return {name: engine.count(engine.read(dataset, name)) for name in ORDER}
 
 
-def estimate(names: Iterable[str], rows: Mapping[str, int], *, with_files: bool) -> dict[str, Cost]:
+def estimate(
+    names: Iterable[str], rows: Mapping[str, int], *, with_files: bool, memory_limit: float | None = None
+) -> dict[str, Cost]:
     """Return the cost of steps.
 
     Args:
         names: of the steps.
         rows: of the tables.
         with_files: whether summaries are made from video files; else from texts.
+        memory_limit: bytes above which the engine spills to disk; None if it does not.
     """
+    limit = float("inf") if memory_limit is None else memory_limit
     costs = {}
     for name in names:
         rates = _RATES[name]
         seconds = rates.seconds.of(rows) + rates.seconds_pair * rows["videos"] * min(rows["videos"], _EXACT_SEARCH)
         if name == "summaries" and not with_files:
             seconds = rates.seconds.fixed + _SECONDS_PER_TEXT_SUMMARY * rows["videos"]
-        costs[name] = Cost(seconds, rates.memory.of(rows), rates.disk.of(rows))
+        costs[name] = Cost(seconds, rates.memory.of(rows, limit), rates.disk.of(rows))
     return costs
 
 

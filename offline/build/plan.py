@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from evidence.static_embedder import MANIFEST_FILE, TOKENIZER_FILE, VECTORS_FILE
 from offline.build.contents import file_hash, table_hashes, terms_hash
@@ -28,7 +32,7 @@ from offline.cli_options import Source
 from offline.evidence.examples import ExampleSettings, write_examples
 from offline.evidence.examples_report import describe
 from offline.evidence.safety_labels import label_videos, read_terms
-from offline.evidence.store_rows import evidence_table, user_table, without_embeddings, write_rows
+from offline.evidence.store_rows import evidence_parts, user_parts, without_embeddings, write_rows
 
 TABLES, EMBEDDER, EVIDENCE, USERS, EXAMPLES = "tables", "embedder", "evidence", "users", "examples"
 
@@ -161,13 +165,19 @@ def _evidence(
     def run(folder: Path) -> Mapping[str, Any]:
         embedded = vectors.embedded
         day = _day(embedded.logs.last_day, choices)
-        table = evidence_table(embedded, day)
-        write_rows(table if choices.embeddings else without_embeddings(table), folder / f"{EVIDENCE}.parquet")
-        counted = {name: sum(map(bool, table[name].to_pylist())) for name in ("anchors", "histories")}
+        filled: Counter[str] = Counter()
+
+        def parts() -> Iterator[pa.Table]:
+            for part in evidence_parts(embedded, day):
+                for name in ("anchors", "histories"):
+                    filled[name] += pc.sum(pc.greater(pc.list_value_length(part[name]), 0)).as_py() or 0
+                yield part if choices.embeddings else without_embeddings(part)
+
+        count = write_rows(parts(), folder / f"{EVIDENCE}.parquet")
         return {
-            "videos": table.num_rows,
-            "with_anchors": counted["anchors"],
-            "with_histories": counted["histories"],
+            "videos": count,
+            "with_anchors": filled["anchors"],
+            "with_histories": filled["histories"],
             "as_of_day": day,
         }
 
@@ -187,9 +197,9 @@ def _users(vectors: SharedVectors, inputs: Mapping[str, str], before: tuple[str,
     def run(folder: Path) -> Mapping[str, Any]:
         embedded = vectors.embedded
         day = _day(embedded.logs.last_day, choices)
-        table = user_table(embedded, day)
-        write_rows(table if choices.embeddings else without_embeddings(table), folder / f"{USERS}.parquet")
-        return {"users": table.num_rows, "as_of_day": day}
+        parts = user_parts(embedded, day)
+        count = write_rows(parts if choices.embeddings else map(without_embeddings, parts), folder / f"{USERS}.parquet")
+        return {"users": count, "as_of_day": day}
 
     return Step(
         USERS,

@@ -17,6 +17,9 @@ from evidence.embedding import trigger_text
 from evidence.rows import TEXT_FIELDS, raw_text_of_row
 from offline.arrays import FloatArray, IntArray, Matrix
 
+_VIDEOS_AT_ONCE = 1 << 14
+"""Videos whose fields exist as Python strings at the same time."""
+
 _PAIRS_PER_CHUNK = 1 << 17
 """(trigger, query) pairs whose vectors are gathered at once: 2 x 128 MiB at 256 dimensions."""
 
@@ -49,8 +52,12 @@ def embed_videos(videos: pa.Table, embedder: Embedder) -> Matrix:
 
 def video_texts(videos: pa.Table) -> list[str]:
     """Return what is embedded of each video: its canonical text and its stripped summary, as in serving."""
-    rows = videos.select([*TEXT_FIELDS, "summary"]).to_pylist()
-    return [trigger_text(select_text(raw_text_of_row(row)), strip_summary_prefix(row["summary"])) for row in rows]
+    fields = videos.select([*TEXT_FIELDS, "summary"])
+    return [
+        trigger_text(select_text(raw_text_of_row(row)), strip_summary_prefix(row["summary"]))
+        for start in range(0, fields.num_rows, _VIDEOS_AT_ONCE)
+        for row in fields.slice(start, _VIDEOS_AT_ONCE).to_pylist()
+    ]
 
 
 def pair_similarity(left: Matrix, left_rows: IntArray, right: Matrix, right_rows: IntArray) -> FloatArray:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from offline.arrays import BoolArray, IntArray
-from offline.evidence.anchors import AnchorCandidates, AnchorSettings, find_candidates
+from offline.evidence.anchor_search import AnchorSearch, open_search
+from offline.evidence.anchors import AnchorCandidates, AnchorSettings
 from offline.evidence.embedded_logs import EmbeddedLogs
 from offline.evidence.nearest import IndexFigures
 from offline.evidence.personal import UserSettings, filter_personal_rows
@@ -77,14 +78,13 @@ def clicks_of_day(embedded: EmbeddedLogs, day: int) -> Clicks:
 
 def candidates_of(embedded: EmbeddedLogs, clicks: Clicks, settings: AnchorSettings) -> AnchorCandidates:
     """Return the candidates of both sources for the videos that were clicked on."""
-    return find_candidates(
-        embedded.logs,
-        embedded.video_vectors,
-        embedded.query_vectors,
-        clicks.photos,
-        clicks.day,
-        settings,
-        clicks.usable,
+    return search_of(embedded, clicks, settings).candidates(clicks.photos)
+
+
+def search_of(embedded: EmbeddedLogs, clicks: Clicks, settings: AnchorSettings) -> AnchorSearch:
+    """Return the indexes of both sources, of the days before those clicks."""
+    return open_search(
+        embedded.logs, embedded.video_vectors, embedded.query_vectors, clicks.day, settings, clicks.usable
     )
 
 
@@ -147,7 +147,8 @@ def tune_anchors(
         step: called after each measurement.
     """
     tried: list[dict[str, Any]] = []
-    searched = candidates_of(embedded, clicks, start)
+    search = search_of(embedded, clicks, start)
+    searched = search.candidates(clicks.photos)
 
     def best(candidates: Iterable[AnchorSettings]) -> AnchorSettings:
         found = []
@@ -165,7 +166,9 @@ def tune_anchors(
     popular = best(replace(queries, popularity=value, query_threshold=0.0) for value in POPULARITIES)
     nearest = best(replace(popular, query_threshold=value) for value in QUERY_THRESHOLDS)
     both = replace(nearest, similarity_threshold=neighbour.similarity_threshold)
-    return Tuned(best(replace(both, query_weight=value) for value in QUERY_WEIGHTS), tried, searched.indexes)
+    return Tuned(
+        best(replace(both, query_weight=value) for value in QUERY_WEIGHTS), tried, search.figures(clicks.photos)
+    )
 
 
 TUNING_STEPS = len(NEIGHBOUR_THRESHOLDS) + len(POPULARITIES) + len(QUERY_THRESHOLDS) + len(QUERY_WEIGHTS)

@@ -16,23 +16,19 @@ Queries nearest to the video. Every query that was issued on other videos is a c
 
 Fusion is by ranks: a query scores (1 - w) / (r0 + its rank among the first) + w / (r0 + its rank among the second).
 A video's own queries never enter, unless they were issued on other videos too; they are its histories.
+
+The search is in `offline.evidence.anchor_search`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from offline.arrays import BoolArray, FloatArray, IntArray, Matrix
-from offline.embedder.vectors import pair_similarity
-from offline.evidence.histories import issued_queries
-from offline.evidence.nearest import IndexFigures, NearestVectors
+from offline.arrays import FloatArray, IntArray
 from offline.evidence.ranked import RankedQueries, positions_within, rank_queries
-from offline.logs.coded import Logs
 
-_QUERIES_PER_NEIGHBOUR = 8
-"""The most queries of one neighbour that are read; the rare queries of a busy video add time and no anchors."""
 _POOL = 4
 """Candidates of each source for each anchor kept, before the sources are fused."""
 _RANK_OFFSET = 10.0
@@ -106,13 +102,11 @@ class AnchorCandidates:
         num_videos: n.
         by_videos: the first source, None where it is not wanted.
         by_queries: the second source, None where it is not wanted.
-        indexes: by name of the source, the kind, size and recall of its index.
     """
 
     num_videos: int
     by_videos: VideoSource | None
     by_queries: QuerySource | None
-    indexes: dict[str, IndexFigures] = field(default_factory=dict)
 
     def choose(self, settings: AnchorSettings) -> RankedQueries:
         """Return the anchors of each video by these settings; weights are scores."""
@@ -130,119 +124,6 @@ class AnchorCandidates:
             ranked = _ranked(nearest.owner[near], nearest.query[near], score[near], self.num_videos, pool)
             lists.append((ranked, settings.query_weight))
         return fuse(lists, settings.limit)
-
-
-def anchors_as_of(
-    logs: Logs,
-    vectors: Matrix,
-    query_vectors: Matrix,
-    photos: IntArray,
-    as_of_day: int,
-    settings: AnchorSettings,
-    usable: BoolArray,
-) -> RankedQueries:
-    """Return the anchors of videos at the start of `as_of_day`.
-
-    Args:
-        logs: the log tables; only days before `as_of_day` are read.
-        vectors: float32 [videos, d], unit rows of all videos, zero rows where nothing is known.
-        query_vectors: float32 [queries, d], the same space.
-        photos: int64[n] photo codes, the triggers.
-        as_of_day: the day that the evidence is for.
-        settings: how anchors are made.
-        usable: bool[queries], which queries may appear.
-
-    Returns:
-        n rows, in the order of `photos`; weights are scores.
-    """
-    wanted = (settings.query_weight < 1, settings.query_weight > 0)
-    return find_candidates(logs, vectors, query_vectors, photos, as_of_day, settings, usable, wanted).choose(settings)
-
-
-def find_candidates(
-    logs: Logs,
-    vectors: Matrix,
-    query_vectors: Matrix,
-    photos: IntArray,
-    as_of_day: int,
-    settings: AnchorSettings,
-    usable: BoolArray,
-    wanted: tuple[bool, bool] = (True, True),
-) -> AnchorCandidates:
-    """Search both sources; the arguments are those of `anchors_as_of`.
-
-    Of the settings only `neighbours`, `query_candidates` and `window_days` matter here.
-    """
-    by_videos = by_queries = None
-    indexes: dict[str, IndexFigures] = {}
-    if wanted[0]:
-        issued = issued_queries(logs, as_of_day, settings.window_days, _QUERIES_PER_NEIGHBOUR, usable)
-        by_videos, indexes["videos"] = _video_source(issued, vectors, query_vectors, photos, settings.neighbours)
-    if wanted[1]:
-        issued = issued_queries(logs, as_of_day, settings.window_days, max(len(logs.queries), 1), usable)
-        photo = np.repeat(np.arange(logs.num_photos), issued.lengths)
-        times = issued.weights.astype(np.int64)
-        by_queries, indexes["queries"] = _query_source(
-            photo, issued.queries, times, vectors, query_vectors, photos, settings.query_candidates
-        )
-    return AnchorCandidates(len(photos), by_videos, by_queries, indexes)
-
-
-def _video_source(
-    issued: RankedQueries, vectors: Matrix, query_vectors: Matrix, photos: IntArray, neighbours: int
-) -> tuple[VideoSource, IndexFigures]:
-    """Search the videos nearest to each video among those with queries, and list their queries."""
-    owners = np.flatnonzero((issued.lengths > 0) & vectors.any(axis=1))
-    known = np.flatnonzero(vectors[photos].any(axis=1))
-    # One more than needed, because a video that has queries finds itself.
-    index = NearestVectors(vectors[owners])
-    nearest = index.search(vectors[photos[known]], neighbours + 1)
-    found = np.where(nearest.places >= 0, owners[nearest.places] if len(owners) else -1, -1)  # [known, width]
-    others = (found >= 0) & (found != photos[known][:, None])
-    others &= np.cumsum(others, axis=1) <= neighbours
-    rows = np.broadcast_to(known[:, None], found.shape)[others]
-    similarity = nearest.similarity[others]
-    lists = issued.take(found[others])
-    pairs = np.repeat(np.arange(len(rows)), lists.lengths)
-    relevance = pair_similarity(vectors, photos[rows[pairs]], query_vectors, lists.queries)
-    score = similarity[pairs] * lists.weights * np.maximum(relevance, 0)
-    source = VideoSource(rows[pairs], lists.queries, similarity[pairs], score)
-    return source, index.figures(vectors[photos[known]], neighbours + 1)
-
-
-def _query_source(
-    photo: IntArray,
-    query: IntArray,
-    times: IntArray,
-    vectors: Matrix,
-    query_vectors: Matrix,
-    photos: IntArray,
-    width: int,
-) -> tuple[QuerySource, IndexFigures]:
-    """Search the queries that are nearest to each video and occur on another one.
-
-    `times[i]` is how often `query[i]` was issued on `photo[i]`; no pair occurs twice.
-    """
-    size = len(query_vectors)
-    total = np.bincount(query, weights=times, minlength=size).astype(np.int64)
-    candidates = np.flatnonzero((total > 0) & query_vectors.any(axis=1))
-    known = np.flatnonzero(vectors[photos].any(axis=1))
-    index = NearestVectors(query_vectors[candidates])
-    found = index.search(vectors[photos[known]], width)
-    near = found.places >= 0
-    owner = np.broadcast_to(known[:, None], found.places.shape)[near]
-    queries, similarity = candidates[found.places[near]], found.similarity[near]
-
-    pairs = photo * size + query
-    order = np.argsort(pairs)
-    own, own_count = pairs[order], times[order]
-    wanted = photos[owner] * size + queries
-    place = np.minimum(np.searchsorted(own, wanted), max(len(own) - 1, 0))
-    own_events = np.where(own[place] == wanted, own_count[place], 0) if len(own) else np.zeros(0, np.int64)
-    count = total[queries] - own_events
-    elsewhere = count > 0
-    source = QuerySource(owner[elsewhere], queries[elsewhere], similarity[elsewhere], count[elsewhere])
-    return source, index.figures(vectors[photos[known]], width)
 
 
 def fuse(lists: list[tuple[RankedQueries, float]], limit: int) -> RankedQueries:

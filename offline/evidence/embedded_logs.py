@@ -14,7 +14,8 @@ from tqdm import tqdm
 from evidence.embedder import HashedEmbedder
 from offline.arrays import BoolArray, IntArray, Matrix
 from offline.embedder.vectors import Embedder, embed_videos
-from offline.evidence.anchors import AnchorSettings, anchors_as_of
+from offline.evidence.anchor_search import anchors_of, open_search
+from offline.evidence.anchors import AnchorSettings
 from offline.evidence.histories import HistorySettings, histories_as_of
 from offline.evidence.intent import IntentSettings, item_intent
 from offline.evidence.personal import UserSettings
@@ -86,9 +87,9 @@ class EmbeddedLogs:
         """Return the anchors and the histories of videos, one row each, at the start of `as_of_day`."""
         logs, settings = self.logs, self.settings
         usable = self.has_intent(as_of_day)
-        anchors = anchors_as_of(
-            logs, self.video_vectors, self.query_vectors, photos, as_of_day, settings.anchors, usable
-        )
+        wanted = (settings.anchors.query_weight < 1, settings.anchors.query_weight > 0)
+        search = open_search(logs, self.video_vectors, self.query_vectors, as_of_day, settings.anchors, usable, wanted)
+        anchors = anchors_of(search, photos)
         histories = histories_as_of(logs, as_of_day, settings.histories, usable).take(photos)
         return anchors, histories
 

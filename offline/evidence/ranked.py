@@ -6,6 +6,7 @@ share one container and one vectorised ranking.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,15 @@ class RankedQueries:
         return pa.ListArray.from_arrays(
             pa.array(self.offsets, pa.int32()), vocabulary.take(pa.array(self.queries, pa.int64()))
         )
+
+
+def concatenated(parts: Sequence[RankedQueries]) -> RankedQueries:
+    """Return the lists of all parts, in their order."""
+    return RankedQueries(
+        offsets_of(np.concatenate([part.lengths for part in parts])),
+        np.concatenate([part.queries for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+    )
 
 
 def offsets_of(lengths: IntArray) -> IntArray:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from offline.errors import SettingsError
 from offline.evidence.embedded_logs import EmbeddedLogs
 from offline.evidence.ranked import RankedQueries
 from offline.logs.schema import MILLISECONDS_PER_DAY
+
+_ROWS_AT_ONCE = 1 << 15
+"""Rows whose values exist as a table at the same time."""
 
 EVIDENCE_SCHEMA = pa.schema(
     [
@@ -50,7 +55,12 @@ USER_SCHEMA = pa.schema(
 
 
 def evidence_table(embedded: EmbeddedLogs, as_of_day: int, photos: IntArray | None = None) -> pa.Table:
-    """Return the evidence rows of videos at the start of `as_of_day`.
+    """Return the evidence rows of videos at the start of `as_of_day`, as one table; see `evidence_parts`."""
+    return pa.concat_tables(evidence_parts(embedded, as_of_day, photos))
+
+
+def evidence_parts(embedded: EmbeddedLogs, as_of_day: int, photos: IntArray | None = None) -> Iterator[pa.Table]:
+    """Return the evidence rows of videos at the start of `as_of_day` in parts, at least one.
 
     Args:
         embedded: the logs with their vectors.
@@ -65,9 +75,18 @@ def evidence_table(embedded: EmbeddedLogs, as_of_day: int, photos: IntArray | No
     if photos is None:
         photos = np.flatnonzero(logs.videos["created_day"].to_numpy() <= as_of_day)
     anchors, histories = embedded.collaborative(photos, as_of_day)
+    for start in range(0, max(len(photos), 1), _ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(photos)))
+        yield _evidence_rows(embedded, as_of_day, photos[rows], anchors.take(rows), histories.take(rows))
+
+
+def _evidence_rows(
+    embedded: EmbeddedLogs, as_of_day: int, photos: IntArray, anchors: RankedQueries, histories: RankedQueries
+) -> pa.Table:
+    logs = embedded.logs
     videos = logs.videos.take(pa.array(photos))
     vectors = embedded.video_vectors[photos]
-    known = [bool(row.any()) for row in vectors]
+    known = vectors.any(axis=1).tolist()
     columns = {
         **{name: videos[name] for name in ("photo_id", *TEXT_FIELDS, "summary", "category")},
         "anchors": anchors.to_strings(logs.queries),
@@ -82,7 +101,14 @@ def evidence_table(embedded: EmbeddedLogs, as_of_day: int, photos: IntArray | No
 
 
 def user_table(embedded: EmbeddedLogs, as_of_day: int) -> pa.Table:
+    """Return the past queries of every user that has any, as one table; see `user_parts`."""
+    return pa.concat_tables(user_parts(embedded, as_of_day))
+
+
+def user_parts(embedded: EmbeddedLogs, as_of_day: int) -> Iterator[pa.Table]:
     """Return the past queries of every user that has any, newest first, with their vectors (fp16, row by row).
+
+    The rows come in parts, at least one: the vectors of a user may be 10 KB.
 
     Raises:
         SettingsError: the logs cannot give evidence for that day.
@@ -91,33 +117,50 @@ def user_table(embedded: EmbeddedLogs, as_of_day: int) -> pa.Table:
     logs.check_day(as_of_day)
     pasts = embedded.user_histories(as_of_day)
     users = np.flatnonzero(pasts.lengths > 0)
-    pasts = pasts.take(users)
-    columns = {
-        "user_id": logs.user_ids.take(pa.array(users)),
-        "queries": pasts.to_strings(logs.queries),
-        "embeddings": pa.array(_vectors_of(pasts, embedded.query_vectors), pa.binary()),
-        "embedding_version": pa.repeat(embedded.embedding_version, len(users)),
-        "updated_at": pa.repeat(_updated_at(embedded, as_of_day), len(users)),
-    }
-    return pa.table(columns, schema=USER_SCHEMA)
+    for start in range(0, max(len(users), 1), _ROWS_AT_ONCE):
+        some = users[start : start + _ROWS_AT_ONCE]
+        lists = pasts.take(some)
+        columns = {
+            "user_id": logs.user_ids.take(pa.array(some)),
+            "queries": lists.to_strings(logs.queries),
+            "embeddings": pa.array(_vectors_of(lists, embedded.query_vectors), pa.binary()),
+            "embedding_version": pa.repeat(embedded.embedding_version, len(some)),
+            "updated_at": pa.repeat(_updated_at(embedded, as_of_day), len(some)),
+        }
+        yield pa.table(columns, schema=USER_SCHEMA)
 
 
-def write_rows(table: pa.Table, path: Path) -> None:
+def write_rows(rows: pa.Table | Iterable[pa.Table], path: Path) -> int:
     """Write rows as Parquet (`.parquet`) or gzipped JSON lines (`.jsonl.gz`). The same rows give the same bytes.
+
+    Args:
+        rows: a table, or its parts, of which there is at least one; a part is a row group of Parquet.
+        path: of the file.
+
+    Returns:
+        The number of rows.
 
     Raises:
         SettingsError: the file name has another ending.
     """
-    if path.name.endswith(".jsonl.gz"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as lines:
-            for row in table.to_pylist():
-                lines.write(_json_line(row))
-    elif path.suffix == ".parquet":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, path, compression="zstd")
-    else:
+    parts = iter([rows] if isinstance(rows, pa.Table) else rows)
+    if not path.name.endswith((".jsonl.gz", ".parquet")):
         raise SettingsError(f"the name {path.name} has no known ending; name the file *.parquet or *.jsonl.gz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    if path.suffix == ".parquet":
+        first = next(parts)
+        with pq.ParquetWriter(path, first.schema, compression="zstd") as file:
+            for part in chain([first], parts):
+                file.write_table(part)
+                count += part.num_rows
+        return count
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as lines:
+        for part in parts:
+            for row in part.to_pylist():
+                lines.write(_json_line(row))
+            count += part.num_rows
+    return count
 
 
 def without_embeddings(table: pa.Table) -> pa.Table:

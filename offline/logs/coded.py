@@ -25,6 +25,8 @@ from offline.logs.engine import Engine, open_engine
 from offline.logs.intake import Intake, IntakeSettings, TableCount, read_logs
 from offline.logs.schema import MILLISECONDS_PER_DAY, TABLES
 
+_QUERIES_AT_ONCE = 1 << 16
+
 FROM_VIDEO = ("bar", "post_video")
 """Sources of queries that a video caused: bar clicks, and searches right after watching."""
 
@@ -174,22 +176,31 @@ class Vocabulary:
     """
 
     def __init__(self, engine: Engine, tables: list[ir.Table]) -> None:
-        raw = engine.fetch(ibis.union(*(table.select("query") for table in tables), distinct=True))["query"]
-        cleaned = [clean_query(query) for query in raw.to_pylist()]
-        distinct = sorted({query for query in cleaned if query})
-        place = {query: code for code, query in enumerate(distinct)}
-        kept = [(text, place[query]) for text, query in zip(raw.to_pylist(), cleaned, strict=True) if query]
-        self.cleaned: pa.Array = pa.array(distinct, pa.string())
-        self.emptied = len(cleaned) - len(kept)
-        texts, codes = (
-            pa.array([text for text, _ in kept], pa.string()),
-            pa.array([code for _, code in kept], pa.int64()),
+        raw = engine.fetch(ibis.union(*(table.select("query") for table in tables), distinct=True))["query"].cast(
+            pa.string()
         )
-        self._codes = engine.load(pa.table({"query": texts, "code": codes}))
+        cleaned = _cleaned(raw)
+        distinct = pc.unique(cleaned)
+        distinct = distinct.filter(pc.not_equal(distinct, ""))
+        # Arrow orders strings by their bytes in UTF-8, which is the order of their characters.
+        self.cleaned: pa.Array = distinct.take(pc.sort_indices(distinct))
+        codes = pc.index_in(cleaned, value_set=self.cleaned).cast(pa.int64())
+        known = codes.is_valid()
+        self.emptied = len(raw) - pc.sum(known).as_py() if len(raw) else 0
+        self._codes = engine.load(pa.table({"query": raw.filter(known), "code": codes.filter(known)}))
 
     def coded(self, table: ir.Table) -> ir.Table:
         """Return the rows whose query is not empty after cleaning, with its code in place of the query."""
         return table.inner_join(self._codes, "query").drop("query").rename(query="code")
+
+
+def _cleaned(raw: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the strings after cleaning; some of them at a time are Python strings."""
+    parts = [
+        pa.array([clean_query(query) for query in raw.slice(start, _QUERIES_AT_ONCE).to_pylist()], pa.string())
+        for start in range(0, len(raw), _QUERIES_AT_ONCE)
+    ]
+    return pa.chunked_array(parts, pa.string())
 
 
 def _numbered(table: ir.Table, key: str, name: str) -> ir.Table:

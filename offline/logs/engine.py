@@ -24,6 +24,7 @@ from offline.errors import SettingsError, TableError
 from offline.logs.schema import TABLES
 
 ENGINES = ("duckdb", "spark")
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Engine:
         save: writes the rows of an expression to a Parquet file of this machine.
         search: returns the address of the files of a table in a dataset, None where there are none.
         errors: the exceptions of the engine.
+        memory_limit: bytes of this process above which the engine spills to disk; None for a cluster.
     """
 
     backend: Any
@@ -47,6 +49,7 @@ class Engine:
     save: Callable[[ir.Table, Path], None]
     search: Callable[[str, str], str | None]
     errors: tuple[type[Exception], ...]
+    memory_limit: int | None = None
 
     def read(self, dataset: Path | str, name: str) -> ir.Table:
         """Return table `name` of a dataset, as it is stored.
@@ -122,7 +125,14 @@ def _open_duckdb(memory: str | None) -> Engine:
         save=_save_file,
         search=partial(_search_duckdb, backend),
         errors=(duckdb.Error,),
+        memory_limit=_memory_limit(backend),
     )
+
+
+def _memory_limit(backend: Any) -> int:
+    """Return the limit that DuckDB states, such as `2.7 GiB`, in bytes."""
+    size, unit = backend.con.execute("SELECT current_setting('memory_limit')").fetchone()[0].split()
+    return round(float(size) * 2 ** (10 * _UNITS.index(unit)))
 
 
 def _load_arrow(backend: Any, rows: pa.Table) -> ir.Table:

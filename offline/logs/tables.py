@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pyarrow.parquet as pq
 from offline.errors import TableError
 from offline.logs.schema import TABLES
 from offline.logs.validation import conform, validate
+
+_COMPRESSION = "zstd"
+_ROWS_A_GROUP = 1 << 18
 
 
 def table_path(dataset: Path | str, name: str) -> Path:
@@ -40,6 +44,63 @@ def write_table(dataset: Path | str, name: str, columns: Mapping[str, Any] | pa.
         TableError: the rows do not follow the schema.
     """
     path = table_path(dataset, name)
+    table = _checked(columns, name, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, compression=_COMPRESSION, row_group_size=_ROWS_A_GROUP)
+    return path
+
+
+class TableWriter:
+    """Writes one table in parts, so that its rows need not be in memory together.
+
+    The file has the bytes that `write_table` gives for all rows at once, however they are divided. It is in place when
+    the writer is closed.
+    """
+
+    def __init__(self, dataset: Path | str, name: str) -> None:
+        """Start a file in a folder, which is created when it is missing.
+
+        Args:
+            dataset: the folder.
+            name: one of `TABLES`.
+        """
+        self._name, self._path = name, table_path(dataset, name)
+        self._hidden = self._path.with_name(f".{self._path.name}")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = pq.ParquetWriter(self._hidden, TABLES[name].schema, compression=_COMPRESSION)
+        self._waiting: pa.Table = TABLES[name].schema.empty_table()
+        self.rows = 0
+
+    def append(self, columns: Mapping[str, Any] | pa.Table) -> None:
+        """Validate rows and add them; the arguments are those of `write_table`.
+
+        Keys are compared within the rows of one call only.
+
+        Raises:
+            TableError: the rows do not follow the schema.
+        """
+        table = _checked(columns, self._name, self._path)
+        self.rows += table.num_rows
+        waiting = pa.concat_tables([self._waiting, table]).combine_chunks()
+        whole = waiting.num_rows - waiting.num_rows % _ROWS_A_GROUP
+        if whole:
+            self._file.write_table(waiting.slice(0, whole), row_group_size=_ROWS_A_GROUP)
+        self._waiting = waiting.slice(whole).combine_chunks()
+
+    def close(self) -> None:
+        """Write what waits for a full group, and put the file in place."""
+        if self._waiting.num_rows or not self.rows:
+            self._file.write_table(self._waiting, row_group_size=_ROWS_A_GROUP)
+        self._file.close()
+        os.replace(self._hidden, self._path)
+
+
+def _checked(columns: Mapping[str, Any] | pa.Table, name: str, path: Path) -> pa.Table:
+    """Return rows with the columns and types of the schema.
+
+    Raises:
+        TableError: the rows do not follow the schema.
+    """
     schema = TABLES[name].schema
     if not isinstance(columns, pa.Table):
         missing = [column for column in schema.names if column not in columns]
@@ -53,9 +114,7 @@ def write_table(dataset: Path | str, name: str, columns: Mapping[str, Any] | pa.
         )
     table = conform(columns, name, where=path.name)
     validate(table, name, where=path.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd", row_group_size=1 << 18)
-    return path
+    return table
 
 
 def read_table(dataset: Path | str, name: str, columns: Sequence[str] | None = None, *, check: bool = True) -> pa.Table:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evidence import embedding
 from evidence.cleaning import MAX_CLEAN_CHARACTERS
 from evidence.embedding import DIMENSION, MAX_EMBEDDED_CHARACTERS, embed, filter_personal, trigger_text
 
@@ -23,6 +24,14 @@ def test_a_text_is_embedded_alike_alone_and_among_others() -> None:
     together = embed(["cordless drill 20V", "red dress", "红色 连衣裙"])
     alone = embed(["红色 连衣裙"])
     np.testing.assert_array_equal(together[2], alone[0])
+
+
+def test_many_texts_are_embedded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["cordless drill 20V", "", "red dress", "红色 连衣裙", "drill"]
+    whole = embed(texts)
+    monkeypatch.setattr(embedding, "_TEXTS_AT_ONCE", 2)
+    np.testing.assert_array_equal(embed(texts), whole)
+    assert embed([]).shape == (0, DIMENSION)
 
 
 def test_only_the_beginning_of_a_text_is_embedded() -> None:

@@ -26,6 +26,20 @@ def test_larger_tables_cost_more_of_each() -> None:
     assert large["evidence"].disk_bytes > 1000 * small["evidence"].disk_bytes * 0.9
 
 
+def test_the_memory_of_events_is_bounded_by_the_engine() -> None:
+    free = estimate(["evidence"], LARGE, with_files=False)["evidence"].memory_bytes
+    bound = estimate(["evidence"], LARGE, with_files=False, memory_limit=2**20)["evidence"].memory_bytes
+    assert free - bound == 4_000_000 * 70 - 2**20
+
+
+def test_videos_are_searched_in_blocks_so_that_a_video_more_costs_less_from_then_on() -> None:
+    few, more, many, all_of_them = (
+        estimate(["evidence"], {**SMALL, "videos": videos}, with_files=False)["evidence"].memory_bytes
+        for videos in (10_000, 20_000, 1_000_000, 1_010_000)
+    )
+    assert more - few > 3 * (all_of_them - many)
+
+
 def test_summaries_of_texts_alone_cost_little() -> None:
     with_files, texts = (estimate(["summaries"], LARGE, with_files=files)["summaries"] for files in (True, False))
     assert texts.seconds < with_files.seconds / 1000

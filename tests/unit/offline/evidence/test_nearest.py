@@ -21,7 +21,7 @@ def vectors() -> Matrix:
 @pytest.fixture(scope="module")
 def indexes(vectors: Matrix) -> dict[str, NearestVectors]:
     """Return an index of each kind; training IVF-PQ takes seconds."""
-    return {kind: NearestVectors(vectors, kind) for kind in (FLAT, HNSW, IVF_PQ)}
+    return {kind: NearestVectors(vectors, kind=kind) for kind in (FLAT, HNSW, IVF_PQ)}
 
 
 def test_the_kind_follows_the_number_of_vectors() -> None:
@@ -55,7 +55,7 @@ def test_recall_against_the_exact_order_is_measured(
 
 @pytest.mark.parametrize("kind", [FLAT, HNSW])
 def test_fewer_vectors_than_asked_for_are_all_found(vectors: Matrix, kind: str) -> None:
-    found = NearestVectors(vectors[:3], kind).search(vectors[:1], 10)
+    found = NearestVectors(vectors[:3], kind=kind).search(vectors[:1], 10)
     assert sorted(found.places[0].tolist()) == [0, 1, 2]
-    assert NearestVectors(vectors[:0], kind).search(vectors[:2], 10).places.shape == (2, 0)
-    assert NearestVectors(vectors[:3], kind).search(vectors[:0], 2).places.shape == (0, 2)
+    assert NearestVectors(vectors[:0], kind=kind).search(vectors[:2], 10).places.shape == (2, 0)
+    assert NearestVectors(vectors[:3], kind=kind).search(vectors[:0], 2).places.shape == (0, 2)

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from evidence.cleaning import clean_query
 from offline.errors import SettingsError, TableError
 from offline.evidence.embedded_logs import EmbeddedLogs
+from offline.logs import coded
 from offline.logs.coded import Logs, load_logs
 from offline.logs.intake import IntakeSettings
 
@@ -57,6 +59,21 @@ def test_queries_are_cleaned_and_share_one_code(dataset: Callable[..., Path]) ->
     assert logs.queries.to_pylist() == ["road bike"]
     assert [(row["source"], row["query"]) for row in events(logs)] == [("post_video", 0)] * 3
     assert logs.emptied == 1
+
+
+def test_the_alphabet_is_the_order_of_characters_in_any_script(
+    dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coded, "_QUERIES_AT_ONCE", 2)
+    queries = ["zebra", "Zebra", "étui", "防晒霜", "\uffe5 sale", "😀 mug", "a", "a b"]
+    searches = [
+        {"search_id": f"s{i}", "day": 0, "user_id": "u0", "query": query, "source": "search_box"}
+        for i, query in enumerate(queries)
+    ]
+    logs = load_logs(dataset(videos=VIDEOS, users=USERS, impressions=SEEN, searches=searches))
+    cleaned = {clean_query(query) for query in queries}
+    assert len(cleaned) >= 7
+    assert logs.queries.to_pylist() == sorted(cleaned)
 
 
 def test_codes_follow_the_alphabet_and_not_the_order_of_the_rows(dataset: Callable[..., Path]) -> None:

@@ -168,6 +168,10 @@ def test_rows_of_a_url_are_set_aside_in_a_folder_that_is_named(engine: Engine) -
         read_logs("s3://bucket/logs", engine)
 
 
+def test_the_engine_says_above_which_size_it_spills_to_disk() -> None:
+    assert open_engine(memory="3GB").memory_limit == pytest.approx(3e9, rel=0.05)
+
+
 def test_an_engine_that_does_not_exist_is_refused() -> None:
     with pytest.raises(SettingsError, match="no engine is called 'hive'; the engines are duckdb, spark"):
         open_engine("hive")

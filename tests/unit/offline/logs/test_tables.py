@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from offline.errors import TableError
+from offline.logs import tables
 from offline.logs.schema import TABLES
-from offline.logs.tables import read_table, table_path, write_table
+from offline.logs.tables import TableWriter, read_table, table_path, write_table
 
 USERS = {"user_id": ["u1", "u2"], "activity": [0, 4]}
 REVIEWS = {"photo_id": ["p1", "p2"], "day": [0, 1], "verdict": ["safe", "unsafe"], "policy_category": [None, "weapons"]}
@@ -25,6 +26,35 @@ def test_what_is_written_is_read_back(tmp_path):
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     one, two = (write_table(tmp_path / name, "users", USERS) for name in "ab")
     assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("sizes", [[10], [1, 9], [4, 4, 2], [0, 7, 3], [3, 3, 3, 1]])
+def test_a_table_written_in_parts_has_the_bytes_of_one_written_at_once(tmp_path, monkeypatch, sizes):
+    monkeypatch.setattr(tables, "_ROWS_A_GROUP", 4)
+    users = pa.table({"user_id": [f"u{n}" for n in range(10)], "activity": pa.array([n % 5 for n in range(10)])})
+    whole = write_table(tmp_path / "whole", "users", users)
+    writer = TableWriter(tmp_path / "parts", "users")
+    first = 0
+    for size in sizes:
+        writer.append(users.slice(first, size))
+        first += size
+    assert not table_path(tmp_path / "parts", "users").exists()
+    writer.close()
+    assert writer.rows == 10
+    assert table_path(tmp_path / "parts", "users").read_bytes() == whole.read_bytes()
+    assert pq.ParquetFile(whole).metadata.num_row_groups == 3
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["users.parquet"]
+
+
+def test_a_table_written_in_no_parts_is_empty(tmp_path):
+    TableWriter(tmp_path, "users").close()
+    assert read_table(tmp_path, "users").num_rows == 0
+
+
+def test_a_part_that_breaks_the_schema_is_refused(tmp_path):
+    writer = TableWriter(tmp_path, "users")
+    with pytest.raises(TableError, match="row 0 has activity 9"):
+        writer.append({"user_id": ["u1"], "activity": [9]})
 
 
 def test_only_the_columns_asked_for_are_read(tmp_path):
