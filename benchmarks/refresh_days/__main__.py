@@ -44,8 +44,8 @@ from loadtest.traffic import Mix, Traffic
 from service.operating.promotion import read_current
 
 QUIET_WINDOWS = 5
-SPOILING = ("optim.learning_rate=1.0", "optim.warmup_steps=0")
-"""Settings of Stage I with which a model is spoilt: a learning rate three thousand times too high."""
+SPOILING = ("optim.learning_rate=0.03", "optim.warmup_steps=0")
+"""Settings of Stage I with which a model is spoilt: a learning rate a hundred times too high."""
 
 _WARM_UP_SECONDS = 3.0
 _AFTER_ROLLBACK_SECONDS = 5.0
