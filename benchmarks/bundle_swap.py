@@ -20,9 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from tqdm import tqdm
 
 from benchmarks.bundle_variants import bundle_variant
 from benchmarks.live_service import LARGEST_LAG_METRIC, LiveService, live_service
+from benchmarks.windows import Window
 from generation.bundle import load_bundle
 from loadtest.machine import begin_result, finish_result
 from loadtest.open_loop import Client, run_rate
@@ -42,44 +41,6 @@ P99_MS = 30.0
 TIMES_QUIET = 1.5
 QUIET_WINDOWS = 5
 LONGEST_SWAP_SECONDS = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The requests of a window.
-
-    Attributes:
-        seconds: its length.
-        samples: the requests that were due in it.
-        resident_mb: memory of the service at its end, in MiB.
-    """
-
-    seconds: float
-    samples: list[Sample]
-    resident_mb: float
-
-    @property
-    def latencies_ms(self) -> list[float]:
-        """The latencies, from the time at which each call was due."""
-        return [sample.latency_ms for sample in self.samples]
-
-    @property
-    def failed(self) -> list[Sample]:
-        """Requests with no answer, an error, a refusal, or a wrong answer."""
-        return [sample for sample in self.samples if sample.status != 200 or sample.faults]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures of the window."""
-        return {
-            "seconds": round(self.seconds, 1),
-            "requests": len(self.samples),
-            "failed": len(self.failed),
-            "faults": Counter(sample.faults[0] if sample.faults else str(sample.status) for sample in self.failed),
-            "p50_ms": round(percentile(self.latencies_ms, 50.0), 1),
-            "p99_ms": round(percentile(self.latencies_ms, 99.0), 1),
-            "max_ms": round(max(self.latencies_ms), 1),
-            "resident_mb": round(self.resident_mb, 1),
-        }
 
 
 async def swap_window(
@@ -125,11 +86,11 @@ async def measure(
 
 
 def summary(quiet: list[Window], changes: list[Window]) -> dict[str, Any]:
-    """Return the figures, and whether the aim is met."""
-    usual = statistics.median(percentile(window.latencies_ms, 99.0) for window in quiet)
-    p99s = [percentile(window.latencies_ms, 99.0) for window in changes]
+    """Return the figures, and whether the aim is met. A refusal by admission control counts as a failed request."""
+    usual = statistics.median(window.p(99.0) for window in quiet)
+    p99s = [window.p(99.0) for window in changes]
     pooled = percentile([latency for window in changes for latency in window.latencies_ms], 99.0)
-    failed = sum(len(window.failed) for window in changes)
+    failed = sum(len(window.failed) + len(window.refused) for window in changes)
     return {
         "quiet": [window.to_json() for window in quiet],
         "changes": [window.to_json() for window in changes],

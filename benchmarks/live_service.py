@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,13 +94,7 @@ def live_service(
     Raises:
         StackError: a part did not start.
     """
-    port, admin_port = free_port(), free_port()
-    settings = {
-        "BUNDLE": str(bundle),
-        "PORT": str(port),
-        "ADMIN_PORT": str(admin_port),
-        "EVENTS__PATH": "/dev/null",
-    }
+    settings = {"BUNDLE": str(bundle), "EVENTS__PATH": "/dev/null"}
     with ExitStack() as parts:
         files = [path.resolve() for path in evidence_files(evidence)]
         if redis:
@@ -117,11 +111,30 @@ def live_service(
             settings["STORE__EVIDENCE"] = json.dumps([str(path) for path in files])
         if terms := prohibited_terms_file(evidence):
             settings["PROHIBITED_TERMS"] = str(terms)
-        variables = {f"ONEBAR_{name}": value for name, value in (settings | (environment or {})).items()}
-        log = work / "serve.log"
-        process = parts.enter_context(
-            running_process([*prefix, str(command), "serve", *arguments], log, os.environ | variables)
-        )
+        yield parts.enter_context(serving(command, settings | (environment or {}), work, *arguments, prefix=prefix))
+
+
+@contextmanager
+def serving(
+    command: Path, settings: Mapping[str, str], work: Path, *arguments: str, prefix: tuple[str, ...] = ()
+) -> Iterator[LiveService]:
+    """Run `onebar serve` on free ports until it is ready, and stop it at the end.
+
+    Args:
+        command: the `onebar` to run.
+        settings: ONEBAR_ variables, without their prefix; the ports are added.
+        work: an existing folder for the log.
+        *arguments: of `onebar serve`.
+        prefix: a command before the service's, such as prlimit.
+
+    Raises:
+        StackError: it did not start.
+    """
+    port, admin_port = free_port(), free_port()
+    ports = {"PORT": str(port), "ADMIN_PORT": str(admin_port)}
+    variables = {f"ONEBAR_{name}": value for name, value in (ports | dict(settings)).items()}
+    log = work / "serve.log"
+    with running_process([*prefix, str(command), "serve", *arguments], log, os.environ | variables) as process:
         wait_until_up(lambda: _answers(port), process, log, "onebar serve")
         yield LiveService(process, port, admin_port if _answers(admin_port) else port, log)
 

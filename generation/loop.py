@@ -18,6 +18,7 @@ from generation.engine import generate_alone, warm_up_requests
 from generation.errors import RequestFailed, SchedulerStopped
 from generation.inbox import Backlog, Entry
 from generation.pace import Pace
+from generation.request import GenerationRequest
 from generation.results import Generation
 from generation.scheduler_stats import Outcome, Watch
 from generation.stepper import Stepper
@@ -53,11 +54,27 @@ class Loop:
     def warm_up(self) -> None:
         """Run the longest source and a short one a few times, which also gives the pace its first measurements.
 
+        At last two requests are stepped together: without a measurement, the pace assumes that a step of two takes
+        twice as long as one, and a second request may be refused that could be answered in time.
+
         Raises:
             RequestFailed: the model's output is not a number.
         """
-        for request in warm_up_requests(self.stepper.bundle) * WARM_UP_ROUNDS:
+        requests = warm_up_requests(self.stepper.bundle)
+        for request in requests * WARM_UP_ROUNDS:
             generate_alone(self.stepper, self._pace, self._clock, request)
+        self._warm_up_together(requests[0])
+
+    def _warm_up_together(self, request: GenerationRequest) -> None:
+        together = [self.stepper.begin(request)]
+        if self.stepper.has_room(request.options):
+            together.append(self.stepper.begin(request))
+        while len(together) > 1 and not any(progress.over for progress in together):
+            before = self._clock()
+            self.stepper.step()
+            self._pace.stepped(len(together), self._clock() - before)
+        for progress in together:
+            self.stepper.end(progress)
 
     def run(self) -> None:
         """Answer requests until the inbox is closed and all are answered."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 GAIN = 0.125  # weight of the newest measurement, as in TCP's estimate of round-trip times
 FADE = 1 - 1 / 256  # factor on the weight of old points of a Line, for each new point
+LEAST_SPREAD = 0.01  # variance of the numbers of requests from which a Line's slope is taken from its points
 DEVIATIONS = 2.0
 STALE_AFTER = 4  # decisions against work, without a measurement in between, that make a forecast stale
 
@@ -63,9 +64,14 @@ class Line:
     """The time of a step as a linear function of the number of requests, fitted to points whose weights fade.
 
     The slope is clamped between 0 and proportional growth, because more rows take longer, but share the weights that
-    are read. With points at only one number of requests, the line is proportional.
+    are read. Points at one number of requests tell no slope: then the last one that was measured holds, as a share
+    of proportional growth. Before the first one, the line is proportional.
+
+    Attributes:
+        growth: the slope as a share of proportional growth.
     """
 
+    growth: float = 1.0
     _count: float = 0.0
     _x: float = 0.0
     _y: float = 0.0
@@ -79,16 +85,18 @@ class Line:
         self._y = FADE * self._y + y
         self._xx = FADE * self._xx + x * x
         self._xy = FADE * self._xy + x * y
+        mean_x, mean_y = self._x / self._count, self._y / self._count
+        spread = self._xx / self._count - mean_x * mean_x
+        if spread > LEAST_SPREAD and mean_y:
+            slope = (self._xy / self._count - mean_x * mean_y) / spread
+            self.growth = min(max(slope * mean_x / mean_y, 0.0), 1.0)
 
     def at(self, x: float) -> float:
         """Return the line's value; 0 without any points."""
         if not self._count:
             return 0.0
         mean_x, mean_y = self._x / self._count, self._y / self._count
-        spread = self._xx / self._count - mean_x * mean_x
-        in_proportion = mean_y / mean_x
-        slope = (self._xy / self._count - mean_x * mean_y) / spread if spread > 1e-6 else in_proportion
-        return mean_y + min(max(slope, 0.0), in_proportion) * (x - mean_x)
+        return mean_y + self.growth * mean_y / mean_x * (x - mean_x)
 
 
 @dataclass(slots=True)

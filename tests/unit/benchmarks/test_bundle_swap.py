@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.bundle_swap import QUIET_WINDOWS, Window, summary
+from benchmarks.bundle_swap import QUIET_WINDOWS, summary
+from benchmarks.windows import Window
 from loadtest.samples import Sample
 
 

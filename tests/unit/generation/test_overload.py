@@ -112,6 +112,15 @@ def simulate(bundle_path: Path, clock: Clock, arrivals: list[float], seed: int =
     return inbox.refused, answered
 
 
+def test_the_warm_up_measures_how_a_step_grows_with_its_requests(bundle_path: Path, clock: Clock) -> None:
+    bundle = load_bundle(bundle_path)
+    pace = Pace(bundle.architecture.max_positions)
+    stepper = Stepper(bundle, 1, 64)
+    Loop(stepper, Backlog(Inbox()), Watch(), pace, clock).warm_up()
+    assert [pace.stepping(count).mean for count in (1, 2, 4)] == pytest.approx([1.0, 1.25, 1.75])
+    assert stepper.requests == 0
+
+
 def poisson(rate: float, seed: int) -> list[float]:
     generator, now, arrivals = random.Random(seed), 0.0, []
     for _ in range(REQUESTS):

@@ -61,6 +61,15 @@ def test_the_slope_is_between_zero_and_proportional(points: list[tuple[int, floa
     assert line.at(8) == pytest.approx(at_eight, rel=0.01)
 
 
+def test_how_a_step_grows_is_remembered_while_requests_come_one_by_one() -> None:
+    pace = Pace(longest_source=100)
+    pace.stepped(1, 1.0)
+    pace.stepped(2, 1.25)
+    for _ in range(5000):
+        pace.stepped(1, 1.0)
+    assert pace.stepping(2).mean == pytest.approx(1.25, abs=0.01)
+
+
 def test_a_busy_machine_is_busy_for_every_number_of_requests() -> None:
     pace = Pace(longest_source=100)
     for _ in range(20):
