@@ -42,11 +42,11 @@ def average_gradients(
     message = torch.empty(2 + sum(sizes), device=accelerator.device)
     message[0] = seconds if accelerator.is_main_process else 0.0
     message[1] = weight
-    for gradient, part in zip(gradients, message[2:].split(sizes), strict=True):
+    for gradient, part in zip(gradients, torch.split(message[2:], sizes), strict=True):
         torch.mul(gradient.reshape(-1), weight, out=part)
     summed = accelerator.reduce(message, "sum")
     clock, total = summed[:2].tolist()
-    for gradient, part in zip(gradients, summed[2:].split(sizes), strict=True):
+    for gradient, part in zip(gradients, torch.split(summed[2:], sizes), strict=True):
         torch.div(part.view_as(gradient), total, out=gradient)
     return float(clock)
 

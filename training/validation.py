@@ -152,7 +152,7 @@ def _search(
     made = model.generate(
         input_ids=source,
         attention_mask=full_mask,
-        encoder_outputs=BaseModelOutput(last_hidden_state=states),
+        encoder_outputs=BaseModelOutput(last_hidden_state=states),  # type: ignore[arg-type]
         num_beams=generation.num_beams,
         num_return_sequences=generation.num_beams,
         length_penalty=generation.length_penalty,
