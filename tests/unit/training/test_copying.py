@@ -13,13 +13,13 @@ from transformers import BartForConditionalGeneration
 
 from training.augmentation import Alphabet, remove_answers, substitute_words
 from training.checkpoint import load_weights
-from training.config import ModelConfig
+from training.config import ModelConfig, RuntimeConfig
 from training.copying_probe import copy_accuracy, make_probe
 from training.data import Ragged
-from training.model import Device, adopt_model, build_model
+from training.model import adopt_model, build_model, choose_device
 from training.tokenizer import train_tokenizer
 
-CPU = Device(torch.device("cpu"), bf16=False)
+CPU = choose_device(RuntimeConfig(device="cpu", precision="fp32"))
 SMALL = ModelConfig(encoder_layers=2, decoder_layers=2, d_model=256, ffn_dim=256, attention_heads=4, dropout=0.0)
 
 
