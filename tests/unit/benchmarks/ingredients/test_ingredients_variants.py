@@ -40,7 +40,9 @@ def test_each_variant_changes_one_ingredient_of_the_recipe(plan: Plan) -> None:
     assert changes == {
         "everything": {},
         "random-start": {"model.copying_start": False},
+        "no-pointer": {"model.pointer_hidden": 0},
         "no-substitution": {"substitution": 0.0},
+        "no-weak-evidence": {"weak_evidence": 0.0, "unknown_words": 0.0},
         "answer-removal": {"answer_removal": 0.15},
         "one-target-per-source": {"targets_per_source": 1},
         "no-field-dropout": {f"field_dropout.{name}": 0.0 for name in fields},
