@@ -54,5 +54,6 @@ class Window:
             "p50_ms": round(self.p(50.0), 1),
             "p99_ms": round(self.p(99.0), 1),
             "max_ms": round(self.p(100.0), 1),
+            "generator_lag_p99_ms": round(percentile([s.lag_ms for s in self.samples] or [0.0], 99.0), 1),
             "resident_mb": round(self.resident_mb, 1),
         }

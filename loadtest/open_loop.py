@@ -18,6 +18,7 @@ import sys
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import click
@@ -29,7 +30,7 @@ from loadtest.machine import commit, describe_machine
 from loadtest.processes import StackError
 from loadtest.samples import Sample, judge_call, percentile
 from loadtest.stack import key_header, running_stack
-from loadtest.traffic import Call, Mix, Traffic, open_traffic, prohibited_terms_file
+from loadtest.traffic import Call, Mix, open_traffic, prohibited_terms_file
 
 DEFAULTS = Objective()
 WARM_UP_CALLS = 50
@@ -57,7 +58,7 @@ class Client:
             OSError: there is no connection.
             asyncio.IncompleteReadError: it ended before the answer did.
         """
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self.host, self.port)
+        reader, writer = self._kept() or await asyncio.open_connection(self.host, self.port)
         key = "".join(f"{name}: {value}\r\n" for name, value in key_header(self.key).items())
         head = (
             f"POST {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nContent-Type: application/json\r\n{key}"
@@ -77,6 +78,15 @@ class Client:
             self._idle.append((reader, writer))
         return int(status_line.split(" ", 2)[1]), content
 
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Return a kept connection that the server has not closed meanwhile; None if there is none."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
     async def aclose(self) -> None:
         """Close every connection."""
         for _, writer in self._idle:
@@ -85,8 +95,22 @@ class Client:
         self._idle.clear()
 
 
+class Sender(Protocol):
+    """What sends calls, such as a `Client`."""
+
+    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """POST JSON and return the status and the body; raise as `Client.post`."""
+
+
+class Calls(Protocol):
+    """An endless supply of calls, such as `Traffic`."""
+
+    def next_call(self) -> Call:
+        """Return the next call."""
+
+
 async def run_rate(
-    client: Client, traffic: Traffic, rate: float, seconds: float, seed: int, prohibited: TermList = NO_TERMS
+    client: Sender, traffic: Calls, rate: float, seconds: float, seed: int, prohibited: TermList = NO_TERMS
 ) -> list[Sample]:
     """Send Poisson arrivals of one rate for some seconds and return the samples.
 
@@ -108,7 +132,7 @@ async def run_rate(
 
 
 async def _one(
-    client: Client, call: Call, body: bytes, due: float, began: float, samples: list[Sample], prohibited: TermList
+    client: Sender, call: Call, body: bytes, due: float, began: float, samples: list[Sample], prohibited: TermList
 ) -> None:
     clock = asyncio.get_running_loop().time
     left = clock()

@@ -16,10 +16,9 @@ from benchmarks.live_service import LiveService
 from benchmarks.refresh_days.visits import Day, Viewers
 from benchmarks.windows import Window
 from loadtest.checks import TermList
-from loadtest.open_loop import run_rate
+from loadtest.open_loop import Calls, run_rate
 from loadtest.samples import Sample
 from loadtest.stack import fetch
-from loadtest.traffic import Traffic
 from service.operating.promotion import CURRENT
 
 _PIECE_SECONDS = 2.0
@@ -98,7 +97,7 @@ class Load:
         await self._viewers.settled()
         return spans
 
-    async def during(self, traffic: Traffic, work: Awaitable[Any]) -> Any:
+    async def during(self, traffic: Calls, work: Awaitable[Any]) -> Any:
         """Send calls while something is done, and return its result."""
         task = asyncio.ensure_future(work)
         while not task.done():
@@ -123,12 +122,14 @@ class Load:
             began, before = clock(), self._stamp()
             wanted = json.loads(self._record.read_text(encoding="utf-8"))["bundle_id"] or own
             state: dict[str, Any] = {}
+            counted = False
             while state.get("model_version") != wanted or state["state"] != "idle":
                 if state.get("fault") or clock() - began > _LONGEST_CHANGE_SECONDS:
                     raise RuntimeError(f"the service did not change its bundle: {state}")
                 await asyncio.sleep(_LOOK_SECONDS)
                 state = await asyncio.to_thread(bundle_state, self._service)
-                if state["state"] == "draining" or not self.bundles_loaded:
+                if state["state"] != "idle" and not counted:
+                    counted = True
                     metrics = await asyncio.to_thread(self._service.metrics)
                     self.bundles_loaded = max(self.bundles_loaded, int(metrics.total("onebar_bundles_loaded")))
             self.changes.append(Span(wanted, began, clock()))
@@ -136,7 +137,7 @@ class Load:
     def _stamp(self) -> int:
         return self._record.stat().st_mtime_ns if self._record.exists() else 0
 
-    async def _piece(self, traffic: Traffic | Day, seconds: float) -> Span:
+    async def _piece(self, traffic: Calls, seconds: float) -> Span:
         clock = asyncio.get_running_loop().time
         memory = asyncio.ensure_future(self._watch_memory())
         began, self._seed = clock(), self._seed + 1

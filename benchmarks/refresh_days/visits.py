@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.metrics import CUTOFF, normal_form
-from loadtest.open_loop import Client
+from loadtest.open_loop import Sender
 from loadtest.traffic import COLD, WARM, Call, Traffic, inline_evidence
 
 INVENTED = "invented-"
@@ -124,7 +124,7 @@ class Viewers:
         versions: answers by model version.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Sender) -> None:
         """Take the client that sends the calls."""
         self._client = client
         self._reactions: set[asyncio.Task[None]] = set()
@@ -142,8 +142,8 @@ class Viewers:
         """POST JSON and return status and body; the viewer reacts afterwards, beside the next calls.
 
         Raises:
-            OSError: as ``Client.post``.
-            asyncio.IncompleteReadError: as ``Client.post``.
+            OSError: as ``loadtest.open_loop.Client.post``.
+            asyncio.IncompleteReadError: as ``loadtest.open_loop.Client.post``.
         """
         status, content = await self._client.post(path, body)
         if status == 200:

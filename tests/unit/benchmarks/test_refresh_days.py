@@ -77,7 +77,7 @@ class Answers:
 
 def test_viewers_report_what_they_click_and_other_calls_have_no_viewer():
     client = Answers()
-    viewers = Viewers(client)  # type: ignore[arg-type]
+    viewers = Viewers(client)
     viewers.begin({"i1": visit("i1"), "i2": visit("i2", wanted="kettle")})
 
     async def play() -> None:
