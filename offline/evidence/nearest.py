@@ -115,7 +115,7 @@ class NearestVectors:
         exact = np.empty(places.shape, np.float32)
         rows = np.where(places >= 0, self._rows[places], -1)
         # This reads the rows where they are; NumPy would copy them first, which takes ten times as long.
-        faiss.fvec_inner_products_by_idx(
+        faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]  # made by faiss from C++
             *map(faiss.swig_ptr, (exact, triggers, self._vectors, rows)), triggers.shape[1], *places.shape
         )
         exact[places < 0] = -np.inf
