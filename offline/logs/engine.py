@@ -132,7 +132,7 @@ def _open_duckdb(memory: str | None) -> Engine:
 def _memory_limit(backend: Any) -> int:
     """Return the limit that DuckDB states, such as `2.7 GiB`, in bytes."""
     size, unit = backend.con.execute("SELECT current_setting('memory_limit')").fetchone()[0].split()
-    return round(float(size) * 2 ** (10 * _UNITS.index(unit)))
+    return int(float(size) * (1 << 10 * _UNITS.index(unit)))
 
 
 def _load_arrow(backend: Any, rows: pa.Table) -> ir.Table:
