@@ -86,7 +86,7 @@ def _evidence_rows(
     logs = embedded.logs
     videos = logs.videos.take(pa.array(photos))
     vectors = embedded.video_vectors[photos]
-    known = [bool(value) for value in vectors.any(axis=1)]
+    known = np.asarray(vectors.any(axis=1)).tolist()
     columns = {
         **{name: videos[name] for name in ("photo_id", *TEXT_FIELDS, "summary", "category")},
         "anchors": anchors.to_strings(logs.queries),
