@@ -87,10 +87,16 @@ class TitleNeighbours:
             items: the item of each title; the training pairs of that item are left out for its answer.
             count: the most queries of an answer.
         """
+        return [[query for query, _ in found] for found in self.scored_titles(titles, items, count)]
+
+    def scored_titles(
+        self, titles: Sequence[str], items: Sequence[str] | None = None, count: int = CUTOFF
+    ) -> list[list[tuple[str, float]]]:
+        """Return what `predict_titles` returns, each query with its score."""
         item_of_title: Sequence[str | None] = [None] * len(titles) if items is None else items
         wanted = list(zip(titles, item_of_title, strict=True))
         different = list(dict.fromkeys(wanted))
-        answers: dict[tuple[str, str | None], list[str]] = {}
+        answers: dict[tuple[str, str | None], list[tuple[str, float]]] = {}
         for start in range(0, len(different), _ROWS_AT_ONCE):
             part = different[start : start + _ROWS_AT_ONCE]
             own = np.array([_UNKNOWN if item is None else self._items.get(item, _UNKNOWN) for _, item in part])
@@ -100,8 +106,9 @@ class TitleNeighbours:
             scores = (weights @ self._clicks).tocsr()  # [part, queries]
             for row, key in enumerate(part):
                 span = slice(scores.indptr[row], scores.indptr[row + 1])
-                order = np.lexsort((scores.indices[span], -scores.data[span]))[:count]
-                answers[key] = [self._queries[scores.indices[span][place]] for place in order]
+                places, values = scores.indices[span], scores.data[span]
+                order = np.lexsort((places, -values))[:count]
+                answers[key] = [(self._queries[places[place]], float(values[place])) for place in order]
         return [answers[key] for key in wanted]
 
 

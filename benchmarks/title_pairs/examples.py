@@ -10,27 +10,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.title_pairs.pairs import Split
-from evaluation.baselines import TitleNeighbours
 from evaluation.inputs import TitledQuery
 from evidence.rows import EVIDENCE_COLUMNS, QUERY_FIELDS
 
 ANCHORS = 16
 
 
-def find_anchors(store: TitleNeighbours, pairs: Sequence[TitledQuery]) -> list[list[str]]:
-    """Return the anchors of each pair: up to 16 queries of similar titles, without the pairs of its own item."""
-    return store.predict_titles([pair.title for pair in pairs], [pair.item for pair in pairs], ANCHORS)
-
-
-def write_training(folder: Path, split: Split) -> None:
+def write_training(folder: Path, split: Split, train: Sequence[Sequence[str]], valid: Sequence[Sequence[str]]) -> None:
     """Write examples_train.parquet and examples_valid.parquet.
 
-    Their anchors come from the pairs of both files alone, so no held-out query is in any source.
+    Args:
+        folder: it is created when it is missing.
+        split: the pairs.
+        train: the anchors of the train pairs.
+        valid: the anchors of the validation pairs.
     """
-    store = TitleNeighbours([*split.train, *split.valid])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, pairs in (("train", split.train), ("valid", split.valid)):
-        rows = example_rows(pairs, find_anchors(store, pairs))
+    for name, pairs, anchors in (("train", split.train, train), ("valid", split.valid, valid)):
+        rows = example_rows(pairs, anchors)
         pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), folder / f"examples_{name}.parquet")
 
 

@@ -1,28 +1,20 @@
-"""Stage I on the pairs of a file, in one folder.
-
-split.json       what the examples depend on
-examples/        examples_train.parquet and examples_valid.parquet
-tokenizer.json   learnt from the train pairs, unless a checkpoint brings its own
-checkpoint/      the trained model
-"""
+"""Stage I on the pairs of a file, in the folder of a run: from what `prepared` has written to `checkpoint/`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.same_facts import require_same_facts
-from benchmarks.title_pairs.examples import training_texts, write_training
-from benchmarks.title_pairs.pairs import Split
+from benchmarks.title_pairs.prepared import EXAMPLES_FOLDER, SPLIT_FILE, TOKENIZER_FILE
 from training.checkpoint import STATE_FILE
 from training.config import CONFIG_FOLDER, SftConfig, load_config
 from training.errors import CheckpointError
 from training.loop import Progress
 from training.sft import finetune
-from training.tokenizer import train_tokenizer
 
+CHECKPOINT_FOLDER = "checkpoint"
 SETTINGS = (
     # A title and its anchors, and no other field.
     "render.text=36",
@@ -53,49 +45,36 @@ def check_folder(work: Path, facts: Mapping[str, Any], resume: bool) -> None:
 
     Args:
         work: the folder.
-        facts: what the examples depend on, as plain values.
+        facts: what the run depends on, as plain values.
         resume: continue the run in the folder.
 
     Raises:
         CheckpointError: there is a run and `resume` is False.
         InputError: the run in the folder was made from other pairs.
     """
-    if not (work / "checkpoint" / STATE_FILE).is_file():
-        return
-    if not resume:
+    if (work / CHECKPOINT_FOLDER / STATE_FILE).is_file() and not resume:
         raise CheckpointError(f"{work} already has a run; give --resume to continue it, or another folder")
-    require_same_facts(work / "split.json", facts)
+    if (work / SPLIT_FILE).is_file():
+        require_same_facts(work / SPLIT_FILE, facts)
 
 
-def train_generator(
-    work: Path, split: Split, facts: Mapping[str, Any], config: SftConfig, init_from: Path | None, resume: bool
-) -> Progress:
-    """Write the examples, learn the tokenizer, and run Stage I; the best checkpoint is then in `work`/checkpoint.
+def train_generator(work: Path, config: SftConfig, init_from: Path | None, resume: bool) -> Progress:
+    """Run Stage I on the examples of a folder; the best checkpoint is then in `work`/checkpoint.
 
     Args:
         work: the folder of the run.
-        split: the pairs to train on.
-        facts: what they depend on, as plain values.
         config: of Stage I.
-        init_from: a checkpoint to start from; None starts from nothing.
+        init_from: a checkpoint to start from, with its tokenizer; None starts from nothing.
         resume: continue the run in the folder.
 
     Raises:
-        InputError: see `check_folder`.
         TrainingError: see `training.sft.finetune`.
     """
-    check_folder(work, facts, resume)
-    write_training(work / "examples", split)
-    (work / "split.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    tokenizer = None
-    if init_from is None:
-        tokenizer = work / "tokenizer.json"
-        train_tokenizer(training_texts(split)).save(str(tokenizer))
     return finetune(
-        [work / "examples"],
-        work / "checkpoint",
+        [work / EXAMPLES_FOLDER],
+        work / CHECKPOINT_FOLDER,
         config,
-        tokenizer=tokenizer,
+        tokenizer=work / TOKENIZER_FILE if init_from is None else None,
         init_from=init_from,
         cache=work / "packed",
         resume=resume,

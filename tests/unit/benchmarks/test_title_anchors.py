@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the imported packages
     import sentence_transformers  # noqa: F401
 
-from benchmarks.title_anchors import fuse, main
+from benchmarks.title_anchors import main
 
 HEADER = "split\tproduct_uid\ttitle\tquery\trelevance"
 THINGS = ("camping chair", "electric kettle", "power bank", "desk lamp", "yoga mat")
@@ -40,15 +40,31 @@ def test_every_way_to_anchors_finds_the_one_query_of_each_thing(file: Path, tmp_
     report = json.loads(output.read_text(encoding="utf-8"))
     assert report["protocol"]["dev_pairs"] == 5
     found = report["groups"]["all"]
-    for system in ("tfidf", "nearest_queries", "queries_of_nearest_titles", "fused"):
+    for system in ("tfidf", "nearest_queries", "queries_of_nearest_titles", "embedder", "fused"):
         assert found[system]["hr@8"]["mean"] == 1.0, system
     assert found["nearest_queries"]["mrr@8"]["mean"] > 0.8
 
 
-def test_lists_are_fused_by_rank() -> None:
-    assert fuse([["a", "b"]], [["b", "c"]], 0.5) == [["b", "a", "c"]]
-    assert fuse([["a", "b"]], [["b", "c"]], 0.0) == [["a", "b", "c"]]
-    assert fuse([[]], [[]], 0.5) == [[]]
+def test_the_hashed_kind_is_not_trained(file: Path) -> None:
+    result = CliRunner().invoke(main, [str(file), "--kind", "hashed"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["training"]["kind"], report["training"]["epochs"]) == ("hashed", 0)
+    assert report["groups"]["all"]["nearest_queries"]["hr@8"]["mean"] == 1.0
+    assert report["embedding_cpu_ms_per_1000_titles"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kind", "transformer"], "--kind transformer and --model need each other"),
+        (["--model", "."], "--kind transformer and --model need each other"),
+        (["--epochs", "0"], "--kind static must be trained"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(file: Path, arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(main, [str(file), *arguments])
+    assert (result.exit_code, message in result.output) == (2, True)
 
 
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,9 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of the imported packages
+    import sentence_transformers  # noqa: F401
+
 from benchmarks.title_pairs.__main__ import main
-from benchmarks.title_pairs.examples import example_rows, find_anchors, training_texts, write_training
-from benchmarks.title_pairs.figures import group_masks, hit_rates, reading_recall
+from benchmarks.title_pairs.anchors import TFIDF, tfidf_queries, train, training_anchors
+from benchmarks.title_pairs.embedder import Recipe
+from benchmarks.title_pairs.examples import ANCHORS, example_rows, training_texts, write_training
+from benchmarks.title_pairs.figures import group_masks, hit_rates, paired_differences, reading_recall
 from benchmarks.title_pairs.pairs import Split, read_pairs, split_training
 from evaluation.baselines import TitleNeighbours
 from evaluation.errors import InputError
@@ -137,11 +144,13 @@ def test_one_item_is_too_few_to_train_and_to_validate() -> None:
 # Anchors
 
 
+@pytest.mark.parametrize("kind", [TFIDF, "fused"])
 def test_held_out_queries_are_in_no_training_source_target_or_tokenizer_text(
-    train_pairs: list[TitledQuery], tmp_path: Path
+    train_pairs: list[TitledQuery], tmp_path: Path, kind: str
 ) -> None:
     split = split_training(train_pairs, 0.2, seed=1)
-    write_training(tmp_path, split)
+    recipe = Recipe(epochs=1)
+    write_training(tmp_path, split, *training_anchors(kind, split, train(split, recipe), recipe))
     rows = [
         row for name in ("train", "valid") for row in pq.read_table(tmp_path / f"examples_{name}.parquet").to_pylist()
     ]
@@ -155,23 +164,55 @@ def test_held_out_queries_are_in_no_training_source_target_or_tokenizer_text(
 def test_held_out_queries_can_be_anchors_of_the_dev_split(file: Path) -> None:
     pairs = read_pairs(file)
     split = split_training(pairs["train"], 0.2, seed=1)
-    anchors = find_anchors(TitleNeighbours(pairs["train"]), pairs["dev"])
+    anchors = tfidf_queries(TitleNeighbours(pairs["train"]), pairs["dev"], ANCHORS)
     assert split.held_out & {anchor for found in anchors for anchor in found}
 
 
-def test_no_anchor_comes_from_the_pairs_of_its_own_item(train_pairs: list[TitledQuery]) -> None:
-    anchors = find_anchors(TitleNeighbours(train_pairs), train_pairs)
+def test_no_anchor_of_the_baseline_comes_from_the_pairs_of_its_own_item(train_pairs: list[TitledQuery]) -> None:
+    anchors = tfidf_queries(TitleNeighbours(train_pairs), train_pairs, ANCHORS)
     assert max(len(found) for found in anchors) == 16
     for pair, found in zip(train_pairs, anchors, strict=True):
         assert set(found) <= {other.query for other in train_pairs if other.item != pair.item}
 
 
+def test_the_embedder_of_a_train_pair_has_not_seen_its_item(
+    train_pairs: list[TitledQuery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fold is answered by an embedder of the pairs of the other folds, and every pair is answered once."""
+    split = split_training(train_pairs, 0.0, seed=1)
+    trained = train(split, Recipe(epochs=1))
+    seen: list[set[str]] = []
+    asked: list[set[str]] = []
+
+    def note_training(split: Split, pairs: Sequence[TitledQuery], recipe: Recipe) -> object:
+        seen.append({pair.item for pair in pairs})
+        return trained.embedder
+
+    def note_answers(
+        store: object, pairs: Sequence[TitledQuery], weights: dict[str, object], count: int
+    ) -> dict[str, list[list[str]]]:
+        asked.append({pair.item for pair in pairs})
+        return {name: [[pair.item] for pair in pairs] for name in weights}
+
+    monkeypatch.setattr("benchmarks.title_pairs.anchors.train_embedder", note_training)
+    monkeypatch.setattr("benchmarks.title_pairs.anchors.retrieve", note_answers)
+    anchors, valid = training_anchors("fused", split, trained, Recipe(), folds=3)
+    assert anchors == [[pair.item] for pair in split.train]
+    assert valid == [[pair.item] for pair in split.valid]
+    folds = asked[1:]  # after the validation pairs
+    everything = {pair.item for pair in split.train}
+    assert sorted(map(len, folds)) == sorted(map(len, map(everything.difference, seen)))
+    for fold, others in zip(folds, seen, strict=True):
+        assert (fold | others, fold & others) == (everything, set())
+
+
 def test_the_files_have_the_columns_of_offline_examples(train_pairs: list[TitledQuery], tmp_path: Path) -> None:
     split = split_training(train_pairs, 0.1, seed=1)
-    write_training(tmp_path, split)
+    write_training(tmp_path, split, [["tent"]] * len(split.train), [[]] * len(split.valid))
     table = pq.read_table(tmp_path / "examples_train.parquet")
     assert table.schema.names == ["kind", "target", *EVIDENCE_COLUMNS]
     assert table.column("title").to_pylist() == [pair.title for pair in split.train]
+    assert table.column("anchors").to_pylist() == [["tent"]] * len(split.train)
     assert set(table.column("kind").to_pylist()) == {"click"}
 
 
@@ -203,7 +244,7 @@ def test_reading_recall_is_over_the_targets_in_the_source() -> None:
     dev = [TitledQuery("t", query, str(n)) for n, query in enumerate(("a", "b", "c", "d"))]
     readable = [frozenset("a"), frozenset("bx"), frozenset("c"), frozenset("x")]
     found = reading_recall(
-        dev, readable, [["A"], ["b"], [], ["d"]], [["a"], ["x"], ["c"], []], {"all": np.ones(4, bool)}
+        dev, readable, [["A"], ["b"], [], ["d"]], "tfidf", [["a"], ["x"], ["c"], []], {"all": np.ones(4, bool)}
     )
     assert found["all"] == {
         "in_source": 3,
@@ -212,6 +253,18 @@ def test_reading_recall_is_over_the_targets_in_the_source() -> None:
         "tfidf": 0.6667,
         "beyond_eight": {"in_source": 1, "generator": 1.0},
     }
+
+
+def test_a_paired_difference_is_that_of_the_hits_on_the_same_pairs() -> None:
+    dev = [TitledQuery("t", query, str(n)) for n, query in enumerate(("a", "b", "c", "d"))]
+    groups = {"all": np.ones(4, bool), "first": np.array([True, False, False, False]), "none": np.zeros(4, bool)}
+    retrieved = {"tfidf": [["a"], [], [], []], "fused": [["a"], ["b"], [], []]}
+    found = paired_differences(dev, [["a"], ["b"], ["c"], []], retrieved, groups)
+    assert found["best_retrieval"] == "fused"
+    assert {name: figure["mean"] for name, figure in found["all"].items()} == {"tfidf": 0.5, "fused": 0.25}
+    assert found["all"]["fused"]["interval"][0] <= 0.25 <= found["all"]["fused"]["interval"][1]
+    assert found["first"]["fused"] == {"mean": 0.0, "interval": [0.0, 0.0]}
+    assert found["none"]["fused"]["mean"] == 0.0
 
 
 # The command
@@ -240,6 +293,27 @@ def test_the_baseline_alone_needs_no_training(command: Callable[..., Result], tm
     assert not (tmp_path / "work").exists()
 
 
+def test_a_preparation_is_what_a_run_continues_from(command: Callable[..., Result], tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    prepared = command("--anchors", "fused", "--work", str(work), "--prepare-only")
+    assert prepared.exit_code == 0, prepared.output
+    report = json.loads(prepared.stdout)
+    assert report["protocol"]["anchors_by"] == "fused"
+    assert set(report["retrieval"]["weights"]) == {"embedder", "fused"}
+    assert set(report["retrieval"]["share_with_target"]) == {"train", "valid", "dev"}
+    assert set(report["groups"]["all"]) == {"pairs", "tfidf", "embedder", "fused"}
+    assert not (work / "checkpoint").exists()
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+
+    run = json.loads(command("--anchors", "fused", "--work", str(work)).stdout)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert set(run["groups"]["all"]) == {"pairs", "tfidf", "embedder", "fused", "generator"}
+    assert set(run["paired"]["all"]) == {"tfidf", "embedder", "fused"}
+    assert run["reading"]["all"]["fused"] is not None
+    other = command("--anchors", "embedder", "--work", str(work), "--resume")
+    assert "have anchors_by 'fused', not 'embedder'" in other.stderr
+
+
 def test_a_run_trains_tests_resumes_and_starts_another(command: Callable[..., Result], tmp_path: Path) -> None:
     work, output = tmp_path / "work", tmp_path / "result.json"
     first = command("--work", str(work), "--output", str(output))
@@ -250,6 +324,8 @@ def test_a_run_trains_tests_resumes_and_starts_another(command: Callable[..., Re
     assert report["groups"]["all"]["pairs"] == 12
     assert set(report["groups"]["all"]["generator"]) == {"hr@8", "mrr@8", "within_two_edits@8"}
     assert report["reading"]["all"]["in_source"] > 0
+    assert report["targets_without_evidence"]["all"]["pairs"] == 5  # inches that no item of training has
+    assert set(report["targets_without_evidence"]["all"]) == {"pairs", "generator"}
 
     refused = command("--work", str(work))
     assert refused.exit_code == 1
@@ -291,6 +367,7 @@ def test_a_checkpoint_with_too_few_positions_is_refused(command: Callable[..., R
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
+        (["--prepare-only"], 2, "--prepare-only needs a folder to write to; give --work"),
         (["--resume"], 2, "--resume needs the folder of the run; give --work"),
         (["--set", "optim.speed=1"], 1, "unknown key optim.speed"),
     ],
