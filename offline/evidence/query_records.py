@@ -116,6 +116,8 @@ def query_records(logs: Logs, positions_before: int) -> QueryRecords:
         engaged=events.engaged.cast("int64"),
     )
     rows = shown.union(issued)
+    # Spark codes videos in 32 bits, and the tables that are joined later have 64.
+    rows = rows.mutate(photo=rows.photo.cast("int64"))
     by_day = rows.group_by("day", "photo", "query").agg(**{name: rows[name].sum() for name in _SUMS})
     return QueryRecords(engine, vocabulary.cleaned, codes, events, engine.keep(by_day))
 
