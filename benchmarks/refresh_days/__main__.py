@@ -177,7 +177,7 @@ async def run(shop: Shop, parts: Live, rate: float) -> dict[str, Any]:
         load = Load(parts.service, viewers, rate, terms, shop.promoted)
         played = Run(shop, parts, load, viewers)
         await played.warm_up()
-        follower = asyncio.create_task(load.follow())
+        load.follower = follower = asyncio.create_task(load.follow())
         usual = shop.write_settings(parts.store, parts.events, DATED_STREAM, "refresh.yaml")
         spoilt = shop.write_settings(parts.store, parts.events, DATED_STREAM, "spoilt.yaml", SPOILING)
         *days, last = shop.sizes.played

@@ -46,6 +46,7 @@ class Load:
 
     Attributes:
         changes: of the bundle, each with the model version that is served since then.
+        follower: the task of `follow`, if it runs.
         bundles_loaded: the most bundles that were seen in the memory of the service.
     """
 
@@ -65,6 +66,7 @@ class Load:
         self._memory: list[tuple[float, float]] = []
         self._seed = 0
         self.changes: list[Span] = []
+        self.follower: asyncio.Task[None] | None = None
         self.bundles_loaded = 0
 
     @property
@@ -98,9 +100,16 @@ class Load:
         return spans
 
     async def during(self, traffic: Calls, work: Awaitable[Any]) -> Any:
-        """Send calls while something is done, and return its result."""
+        """Send calls while something is done, and return its result.
+
+        Raises:
+            RuntimeError: see `follow`.
+        """
         task = asyncio.ensure_future(work)
         while not task.done():
+            if self.follower is not None and self.follower.done():
+                task.cancel()
+                self.follower.result()
             await self._piece(traffic, _PIECE_SECONDS)
         return await task
 

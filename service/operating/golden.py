@@ -50,7 +50,8 @@ class Golden:
     Attributes:
         requests: to be answered.
         required: whether each of them is meant to be answered by every good bundle, so that a share of their number is
-            required even where no other bundle is served. False for the built-in ones, which may be foreign to a shop.
+            required even where no other bundle is served. False for the built-in ones, which may be foreign to a shop:
+            a new bundle must answer one of them, if the served one does.
     """
 
     requests: tuple[RecommendRequest, ...]

@@ -152,3 +152,23 @@ async def test_a_process_does_not_start_with_a_promoted_bundle_that_abstains_on_
         app.state.swap.follow()
         assert app.state.swap.state == "idle"  # it is not loaded a second time
     assert "it answers 0 golden requests" in app.state.swap.fault
+
+
+async def test_of_the_built_in_golden_requests_a_new_bundle_must_answer_one(
+    bundles, settings, promoted, versions, monkeypatch
+):
+    answers = iter([1, 6, 0, 6])
+
+    async def counted(*_: Any) -> int:
+        return next(answers)
+
+    monkeypatch.setattr(candidate, "count_answered", counted)
+    promotion = settings.promotion.model_copy(update={"golden_share": 0.8})
+    app = create_app(settings.model_copy(update={"promotion": promotion}))
+    async with running(app):
+        promote(promoted, bundles[1], "a")
+        await follow(app)
+        assert app.state.swap.fault is None
+        promote(promoted, bundles[0], "b")
+        await follow(app)
+        assert "it answers 0 golden requests, where 1 should be answered" in app.state.swap.fault
