@@ -1,7 +1,7 @@
 r"""Do three days of refresh beside a live service under load go unnoticed, and do they help?
 
 \b
-    python -m benchmarks.refresh_days OUT             # about 12 minutes on two idle cores
+    python -m benchmarks.refresh_days OUT             # days, sizes and rate are options
     python -m benchmarks.refresh_days OUT --smoke     # every path with a tiny shop
 
 A small shop is simulated, and a small model is trained on its first days. `onebar serve` serves it with two
