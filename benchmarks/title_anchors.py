@@ -22,13 +22,15 @@ from typing import Any
 import click
 
 from benchmarks.title_pairs.anchors import SYSTEMS, TFIDF, retrieve, tfidf_queries, train
-from benchmarks.title_pairs.embedder import HASHED, KINDS, STATIC, TRANSFORMER, Recipe
+from benchmarks.title_pairs.embedder import HASHED, KINDS, Recipe
 from benchmarks.title_pairs.figures import group_masks, hit_rates
 from benchmarks.title_pairs.pairs import read_pairs, split_training
 from benchmarks.title_pairs.retrieval import Retrieval, TextEmbedder
 from evaluation.baselines import TitleNeighbours
 from evaluation.errors import EvaluationError
 from evaluation.metrics import CUTOFF
+from evidence.embedder import TRANSFORMER
+from evidence.static_embedder import KIND as STATIC
 from loadtest.machine import begin_result, finish_result
 from offline.errors import OfflineError
 

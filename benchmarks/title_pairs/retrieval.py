@@ -105,10 +105,9 @@ class Retrieval:
         to_queries, to_titles = vectors @ self._query_vectors.T, vectors @ self._title_vectors.T
         wording = hashed(titles) @ self._query_wording.T
         by_words = self._tfidf.scored_titles(titles, items, POOL)
-        found = []
         popularity = np.log1p(self._items)
         nearest = to_queries + _POOL_POPULARITY * popularity.astype(np.float32)
-        found = []
+        found: list[tuple[npt.NDArray[np.int32], Vectors]] = []
         for row, item in enumerate(items):
             own = self._pairs_of.get(item, [])
             to_titles[row, own] = -np.inf
@@ -175,4 +174,5 @@ def _greatest(scores: Vectors, count: int) -> npt.NDArray[np.int64]:
 
 def _log_shares(scores: dict[int, float], places: npt.NDArray[np.int32]) -> Vectors:
     total = sum(scores.values()) or 1.0
-    return np.log(np.array([scores.get(int(place), 0.0) / total for place in places], np.float32) + _SHARE_OFFSET)
+    shares = np.array([scores.get(int(place), 0.0) / total for place in places], np.float32)
+    return np.asarray(np.log(shares + _SHARE_OFFSET), np.float32)
