@@ -25,12 +25,8 @@ from tokenizers import Tokenizer
 from evidence.render import split_on
 from evidence.tokens import QUERY_SEPARATOR
 from training.data import Ragged
-from training.noising import join_on, join_segments, split_segments, word_start_table
+from training.noising import ANCHORS, HISTORIES, join_on, join_segments, split_segments, word_start_table
 from training.tokenizer import special_token_ids
-
-_ANCHORS, _HISTORIES = 2, 3
-_QUERIES_OF_OTHERS = (_ANCHORS, _HISTORIES)
-"""The segments of a source that hold anchors and histories."""
 
 _LONGEST_INVENTION = 4
 _OPENING_BYTES = 3
@@ -170,7 +166,7 @@ def remove_answers(
     for row in rows.tolist():
         answers = [targets[target][:-1].tolist() for target in targets_of[row].tolist()]
         segments = split_segments(sources[row].tolist(), special["sep"])
-        for segment in _QUERIES_OF_OTHERS:
+        for segment in (ANCHORS, HISTORIES):
             queries = split_on(segments[segment], between)
             kept = [query for query in queries if not any(_contains(query, answer) for answer in answers)]
             if len(kept) < len(queries):
@@ -198,7 +194,7 @@ def drop_needless_histories(
     changed: dict[int, list[int]] = {}
     for row in rows.tolist():
         segments = split_segments(sources[row].tolist(), special["sep"])
-        segments[_HISTORIES] = []
+        segments[HISTORIES] = []
         left = {word for segment in segments for word in alphabet.words(segment)}
         if all(left.issuperset(alphabet.words(targets[target][:-1].tolist())) for target in targets_of[row].tolist()):
             changed[row] = join_segments(segments, special["bos"], special["sep"], special["eos"])
@@ -246,8 +242,8 @@ def weaken_evidence(
         weak[0] = weak[0][:room]
         weak[1] = weak[1][: room - len(weak[0])]
         if rng.random() < _FOREIGN_ANCHORS and other != row:
-            foreign = split_segments(sources[other].tolist(), special["sep"])[_ANCHORS]
-            weak[_ANCHORS] = foreign if len(foreign) <= room - len(weak[0]) - len(weak[1]) else []
+            foreign = split_segments(sources[other].tolist(), special["sep"])[ANCHORS]
+            weak[ANCHORS] = foreign if len(foreign) <= room - len(weak[0]) - len(weak[1]) else []
         new_sources[row] = join_segments(weak, special["bos"], special["sep"], special["eos"])
         new_targets.update({target: [special["reject"], special["eos"]] for target in targets_of[row].tolist()})
     return sources.replaced(new_sources), targets.replaced(new_targets)

@@ -13,6 +13,9 @@ from tokenizers import Tokenizer
 
 from evidence.render import split_on
 
+ANCHORS, HISTORIES = 2, 3
+"""The segments of a source that hold anchors and histories."""
+
 
 def word_start_table(tokenizer: Tokenizer) -> NDArray[np.bool_]:
     """Return, for each id, whether a token of that id starts a word; shape [vocabulary].

@@ -80,7 +80,7 @@ def validate(
             tokens += int(scored.lengths[is_click].sum())
             mask = None if batch.source_mask is None else batch.source_mask[is_click]
             pointed = None if pointed is None else pointed.of(is_click)
-            found = _search(model, batch.source[is_click], mask, states[is_click], pointed, generation)
+            found = search(model, batch.source[is_click], mask, states[is_click], pointed, generation)
             for row, hypotheses in zip(rows[is_click.cpu().numpy()], found, strict=True):
                 clicks += 1
                 rank = hypothesis_rank(tokenizer, examples.targets[int(row)][:-1].tolist(), hypotheses, reject_id)
@@ -136,10 +136,10 @@ def generate(
         For each source its `num_beams` best hypotheses, best first, as token ids without what follows their end.
     """
     states = encode(model, source, mask)
-    return _search(model, source, mask, states, read_pointer(model, source, mask, states), generation)
+    return search(model, source, mask, states, read_pointer(model, source, mask, states), generation)
 
 
-def _search(
+def search(
     model: Generator,
     source: Tensor,
     mask: Tensor | None,

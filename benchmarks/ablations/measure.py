@@ -8,33 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from benchmarks.ablations.answers import Measured, in_views, measured
 from benchmarks.ablations.variants import CONSTRUCTIONS
 from benchmarks.ablations.verbose import as_text, prompt_renderer
+from benchmarks.answering import Source, answer_sources
 from evaluation.errors import InputError
 from evaluation.inputs import Example
-from evaluation.metrics import CUTOFF, distinct
 from evaluation.nearest import TextEmbedder
 from evaluation.predict import Answer
 from evidence.assemble import build_evidence
 from evidence.cleaning import clean_query
 from evidence.render import Renderer
 from training.augmentation import Alphabet
-from training.batches import collate
 from training.checkpoint import STATE_FILE, Checkpoint, load_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig
-from training.data import Ragged
-from training.mixture import read_pointer
-from training.model import Device, choose_device, encode
+from training.model import Device, choose_device
 from training.piopd.posterior import posterior_source
 from training.policy_config import TeacherConfig
-from training.validation import generate, reject_probabilities
-
-_SOURCES_AT_ONCE = 64
-
-Source = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +68,8 @@ class Reader:
 
     def answer(self, sources: Iterable[Source]) -> dict[Source, Answer]:
         """Return the answer to each distinct source."""
-        model, special = self.checkpoint.model, self.checkpoint.meta.special_tokens
         generation = GenerationDefaults(**self.checkpoint.meta.generation)
-        order = sorted(set(sources), key=lambda source: (len(source), source))
-        packed, ends = Ragged.from_lists(order), Ragged.from_lists([[special["eos"]]] * len(order))
-        answers: dict[Source, Answer] = {}
-        bar = tqdm(range(0, len(order), _SOURCES_AT_ONCE), desc="test day", unit="batch", mininterval=5)
-        with torch.inference_mode(), self.device.autocast():
-            for start in bar:
-                rows = np.arange(start, min(start + _SOURCES_AT_ONCE, len(order)))
-                batch = collate(packed, ends, rows, special["pad"], special["eos"]).to(self.device.device)
-                states = encode(model, batch.source, batch.source_mask)
-                pointed = read_pointer(model, batch.source, batch.source_mask, states)
-                rejected = reject_probabilities(model, batch, states, pointed, special["reject"])
-                found = generate(model, batch.source, batch.source_mask, generation)
-                for row, hypotheses, p_reject in zip(rows.tolist(), found, rejected.tolist(), strict=True):
-                    answers[order[row]] = self._answer(hypotheses, p_reject)
-        return answers
-
-    def _answer(self, hypotheses: Sequence[list[int]], p_reject: float) -> Answer:
-        reject = self.checkpoint.meta.special_tokens["reject"]
-        decode = self.checkpoint.tokenizer.decode
-        written = [decode(list(ids), skip_special_tokens=True).strip() for ids in hypotheses if ids[:1] != [reject]]
-        return Answer(distinct(written)[:CUTOFF], p_reject, hypotheses[0][:1] == [reject])
+        return answer_sources(self.checkpoint, self.device, sources, generation, "test day")
 
 
 def measure_checkpoint(

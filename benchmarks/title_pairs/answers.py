@@ -7,20 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from tokenizers import Tokenizer
-from tqdm import tqdm
-
-from evaluation.metrics import CUTOFF, distinct, normal_form
+from benchmarks.answering import answer_sources
+from evaluation.metrics import normal_form
 from evidence.render import Renderer
 from evidence.rows import evidence_of_row
 from training.checkpoint import load_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig
 from training.model import choose_device
-from training.tokenizer import special_token_ids
-from training.validation import generate
-
-_SOURCES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +38,13 @@ def answer_rows(
         CheckpointError: the folder is no checkpoint.
     """
     checkpoint = load_checkpoint(folder)
-    model, tokenizer = checkpoint.model, checkpoint.tokenizer
-    special = special_token_ids(tokenizer)
     device = choose_device(runtime)
-    device.prepare(model)
-    renderer = Renderer(tokenizer, checkpoint.meta.render)
+    device.prepare(checkpoint.model)
+    renderer = Renderer(checkpoint.tokenizer, checkpoint.meta.render)
     sources = [tuple(renderer.render(evidence_of_row(row)).token_ids) for row in rows]
-    order = sorted(set(sources), key=lambda source: (len(source), source))
-    answers: dict[tuple[int, ...], Answer] = {}
-    with torch.inference_mode(), device.autocast():
-        for start in tqdm(range(0, len(order), _SOURCES_AT_ONCE), desc="dev split", unit="batch"):
-            part = order[start : start + _SOURCES_AT_ONCE]
-            longest = len(part[-1])
-            padded = torch.tensor([[*source, *[special["pad"]] * (longest - len(source))] for source in part])
-            lengths = torch.tensor([len(source) for source in part])
-            mask = (torch.arange(longest)[None, :] < lengths[:, None]).long()  # [B, S]
-            found = generate(model, padded.to(device.device), mask.to(device.device), generation)
-            for source, hypotheses in zip(part, found, strict=True):
-                kept = [hypothesis for hypothesis in hypotheses if hypothesis[:1] != [special["reject"]]]
-                queries = distinct(_text(tokenizer, hypothesis) for hypothesis in kept)
-                answers[source] = Answer(queries[:CUTOFF], frozenset(map(normal_form, renderer.read(source).anchors)))
+    found = answer_sources(checkpoint, device, sources, generation, "dev split")
+    answers = {
+        source: Answer(answer.queries, frozenset(map(normal_form, renderer.read(source).anchors)))
+        for source, answer in found.items()
+    }
     return [answers[source] for source in sources]
-
-
-def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
-    return text.strip()

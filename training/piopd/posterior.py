@@ -14,11 +14,11 @@ from evidence.render import split_on
 from training.augmentation import Alphabet
 from training.batches import Batch, PackedBatches, pad_sources
 from training.data import Ragged
-from training.noising import join_on, join_segments, split_segments
+from training.noising import ANCHORS, HISTORIES, join_on, join_segments, split_segments
 from training.policy_config import TeacherConfig
 
-_FREE_TEXT, _ANCHORS, _HISTORIES = (0, 1), 2, 3
-"""Segments of a source: text and summary, anchors, histories; the last one is the viewer's queries."""
+_FREE_TEXT = (0, 1)
+"""The segments of a source that hold text and summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def posterior_source(
     else:
         for query in kept:
             present = [n for n, segment in enumerate(segments) if segment]
-            where = _HISTORIES
+            where = HISTORIES
             if teacher.construction != "histories" and present:
                 where = present[int(rng.integers(len(present)))]
             segments[where] = _insert(segments[where], query, where in _FREE_TEXT, alphabet, rng)
@@ -148,7 +148,7 @@ def _insert(
 
 def _make_room(segments: list[list[int]], room: int, between: int) -> None:
     """Cut segments until they have `room` tokens in all."""
-    for where in (_HISTORIES, _ANCHORS):
+    for where in (HISTORIES, ANCHORS):
         entries = split_on(segments[where], between) if segments[where] else []
         while entries and sum(map(len, segments)) > room:
             entries.pop()
