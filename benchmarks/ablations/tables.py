@@ -98,6 +98,7 @@ COMPARISONS: dict[str, tuple[str, tuple[Row, ...]]] = {
         (
             Row("Stage I", STAGE_1, None, _SFT),
             Row("Stage II", STAGE_2, STAGE_1, _II),
+            Row("control: Stage III's steps with Stage I's loss alone", "piopd-control", STAGE_2),
             Row("Stage III base: 0.5 RKL + 0.5 FKL", "piopd-base", STAGE_2, (0.3630, 0.2399)),
             Row("0.5 RKL + 0.5 FKL + SFT", "piopd-sft", "piopd-base", (0.3654, 0.2408)),
             Row("0.7 RKL + 0.5 FKL + SFT", "piopd-reverse", "piopd-sft", (0.3669, 0.2403)),

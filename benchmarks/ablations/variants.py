@@ -52,6 +52,13 @@ _STEPS_TO_FULL = (
     ("piopd-stable", "weights.entropy=0.0"),
 )
 
+CONTROL = Variant(
+    "piopd-control",
+    tuple(f"weights.{term}=0.0" for term in ("forward_kl", "reverse_kl", "entropy", "r_drop", "fgm")),
+    ("table4-piopd",),
+)
+"""Stage III's steps, batches and learning rate with Stage I's loss alone: what more of Stage I would have done."""
+
 TERMS = tuple(
     Variant(name, tuple(value for _, *values in _STEPS_TO_FULL[place:] for value in values), ("table4-piopd",))
     for place, (name, *_) in enumerate(_STEPS_TO_FULL)
@@ -69,7 +76,7 @@ TEACHERS_THAT_MOVE = tuple(
     Variant(f"teacher-ema-{steps}", (f"teacher.ema_every_steps={steps}",), ("teacher",)) for steps in (5, 100)
 )
 
-STAGE_3_VARIANTS = (*TERMS, *OBJECTIVES, *SUPPORTS, *TEACHERS_THAT_MOVE)
+STAGE_3_VARIANTS = (CONTROL, *TERMS, *OBJECTIVES, *SUPPORTS, *TEACHERS_THAT_MOVE)
 """All continue Stage II of the same seed, as STAGE_3 does."""
 
 FULL_PARTS = (

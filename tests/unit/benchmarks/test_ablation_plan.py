@@ -1,21 +1,17 @@
-"""The ablations: their configuration, their plan, their figures, and the report of prepared answers."""
+"""The ablations: their configuration, the plan of their runs, and their statistics."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
-from benchmarks.ablations.answers import VIEWS, Measured, write_answers
+from benchmarks.ablations.answers import Measured
 from benchmarks.ablations.config import load_config
 from benchmarks.ablations.curves import evaluations, last_step, losses
-from benchmarks.ablations.facts import Workplace
 from benchmarks.ablations.plan import (
     STAGES,
     check_settings,
@@ -26,32 +22,19 @@ from benchmarks.ablations.plan import (
     select_runs,
     stage_settings,
 )
-from benchmarks.ablations.report import SMOKE, write_report
-from benchmarks.ablations.results import Results
 from benchmarks.ablations.statistics import difference, figure, hit_rates, over_seeds
 from benchmarks.ablations.tables import COMPARISONS
 from benchmarks.ablations.variants import PARTS, TERMS
 from evaluation.errors import InputError
 from evaluation.metrics import score_all
-from service.page.reports.readers import read_report
-from tests.fixtures.ablation_shop import make_config, write_curve, write_inputs
+from tests.fixtures.ablation_shop import make_config, write_curve
 from training.config import CONFIG_FOLDER, to_dict
 from training.config import load_config as load_stage
 from training.errors import ConfigError
 from training.policy_config import PiopdConfig
 
 FOLDER = Path("benchmarks/ablations")
-HEAD = {
-    "commit": "abc1234",
-    "machine": {"cpu": "a processor", "cores": 2},
-    "versions": {"python": "3.11", "torch": "2"},
-}
 ANYWHERE = Path("inputs")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Workplace:
-    return Workplace(make_config(write_inputs(tmp_path)), tmp_path / "work")
 
 
 # The configuration and the plan
@@ -154,6 +137,14 @@ def test_the_terms_of_stage_three_are_added_one_after_another() -> None:
     assert added == [{"sft"}, {"reverse_kl"}, {"temperature"}, {"r_drop", "fgm"}, {"entropy"}]
 
 
+def test_the_control_of_stage_three_has_the_loss_of_stage_one_alone() -> None:
+    config = make_config(ANYWHERE, seeds=[1])
+    control = next(run for run in plan_runs(config) if run.group == "piopd-control")
+    settings = stage_settings(control, config)
+    weights = to_dict(load_stage(PiopdConfig, CONFIG_FOLDER / "piopd.yaml", settings))["weights"]
+    assert {name for name, weight in weights.items() if weight} == {"sft"}
+
+
 def test_commands_continue_what_is_there(tmp_path: Path) -> None:
     config = make_config(
         ANYWHERE, processes=2, seeds=[1], inputs={"foundation": Path("f"), "lists": None, "logs": Path("w")}
@@ -222,109 +213,3 @@ def test_a_curve_has_the_later_of_two_records_of_a_step(tmp_path: Path) -> None:
     assert [(point["step"], point["hr@8"]) for point in evaluations(tmp_path)] == [(0, 0.2), (2, 0.3)]
     assert [point["forward_kl"] for point in losses(tmp_path)] == [0.5]
     assert last_step(tmp_path) == {"steps": 2, "seconds": 3.0, "best_step": 2, "valid_hr@8": 0.3}
-
-
-# The report
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A place with answers to ten clicks of most runs, as if they had been done."""
-    inputs = write_inputs(tmp_path_factory.mktemp("prepared"))
-    place = Workplace(make_config(inputs), inputs / "work")
-    targets = [example.target for example in place.clicks]
-    for run in plan_runs(place.config):
-        if run.group in ("objective-ckd", "stage-3-without-2", "lists", "prompts"):
-            continue
-        folder = run_folder(place.work, run.name)
-        hits = 4 + 2 * run.group.startswith("stage-3") + run.seed % 2
-        predictions = [["no", target] if place < hits else ["no"] for place, target in enumerate(targets)]
-        found = Measured(predictions, score_all(predictions, targets), np.full(10, 0.5))
-        known = {
-            "baselines": ["ANN", "MCA"],
-            "teachers": ["append", "histories", "random", "masked_random"],
-        }
-        write_curve(folder / "checkpoint", 1 + run.seed / 10)
-        write_answers(
-            folder / "answers.parquet", {name: dict.fromkeys(VIEWS, found) for name in known.get(run.group, [run.name])}
-        )
-        result = {
-            "run": run.name, "overrides": list(run.overrides), "measured_on": place.measured_on, "commit": "abc",
-            "cpu": "a processor", "training": {"steps": 2}, "measuring_seconds": 1.0,
-        }  # fmt: skip
-        (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
-    return place
-
-
-@pytest.fixture(scope="module")
-def report_folder(prepared: Workplace) -> Path:
-    pytest.importorskip("matplotlib")
-    return write_report(prepared, plan_runs(prepared.config), PARTS, HEAD).parent
-
-
-def lines_of(report: str, title: str) -> list[str]:
-    section = report.split(f"## {title}")[1].split("\n## ")[0]
-    return [line for line in section.splitlines() if line.startswith("|")]
-
-
-def test_the_report_is_of_what_is_finished_and_names_what_is_missing(report_folder: Path) -> None:
-    report = (report_folder / "report.md").read_text(encoding="utf-8")
-    missing = "stage-3-without-2-1, stage-3-without-2-2, objective-ckd-1, objective-ckd-2, prompts"
-    assert f"**5 runs are missing:** {missing}." in report
-    assert "abc1234" in report
-    assert "seeds:\n- 1\n- 2\n" in report
-    table = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines_of(report, "Table 6: divergence")}
-    assert table["CKD"][:3] == [" 0 ", "  ", "  "]
-    # Seeds 1 and 2 hit seven and six of ten clicks; the other objectives five and four.
-    assert table["FKL + RKL"][1].startswith(" 0.650 (")
-    assert table["FKL"][3].startswith(" -0.200 (-0.")
-    assert table["FKL"][-3:] == [" 0.3662 ", " 0.2406 ", " FKL + RKL "]
-    assert lines_of(report, "Table 3: paired differences")[2].startswith("| Stage III − ANN | +0.250 (")
-    assert lines_of(report, "Figure 4")[-1].startswith("| 2 | 0.9000 | 0.6900 |")
-    assert lines_of(report, "Figure 6")[2].startswith("| 1 | 0.000 (")
-
-
-def test_the_report_leaves_csv_svg_and_a_report_for_the_page(report_folder: Path) -> None:
-    folder = report_folder
-    parts = {"table3-decontaminated", "table3-as_served", "table3-differences", "table5", "runs", *PARTS} - {"table3"}
-    figures = {part for part in PARTS if part.startswith("figure")}
-    assert {path.stem for path in folder.glob("*.csv")} == parts
-    assert {path.stem for path in folder.glob("*.svg")} == figures
-    first = (folder / "table6-support.csv").read_text(encoding="utf-8").splitlines()
-    assert first[0].startswith('variant,seeds,"HR@8, decontaminated","HR@8, decontaminated low"')
-    assert first[1].startswith("top 16,2,0.45,")
-    assert ">student entropy</text>" in (folder / "figure4.svg").read_text(encoding="utf-8")
-    assert ">+ Stage III</text>" in (folder / "figure6.svg").read_text(encoding="utf-8")
-    shown = read_report(json.loads((folder / "report.json").read_text(encoding="utf-8")), "report")
-    assert shown.title == "Ablations, tiny"
-    assert [table.title for table in shown.tables][:2] == [
-        "Table 3: all systems, decontaminated",
-        "Table 3: all systems, as served",
-    ]
-    assert {bar.label for bar in shown.plots[0].bars} >= {"ANN", "MCA", "Stage I", "+ Stage III"}
-
-
-def test_a_report_of_one_part_has_only_this_part(prepared: Workplace, tmp_path: Path) -> None:
-    alone = Workplace(prepared.config, shutil.copytree(prepared.work, tmp_path / "work"))
-    path = write_report(alone, plan_runs(alone.config), select_parts(["table5"]), HEAD)
-    report = path.read_text(encoding="utf-8")
-    titles = [line for line in report.splitlines() if line.startswith("## ")]
-    assert titles == ["## Table 5: the teacher by construction of its source", "## Finished runs", "## Configuration"]
-    assert "missing" not in report
-
-
-def test_a_smoke_test_says_so_everywhere(prepared: Workplace, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    config = prepared.config.model_copy(update={"smoke": True})
-    smoke = Workplace(config, shutil.copytree(prepared.work, tmp_path / "work"))
-    report = write_report(smoke, plan_runs(config), ["figure6"], HEAD)
-    assert SMOKE in report.read_text(encoding="utf-8")
-    assert "SMOKE TEST" in (report.parent / "figure6.svg").read_text(encoding="utf-8")
-    assert json.loads((report.parent / "report.json").read_text(encoding="utf-8"))["note"].startswith(SMOKE)
-
-
-def test_without_a_finished_run_the_report_has_no_table(place: Workplace) -> None:
-    report = write_report(place, plan_runs(place.config), PARTS, HEAD).read_text(encoding="utf-8")
-    assert [line for line in report.splitlines() if line.startswith("## ")] == ["## Configuration"]
-    assert yaml.safe_load(report.split("```yaml")[1].split("```")[0])["name"] == "tiny"
-    assert len(Results(place, plan_runs(place.config)).missing) == len(plan_runs(place.config))
