@@ -1,4 +1,4 @@
-"""`onebar simulate`: an A/A and an A/B test of the cascade against a bundle, played by a demo world."""
+"""`onebar simulate`: A/A and A/B tests of a bundle against the cascade or another bundle, played by a demo world."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _PLAN = Plan()
     type=_FOLDER,
     help="Folder with evidence-DAY.parquet and users-DAY.parquet; these log days are played.",
 )
+@click.option("--control", type=_FOLDER, help="Another bundle as the control, in place of the cascade MCA.")
 @click.option("--impressions", default=_PLAN.impressions, show_default=True, help="Impressions of each day.")
 @click.option(
     "--calibration",
@@ -37,7 +38,7 @@ _PLAN = Plan()
     type=click.FloatRange(0, 1, min_open=True),
     default=_PLAN.control_exposure,
     show_default=True,
-    help="Share of the calibration at which MCA shows a bar; its CTR there is the floor for both.",
+    help="Share of the calibration at which the control shows a bar; its CTR there is the floor for both.",
 )
 @click.option("--ctr-floor", type=click.FloatRange(0, 1), help="The floor itself, in place of --control-exposure.")
 @click.option("--splits", default=_PLAN.splits, show_default=True, help="A/A splits, to check the intervals.")
@@ -49,6 +50,7 @@ def simulate(
     bundle: Path,
     examples: Path,
     evidence: Path,
+    control: Path | None,
     impressions: int,
     calibration: int,
     control_exposure: float,
@@ -58,7 +60,7 @@ def simulate(
     threads: int,
     out: Path,
 ) -> None:
-    """Compare BUNDLE with the cascade MCA on simulated days of WORLD (docs/simulation.md).
+    """Compare BUNDLE with the cascade MCA, or with another bundle, on simulated days of WORLD (docs/simulation.md).
 
     \b
     onebar offline evidence var/world var/ab/evidence-11.parquet --as-of-day 11 --embedder var/embedder
@@ -66,7 +68,8 @@ def simulate(
     onebar simulate var/world demo/bundle --examples var/examples --evidence var/ab --out build/simulation
     """
     predictor = BundlePredictor(bundle, threads=threads, show_progress=True)
-    simulation = Simulation(world, examples, evidence, predictor)
+    other = None if control is None else BundlePredictor(control, threads=threads, show_progress=True)
+    simulation = Simulation(world, examples, evidence, predictor, other)
     report = simulation.run(Plan(impressions, calibration, control_exposure, ctr_floor, splits, seed))
     text = to_markdown(report)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from evaluation.simulation.outcomes import Outcomes, Viewers
 from evaluation.simulation.traffic import Traffic, draw_traffic
 from evaluation.slices import AGES, activity_name
 
-CONTROL, TREATMENT = "MCA", "OneBar"
+CASCADE = "MCA"
 _CALIBRATION, _EXPERIMENT = 1, 2  # streams of random numbers
 
 
@@ -62,29 +62,43 @@ class _Played:
     bars: tuple[list[Bar], list[Bar]]
 
 
+def _name(predictor: BundlePredictor) -> str:
+    return f"OneBar {predictor.bundle.model_version}"
+
+
 class Simulation:
     """A world, its evidence, and the two systems."""
 
-    def __init__(self, world: Path, examples: Path, evidence: Path, predictor: BundlePredictor) -> None:
-        """Read the world, and train the cascade.
+    def __init__(
+        self,
+        world: Path,
+        examples: Path,
+        evidence: Path,
+        predictor: BundlePredictor,
+        control: BundlePredictor | None = None,
+    ) -> None:
+        """Read the world, and train the cascade if it is the control.
 
         Args:
             world: the folder of `onebar world`.
             examples: of its logs, made by `onebar offline examples`; the test split is not read.
             evidence: files `evidence-DAY.parquet` and `users-DAY.parquet`; those days are played.
             predictor: the bundle. Its embedder is also that of the cascade.
+            control: another bundle as control; None for the cascade.
 
         Raises:
             InputError: a file is missing or not of the documented form.
             WorldError: the folder is no world of this version (demo.errors).
         """
-        self._evidence, self._predictor = evidence, predictor
+        self._evidence, self._predictor, self._control = evidence, predictor, control
         self.days = days_of(evidence)
         self._world: World = redraw_world(world)[0]
         self._logs = ShopLogs(world)
         self._shop = Shop(world / "truth")
         self._viewers = Viewers(self._world)
-        self._training: CascadeTraining = train_cascade(examples, self._logs, predictor.bundle.embedder)
+        self._training: CascadeTraining | None = None
+        if control is None:
+            self._training = train_cascade(examples, self._logs, predictor.bundle.embedder)
 
     def run(self, plan: Plan) -> dict[str, Any]:
         """Play the days, and return the report as plain values.
@@ -101,8 +115,8 @@ class Simulation:
         rules = BadCaseRules(self._shop, self._viewers.meanings, self._world.videos.unsafe.term >= 0)
         bad = [self._bad_cases(rules, played, side, thresholds[side]) for side in (0, 1)]
         return {
-            "control": CONTROL,
-            "treatment": f"{TREATMENT} {self._predictor.bundle.model_version}",
+            "control": CASCADE if self._control is None else _name(self._control),
+            "treatment": _name(self._predictor),
             "world": self._world.spec.to_dict(),
             "days": self.days,
             "viewers": bootstrap.count,
@@ -125,11 +139,14 @@ class Simulation:
         embedder = self._predictor.bundle.embedder
         created = self._world.videos.created_day
         examples = EvidenceOfDay(self._evidence, day, embedder, created).examples(traffic)
-        arms: tuple[Arm, Arm] = (
-            CascadeArm(self._training.as_of(day)),
-            BundleArm(self._predictor, self._logs.terms),
-        )
-        return _Played(traffic, examples, (arms[0].bars(examples), arms[1].bars(examples)))
+        treatment = BundleArm(self._predictor, self._logs.terms)
+        return _Played(traffic, examples, (self._control_arm(day).bars(examples), treatment.bars(examples)))
+
+    def _control_arm(self, day: int) -> Arm:
+        if self._control is not None:
+            return BundleArm(self._control, self._logs.terms)
+        assert self._training is not None
+        return CascadeArm(self._training.as_of(day))
 
     def _calibrate(self, before: _Played, plan: Plan) -> tuple[tuple[float, float], dict[str, Any]]:
         """Return the threshold of each system, and how they were chosen."""

@@ -56,13 +56,17 @@ def simulation(worlds: Path) -> dict[str, Any]:
     evidence.mkdir()
     for kind, name in (("evidence", "evidence-4.parquet"), ("users", "users-4.parquet")):
         onebar("offline", kind, worlds / "own", evidence / name, "--as-of-day", "4", "--no-embeddings")
+    return simulated(worlds, worlds / "simulation")
+
+
+def simulated(worlds: Path, out: Path, *options: str | Path) -> dict[str, Any]:
     output = onebar(
         "simulate", worlds / "own", worlds / "bundle", "--examples", worlds / "examples" / "own",
-        "--evidence", evidence, "--impressions", "300", "--calibration", "300", "--splits", "4",
-        "--out", worlds / "simulation",
+        "--evidence", worlds / "ab", "--impressions", "300", "--calibration", "300", "--splits", "4",
+        "--out", out, *options,
     )  # fmt: skip
-    assert (worlds / "simulation.md").read_text() in output
-    found: dict[str, Any] = json.loads((worlds / "simulation.json").read_text())
+    assert out.with_suffix(".md").read_text() in output
+    found: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
     return found
 
 
@@ -75,6 +79,15 @@ def test_a_random_bundle_shows_nothing_under_the_ctr_of_the_cascade(simulation: 
     assert paired["exposure"]["change"] == -1
     assert paired["clicks"]["control"] > 0
     assert simulation["bad_cases"]["treatment_queries"] == 0 < simulation["bad_cases"]["control_queries"]
+
+
+def test_a_bundle_against_itself_changes_nothing(simulation: dict[str, Any], worlds: Path, tmp_path: Path) -> None:
+    report = simulated(worlds, tmp_path / "alone", "--control", worlds / "bundle", "--control-exposure", "0.5")
+    assert report["control"] == report["treatment"] == simulation["treatment"] != simulation["control"]
+    paired = report["a_b"]["paired"]
+    assert paired["exposure"]["control"] > 0.4
+    assert {figure["change"] for figure in paired.values()} == {0}
+    assert report["bad_cases"]["control_queries"] == report["bad_cases"]["treatment_queries"] > 0
 
 
 def test_the_slices_of_a_simulation_have_every_impression_once(simulation: dict[str, Any]) -> None:
