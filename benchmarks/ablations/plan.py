@@ -122,7 +122,23 @@ def select_parts(names: Sequence[str]) -> tuple[str, ...]:
 def select_runs(runs: Iterable[Run], parts: Sequence[str]) -> tuple[Run, ...]:
     """Return the runs that the parts need, and those that these need, in the order of the plan."""
     known = list(runs)
-    wanted = {run.name for run in known if set(run.parts) & set(parts)}
+    return _with_needed(known, {run.name for run in known if set(run.parts) & set(parts)})
+
+
+def name_runs(runs: Iterable[Run], names: Sequence[str]) -> tuple[Run, ...]:
+    """Return the named runs, and those that these need, in the order of the plan.
+
+    Raises:
+        InputError: a name is none of a run.
+    """
+    known = list(runs)
+    missing = set(names) - {run.name for run in known}
+    if missing:
+        raise InputError(f"--run {min(missing)}: the runs are {', '.join(run.name for run in known)}")
+    return _with_needed(known, set(names))
+
+
+def _with_needed(known: Sequence[Run], wanted: set[str]) -> tuple[Run, ...]:
     for run in reversed(known):
         if run.name in wanted:
             wanted.update(run.needs, () if run.start is None else (run.start,))

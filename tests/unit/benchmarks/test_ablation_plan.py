@@ -16,6 +16,7 @@ from benchmarks.ablations.plan import (
     STAGES,
     check_settings,
     command,
+    name_runs,
     plan_runs,
     run_folder,
     select_parts,
@@ -111,6 +112,15 @@ def test_a_part_has_the_runs_that_it_shows_and_those_before_them() -> None:
     assert select_parts([]) == PARTS
     with pytest.raises(InputError, match=r"--only table9: the parts are table3, "):
         select_parts(["table9"])
+
+
+def test_a_run_can_be_named_and_brings_those_before_it() -> None:
+    runs = plan_runs(make_config(ANYWHERE, seeds=[1, 2], inputs={"lists": None, "logs": Path("w")}))
+    assert [run.name for run in name_runs(runs, ["piopd-control-2"])] == [
+        "stage-1", "lists", "stage-2-2", "piopd-control-2",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"--run stage-4: the runs are stage-1, "):
+        name_runs(runs, ["stage-4"])
 
 
 def test_every_row_of_a_comparison_has_runs_in_the_plan() -> None:
