@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 
 from evaluation.errors import InputError
 from evaluation.metrics import normal_form
@@ -111,19 +111,20 @@ def examples_of_table(table: pa.Table) -> list[Example]:
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file.
+    """Read a Parquet file, or a folder of them, which may be partitioned (`day=3/…`).
 
     Raises:
         InputError: the file is missing, is not Parquet, or lacks a column.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path} is missing; make the examples with `onebar offline examples`")
     try:
-        names = pq.read_schema(path).names
+        dataset = ds.dataset(path, format="parquet", partitioning="hive" if path.is_dir() else None)
+        names = dataset.schema.names
         missing = [name for name in columns or () if name not in names]
         if missing:
             raise InputError(f"{path} has no column {', '.join(missing)}; make it again with `onebar offline examples`")
-        return pq.read_table(path, columns=None if columns is None else list(columns))
+        return dataset.to_table(columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} cannot be read as Parquet: {error}") from error
 

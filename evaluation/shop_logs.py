@@ -1,11 +1,11 @@
 """What measuring reads from the log tables of a shop: categories, activity, click rates, and safety labels.
 
-Only Parquet tables in a local folder are read (docs/data_formats.md).
+Only Parquet tables in a local folder are read, each a file or a folder of files (docs/data_formats.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,22 +45,29 @@ class ShopLogs:
         """Keep the folder; tables are read when they are needed."""
         self._folder = folder
 
+    def _path(self, name: str) -> Path:
+        file, folder = self._folder / f"{name}.parquet", self._folder / name
+        return folder if folder.is_dir() and not file.exists() else file
+
+    def _read(self, name: str, columns: Sequence[str]) -> pa.Table:
+        return read_parquet(self._path(name), columns)
+
     @cached_property
     def category(self) -> Mapping[str, str]:
         """The category of each video, "" where the table has none."""
-        table = read_parquet(self._folder / "videos.parquet", ("photo_id", "category"))
+        table = self._read("videos", ("photo_id", "category"))
         return {row["photo_id"]: row["category"] or "" for row in table.to_pylist()}
 
     @cached_property
     def created_day(self) -> Mapping[str, int]:
         """The log day on which each video was made; negative for those before the logs."""
-        table = read_parquet(self._folder / "videos.parquet", ("photo_id", "created_day"))
+        table = self._read("videos", ("photo_id", "created_day"))
         return dict(zip(table["photo_id"].to_pylist(), table["created_day"].to_pylist(), strict=True))
 
     @cached_property
     def activity(self) -> Mapping[str, int]:
         """The activity of each viewer, 0 to 4 (U0 to U4 in the paper)."""
-        table = read_parquet(self._folder / "users.parquet", ("user_id", "activity"))
+        table = self._read("users", ("user_id", "activity"))
         return dict(zip(table["user_id"].to_pylist(), table["activity"].to_pylist(), strict=True))
 
     @cached_property
@@ -71,16 +78,15 @@ class ShopLogs:
 
     def reviewed_unsafe(self, before_day: int) -> frozenset[str]:
         """Return the videos that a review before a day called unsafe; none without a table of reviews."""
-        path = self._folder / "reviews.parquet"
-        if not path.is_file():
+        if not self._path("reviews").exists():
             return frozenset()
-        table = read_parquet(path, ("photo_id", "day", "verdict"))
+        table = self._read("reviews", ("photo_id", "day", "verdict"))
         table = table.filter(pc.and_(pc.less(table["day"], before_day), pc.equal(table["verdict"], "unsafe")))
         return frozenset(table["photo_id"].to_pylist())
 
     def last_day(self) -> int:
         """Return the last day with an impression."""
-        days = read_parquet(self._folder / "impressions.parquet", ("day",))["day"]
+        days = self._read("impressions", ("day",))["day"]
         return int(pc.max(days).as_py())
 
     def click_rates(self, before_day: int) -> ClickRates:
@@ -105,7 +111,7 @@ class ShopLogs:
     def _shown_by_day(self) -> pa.Table:
         """`day`, `query`, `position`, how often it was `shown`, and `clicked_sum`."""
         columns = ("day", "query", "position", "clicked")
-        table = read_parquet(self._folder / "exposures.parquet", columns)
+        table = self._read("exposures", columns)
         table = table.filter(pc.greater(table["position"], 0))
         table = table.set_column(table.schema.get_field_index("clicked"), "clicked", table["clicked"].cast(pa.int64()))
         grouped = table.group_by(["day", "query", "position"]).aggregate([("clicked", "sum"), ("clicked", "count")])

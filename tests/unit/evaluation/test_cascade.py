@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,17 @@ def test_click_rates_compare_with_the_average_at_the_same_position(logs: ShopLog
     assert rates.of("tent") == pytest.approx(20 / (10 + 20))
     assert rates.of("never shown") == 1.0
     assert logs.click_rates(before_day=0).of("red bike") == 1.0
+
+
+def test_a_table_of_the_logs_may_be_a_partitioned_folder(logs: ShopLogs, tmp_path: Path) -> None:
+    folder = tmp_path / "partitioned"
+    pq.write_to_dataset(pq.read_table(tmp_path / "exposures.parquet"), folder / "exposures", partition_cols=["day"])
+    shutil.copy(tmp_path / "videos.parquet", folder)
+    partitioned = ShopLogs(folder)
+    assert partitioned.click_rates(before_day=1).relative == logs.click_rates(before_day=1).relative
+    assert partitioned.category == logs.category
+    with pytest.raises(InputError, match=r"partitioned/users\.parquet is missing"):
+        _ = partitioned.activity
 
 
 def test_features_say_where_a_candidate_is_from_and_how_near_it_is(
