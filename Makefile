@@ -115,8 +115,9 @@ demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation 
 	$(demo-shop)
 	$(BIN)/onebar world var/worlds/201 --seed 201 $(KNOWN)
 	$(BIN)/onebar offline examples var/worlds/201 var/unseen/201
-	$(TORCHRUN) $(BIN)/onebar train sft var/examples var/checkpoint --init-from var/foundation --resume
-	$(BIN)/onebar train average var/foundation var/checkpoint var/averaged --validate-on var/examples --share 0.7
+	$(TORCHRUN) $(BIN)/onebar train sft var/examples var/checkpoint --init-from var/foundation --resume \
+		--set optim.max_minutes=45 --set answer_removal=0.2
+	$(BIN)/onebar train average var/foundation var/checkpoint var/averaged --validate-on var/examples --share 0.65
 	$(BIN)/onebar export var/averaged demo/bundle --embedder var/embedder --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
 	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
