@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from evaluation.errors import InputError
 from evaluation.simulation.arms import Bar
+from evaluation.simulation.intervals import ViewerBootstrap
 
 FEWEST_BARS = 100
 """A threshold is not chosen by the CTR of fewer bars."""
@@ -48,6 +49,42 @@ def lowest_threshold(bars: Sequence[Bar], clicked: NDArray[np.bool_], floor: flo
     if not enough:
         return math.inf
     return bars[int(order[FEWEST_BARS - 1 + enough[-1]])].confidence
+
+
+def resampled_exposures(
+    bars: Sequence[Sequence[Bar]],
+    clicked: Sequence[NDArray[np.bool_]],
+    share: float,
+    floor: float | None,
+    bootstrap: ViewerBootstrap,
+) -> NDArray[np.float64]:
+    """Choose floor and thresholds again on resamples of the viewers: what other viewers would have made of them.
+
+    Args:
+        bars: n bars of the control, then n of the treatment.
+        clicked: bool[n] of each, a viewer would click the bar.
+        share: see `ctr_at_share`.
+        floor: the CTR floor; None to take it from the control at `share`.
+        bootstrap: over the viewers of the n impressions.
+
+    Returns:
+        float64 [RESAMPLES, 2], the share of the impressions at which each system shows a bar.
+    """
+    orders = [_by_confidence(part) for part in bars]
+    rows = []
+    for weight in bootstrap.weights():
+        seen = [np.cumsum(weight[order]) for order in orders]
+        clicks = [np.cumsum(weight[order] * hits[order]) for order, hits in zip(orders, clicked, strict=True)]
+        least = floor
+        if least is None:
+            at = min(int(np.searchsorted(seen[0], share * weight.sum())), len(orders[0]) - 1)
+            least = float(clicks[0][at] / max(seen[0][at], 1.0))
+        row = []
+        for count, hits in zip(seen, clicks, strict=True):
+            enough = np.flatnonzero((hits >= least * count) & (count >= FEWEST_BARS))
+            row.append(float(count[enough[-1]] / weight.sum()) if len(enough) else 0.0)
+        rows.append(row)
+    return np.array(rows)
 
 
 def is_shown(bars: Sequence[Bar], threshold: float) -> NDArray[np.bool_]:

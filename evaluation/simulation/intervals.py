@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ class ViewerBootstrap:
         self.count = int(self._place.max()) + 1
         shares = np.full(self.count, 1.0 / self.count)
         self._weights = np.random.default_rng(seed).multinomial(self.count, shares, size=RESAMPLES).astype(np.float64)
+
+    def weights(self) -> Iterator[Doubles]:
+        """Return, for each resample, how often each impression is in it, float64[N]."""
+        for drawn in self._weights:
+            yield drawn[self._place]
 
     def sums(self, values: Doubles) -> tuple[Doubles, Doubles]:
         """Return the sums of the columns, as observed and in each resample.

@@ -22,8 +22,8 @@ from evaluation.simulation.arms import Arm, Bar, BundleArm, CascadeArm
 from evaluation.simulation.bad_cases import BadCaseRules, BadCases, bad_case_report
 from evaluation.simulation.evidence import EvidenceOfDay, days_of
 from evaluation.simulation.experiment import by_slice, compare, coverage, split_comparison
-from evaluation.simulation.exposure import ctr_at_share, is_shown, lowest_threshold
-from evaluation.simulation.intervals import ViewerBootstrap
+from evaluation.simulation.exposure import ctr_at_share, is_shown, lowest_threshold, resampled_exposures
+from evaluation.simulation.intervals import ViewerBootstrap, bounds
 from evaluation.simulation.outcomes import Outcomes, Viewers
 from evaluation.simulation.traffic import Traffic, draw_traffic
 from evaluation.slices import AGES, activity_name
@@ -46,7 +46,7 @@ class Plan:
     """
 
     impressions: int = 5_000
-    calibration: int = 2_000
+    calibration: int = 8_000
     control_exposure: float = 0.7
     ctr_floor: float | None = None
     splits: int = 100
@@ -112,6 +112,7 @@ class Simulation:
         viewers = np.concatenate([part.traffic.viewer for part in played])
         bootstrap = ViewerBootstrap(viewers)
         control, treatment = (self._outcomes(played, side, thresholds[side]) for side in (0, 1))
+        everything = [self._outcomes(played, side, -math.inf) for side in (0, 1)]
         rules = BadCaseRules(self._shop, self._viewers.meanings, self._world.videos.unsafe.term >= 0)
         bad = [self._bad_cases(rules, played, side, thresholds[side]) for side in (0, 1)]
         return {
@@ -127,6 +128,7 @@ class Simulation:
                 "coverage": coverage(control, viewers, bootstrap, plan.splits),
             },
             "a_b": {
+                "every_bar": compare(everything[0], everything[1], bootstrap),
                 "split": split_comparison(control, treatment, viewers, bootstrap, "a/b"),
                 "paired": compare(control, treatment, bootstrap),
             },
@@ -157,6 +159,9 @@ class Simulation:
         floor = plan.ctr_floor
         if floor is None:
             floor = ctr_at_share(before.bars[0], clicked[0], plan.control_exposure)
+        drawn = resampled_exposures(
+            before.bars, clicked, plan.control_exposure, plan.ctr_floor, ViewerBootstrap(before.traffic.viewer)
+        )
         thresholds = [lowest_threshold(bars, clicks, floor) for bars, clicks in zip(before.bars, clicked, strict=True)]
         shown = [is_shown(bars, threshold) for bars, threshold in zip(before.bars, thresholds, strict=True)]
         names = ("control", "treatment")
@@ -168,6 +173,7 @@ class Simulation:
                 for name, threshold in zip(names, thresholds, strict=True)
             },
             "exposure": {name: round(float(mask.mean()), 4) for name, mask in zip(names, shown, strict=True)},
+            "exposure_interval": {name: bounds(column) for name, column in zip(names, drawn.T, strict=True)},
             "ctr": {
                 name: round(float(clicks[mask].mean()), 4) if mask.any() else 0.0
                 for name, clicks, mask in zip(names, clicked, shown, strict=True)

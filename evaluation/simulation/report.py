@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.report_tables import markdown_table
@@ -36,7 +36,14 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         "",
         f"CTR constraint: at least {calibration['ctr_floor']:.4f}. In the {calibration['impressions']:,} impressions "
         f"of the calibration {control} showed {exposure['control']:.1%} of its bars at a CTR of {ctr['control']:.4f}, "
-        f"{treatment} {exposure['treatment']:.1%} at {ctr['treatment']:.4f}.",
+        f"{treatment} {exposure['treatment']:.1%} at {ctr['treatment']:.4f}. On resamples of the viewers of the "
+        f"calibration the exposure is {_range(calibration['exposure_interval']['control'])} and "
+        f"{_range(calibration['exposure_interval']['treatment'])} (95 %). The intervals below leave this choice out; "
+        "where every bar is shown there is none.",
+        "",
+        "## A/B, every bar of both systems shown, without the constraint",
+        "",
+        *markdown_table(figure_rows(report["a_b"]["every_bar"])),
         "",
         "## A/B, every impression played by both systems",
         "",
@@ -103,6 +110,11 @@ def bad_case_rows(bad_cases: Mapping[str, Any], part: str) -> list[list[str]]:
         difference = f"{found['points']:+.2f} pp ({low:+.2f} to {high:+.2f})"
         rows.append([name, f"{found['control']:.2%}", f"{found['treatment']:.2%}", difference])
     return rows
+
+
+def _range(interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"{low:.1%} to {high:.1%}"
 
 
 def _change(figure: Mapping[str, Any]) -> str:

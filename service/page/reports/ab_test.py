@@ -1,4 +1,4 @@
-"""The report of `onebar simulate`: an A/B test of the cascade against a bundle, beside the paper's."""
+"""The report of `onebar simulate`: an A/B test of a bundle against the cascade or another one, beside the paper's."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def read_ab_test(document: Mapping[str, Any]) -> Report:
     tables = [
         _changes("A/B, every impression played by both systems", paired),
         paper.AB_TEST,
+        _changes("A/B, every bar of both systems shown, without the CTR constraint", document["a_b"]["every_bar"]),
         _changes("A/B, viewers split by a hash", document["a_b"]["split"]["figures"]),
         _changes("A/A, the control against itself", document["a_a"]["split"]["figures"]),
         _slices(document["slices"]),

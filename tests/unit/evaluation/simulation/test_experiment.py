@@ -10,7 +10,7 @@ import pytest
 from evaluation.errors import InputError
 from evaluation.simulation.arms import Bar, bar_of
 from evaluation.simulation.experiment import compare, coverage, in_treatment, split_comparison
-from evaluation.simulation.exposure import FEWEST_BARS, ctr_at_share, is_shown, lowest_threshold
+from evaluation.simulation.exposure import FEWEST_BARS, ctr_at_share, is_shown, lowest_threshold, resampled_exposures
 from evaluation.simulation.intervals import ViewerBootstrap
 from evaluation.simulation.outcomes import MEASURES, Outcomes
 
@@ -43,6 +43,20 @@ def test_the_ctr_of_the_control_at_a_share_of_the_impressions() -> None:
     assert ctr_at_share(BARS, CLICKED, COUNT / len(BARS)) == 0.5
     with pytest.raises(InputError, match="lower --control-exposure"):
         ctr_at_share(BARS, CLICKED, 1.0)
+
+
+def test_the_threshold_is_chosen_again_on_resamples_of_the_viewers() -> None:
+    everyone = ViewerBootstrap(np.arange(len(BARS)))
+    half = COUNT * 0.5 / len(BARS)
+    fixed = resampled_exposures([BARS, BARS], [CLICKED, CLICKED], half, 0.8, everyone)
+    shown = COUNT / 2 / 0.8 / len(BARS)
+    assert np.allclose(fixed[:, 0], fixed[:, 1])
+    assert fixed[:, 0].mean() == pytest.approx(shown, abs=0.01)
+    assert 0.01 < fixed[:, 0].std() < 0.05
+    # A control without order by confidence: its CTR at any share is a half, and so is that of all its bars.
+    flat = [place % 2 == 0 for place in range(COUNT)] + [False] * 50
+    drawn = resampled_exposures([BARS, BARS], [np.array(flat), CLICKED], half, None, everyone)
+    assert drawn[:, 0].std() > 3 * fixed[:, 0].std()
 
 
 def test_viewers_are_split_in_halves_that_depend_on_the_salt() -> None:
