@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +45,8 @@ def ctr_at_share(bars: Sequence[Bar], clicked: NDArray[np.bool_], share: float) 
 def lowest_threshold(bars: Sequence[Bar], clicked: NDArray[np.bool_], floor: float) -> float:
     """Return the lowest confidence at which the CTR of the shown bars is at least the floor; infinity for none."""
     order = _by_confidence(bars)
-    ctr = np.cumsum(clicked[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero(ctr[FEWEST_BARS - 1 :] >= floor).tolist()
-    if not enough:
-        return math.inf
-    return bars[int(order[FEWEST_BARS - 1 + enough[-1]])].confidence
+    last = _last_at_floor(np.arange(1, len(order) + 1), np.cumsum(clicked[order]), floor)
+    return math.inf if last is None else bars[int(order[last])].confidence
 
 
 def resampled_exposures(
@@ -79,17 +77,21 @@ def resampled_exposures(
         if least is None:
             at = min(int(np.searchsorted(seen[0], share * weight.sum())), len(orders[0]) - 1)
             least = float(clicks[0][at] / max(seen[0][at], 1.0))
-        row = []
-        for count, hits in zip(seen, clicks, strict=True):
-            enough = np.flatnonzero((hits >= least * count) & (count >= FEWEST_BARS))
-            row.append(float(count[enough[-1]] / weight.sum()) if len(enough) else 0.0)
-        rows.append(row)
-    return np.array(rows)
+        last = [_last_at_floor(count, hits, least) for count, hits in zip(seen, clicks, strict=True)]
+        shown = [0.0 if place is None else count[place] for count, place in zip(seen, last, strict=True)]
+        rows.append(np.array(shown) / weight.sum())
+    return np.stack(rows)
 
 
 def is_shown(bars: Sequence[Bar], threshold: float) -> NDArray[np.bool_]:
     """Return bool[n], the bars that are shown at a threshold."""
     return np.array([bool(bar.queries) and bar.confidence >= threshold for bar in bars], bool)
+
+
+def _last_at_floor(seen: NDArray[Any], clicks: NDArray[Any], floor: float) -> int | None:
+    """Return the last of n places up to which `clicks` / `seen` is at least the floor; None for none."""
+    enough = np.flatnonzero((clicks / np.maximum(seen, 1) >= floor) & (seen >= FEWEST_BARS))
+    return int(enough[-1]) if len(enough) else None
 
 
 def _by_confidence(bars: Sequence[Bar]) -> NDArray[np.int64]:

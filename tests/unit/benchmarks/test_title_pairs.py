@@ -18,7 +18,7 @@ with warnings.catch_warnings():
 from benchmarks.title_pairs.__main__ import main
 from benchmarks.title_pairs.examples import example_rows
 from benchmarks.title_pairs.figures import group_masks, hit_rates, paired_differences, reading_recall
-from benchmarks.title_pairs.pairs import Split, read_pairs
+from benchmarks.title_pairs.pairs import Split
 from evaluation.inputs import TitledQuery
 from evidence.rows import EVIDENCE_COLUMNS
 from tests.fixtures.title_pairs import THINGS, shop_lines, write_pairs
@@ -27,11 +27,6 @@ from tests.fixtures.title_pairs import THINGS, shop_lines, write_pairs
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return write_pairs(tmp_path / "pairs.tsv.gz", shop_lines())
-
-
-@pytest.fixture
-def train_pairs(file: Path) -> list[TitledQuery]:
-    return read_pairs(file)["train"]
 
 
 # Figures
