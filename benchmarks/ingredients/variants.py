@@ -41,6 +41,7 @@ VARIANTS = (
     Variant("one-target-per-source", ("targets_per_source=1",)),
     Variant("no-field-dropout", tuple(f"field_dropout.{rate.name}=0.0" for rate in fields(FieldDropout))),
     Variant("one-shop", first_shop_only=True),
+    Variant("6-encoder-layers", ("model.encoder_layers=6",)),
     Variant("4-encoder-layers", ("model.encoder_layers=4",)),
     Variant("2-encoder-layers", ("model.encoder_layers=2",)),
     Variant("half-learning-rate", (f"optim.learning_rate={_RATE / 2}",)),

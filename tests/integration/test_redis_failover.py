@@ -10,6 +10,7 @@ from feature_store import Store, open_store
 from feature_store.keys import photo_key, user_key
 from feature_store.publish import open_writer
 from feature_store.rows import RowOptions, photo_write, user_write
+from service.settings import MAX_DEADLINE_MS
 from tests.fixtures.serving import bundle_path, running, scripted_app, settings_for, spoken
 from tests.integration.redis_servers import IMPATIENT, RedisClusterOfThree, RedisServer
 
@@ -107,7 +108,7 @@ async def test_the_service_stays_ready_while_a_replica_takes_over(
     settings = settings_for(bundle_path, store={"url": cluster_with_replicas.url, "timeout_ms": 400, "share": 1})
     app, engine = scripted_app(settings)
     engine.say(spoken(app.state.instance.parts.bundle, "camera lens"))
-    request = {"photo_id": photo, "user_id": "u", "deadline_ms": 1000, "explain": True}
+    request = {"photo_id": photo, "user_id": "u", "deadline_ms": MAX_DEADLINE_MS, "explain": True}
     async with running(app) as client:
 
         async def ask() -> dict:
