@@ -3,8 +3,8 @@
 A small BART made from nothing memorises its shop long before it reads its source. Copying needs three parts that help
 only together: the encoder must mark each position with the token before it, the decoder must find the positions behind
 its last token, and the output must be the token that stands there. This module sets all three, so the first gradients
-already pass through a model that reads (docs/training.md has what this is worth). Every weight stays free to learn,
-and the exported graphs are the same.
+already pass through a model that reads (docs/training_experiments.md has what this is worth). Every weight stays free
+to learn, and the exported graphs are the same.
 
 At the start the width is divided into rooms (64, 64 and 128 dimensions of 256):
 

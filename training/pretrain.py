@@ -2,7 +2,7 @@
 
 There is no public checkpoint to start from, and a generator of queries must learn to copy, for example a model name
 from the evidence. Denoising trains exactly that, without clicks. With few clicks it adds points of HR@8; with hundreds
-of thousands, fine-tuning learns to copy without it (docs/training.md has both figures).
+of thousands, fine-tuning learns to copy without it (docs/training_experiments.md has both figures).
 
 Two objectives share the run (`noising.document_share` of the documents take the first):
 
