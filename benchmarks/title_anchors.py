@@ -13,7 +13,6 @@ train items that training does not see.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from pathlib import Path
@@ -33,6 +32,7 @@ from evidence.embedder import TRANSFORMER
 from evidence.static_embedder import KIND as STATIC
 from loadtest.machine import begin_result, finish_result
 from offline.errors import OfflineError
+from training.cached_arrays import file_hash
 
 PACKAGES = ("numpy", "scikit-learn", "sentence-transformers", "tokenizers", "torch", "transformers")
 ALONE = {"nearest_queries": ("cosine", "popularity"), "queries_of_nearest_titles": ("nearest_titles",)}
@@ -94,7 +94,7 @@ def measure(file: Path, recipe: Recipe, held_out_share: float) -> dict[str, Any]
     return result | {
         "protocol": {
             "file": file.name,
-            "file_sha256": hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+            "file_sha256": file_hash(file),
             "held_out_share": held_out_share,
             "seed": recipe.seed,
             "train_pairs": len(split.train),

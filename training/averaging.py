@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training.cached_arrays import file_hash
 from training.checkpoint import load_checkpoint
 from training.config import RuntimeConfig, ValidationConfig
-from training.data import file_hash
 from training.errors import CheckpointError, ConfigError
 from training.policy import load_policy
 from training.validation import sample_validation

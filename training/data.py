@@ -1,13 +1,7 @@
-"""Examples as packed integer arrays.
-
-Examples are rendered and tokenised once. The arrays are cached under a hash of everything that they depend on: rows,
-tokenizer, budgets, and the code of the evidence package.
-"""
+"""Examples as packed integer arrays. They are rendered and tokenised once, see `training.cached_arrays`."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +16,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-import evidence
 from evidence.cleaning import clean_query
 from evidence.render import RenderBudgets, Renderer
 from evidence.rows import EVIDENCE_COLUMNS, evidence_of_row
+from training.cached_arrays import Arrays, cached_arrays
 from training.errors import DataError
 from training.tokenizer import special_token_ids
 
@@ -136,6 +130,27 @@ class PackedExamples:
             self.sources.take(rows), self.targets.take(rows), self.is_reject[rows], self.evidence[rows]
         )
 
+    def arrays(self) -> Arrays:
+        """Return the examples as named arrays."""
+        return {
+            "sources": self.sources.values,
+            "source_offsets": self.sources.offsets,
+            "targets": self.targets.values,
+            "target_offsets": self.targets.offsets,
+            "is_reject": self.is_reject,
+            "evidence": self.evidence,
+        }
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> PackedExamples:
+        """Return the examples of `arrays`."""
+        return cls(
+            Ragged(arrays["sources"], arrays["source_offsets"]),
+            Ragged(arrays["targets"], arrays["target_offsets"]),
+            arrays["is_reject"],
+            arrays["evidence"],
+        )
+
     @classmethod
     def join(cls, parts: Sequence[PackedExamples]) -> PackedExamples:
         """Return the examples of several shops as one; no evidence is shared between shops."""
@@ -146,14 +161,6 @@ class PackedExamples:
             np.concatenate([part.is_reject for part in parts]),
             np.concatenate([part.evidence + start for part, start in zip(parts, starts, strict=True)]),
         )
-
-
-def file_hash(*paths: Path) -> str:
-    """Return 16 hex digits over the bytes of some files."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def load_examples(
@@ -169,33 +176,15 @@ def load_examples(
     path, cache = Path(path), Path(cache)
     if not path.is_file():
         raise DataError(f"{path} is missing; make examples with `onebar offline examples`")
-    digest = hashlib.sha256(path.read_bytes())
-    digest.update(tokenizer.to_str().encode())
-    digest.update(f"{budgets}{max_target_tokens}".encode())
-    digest.update(file_hash(*sorted(Path(evidence.__file__).parent.glob("*.py"))).encode())
-    cached = cache / f"{path.stem}-{digest.hexdigest()[:16]}.npz"
-    if cached.is_file():
-        with np.load(cached) as arrays:
-            return PackedExamples(
-                Ragged(arrays["sources"], arrays["source_offsets"]),
-                Ragged(arrays["targets"], arrays["target_offsets"]),
-                arrays["is_reject"],
-                arrays["evidence"],
-            )
-    packed = _pack(path, tokenizer, budgets, max_target_tokens)
-    cache.mkdir(parents=True, exist_ok=True)
-    unfinished = cached.with_suffix(f".{os.getpid()}.partial.npz")  # processes of one run pack at the same time
-    np.savez(
-        unfinished,
-        sources=packed.sources.values,
-        source_offsets=packed.sources.offsets,
-        targets=packed.targets.values,
-        target_offsets=packed.targets.offsets,
-        is_reject=packed.is_reject,
-        evidence=packed.evidence,
+    arrays = cached_arrays(
+        path,
+        tokenizer,
+        budgets,
+        max_target_tokens,
+        cache,
+        lambda: _pack(path, tokenizer, budgets, max_target_tokens).arrays(),
     )
-    unfinished.replace(cached)
-    return packed
+    return PackedExamples.of(arrays)
 
 
 def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_tokens: int) -> PackedExamples:

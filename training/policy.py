@@ -10,9 +10,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from training.cached_arrays import file_hash
 from training.checkpoint import CheckpointMeta, load_checkpoint, save_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig, from_dict
-from training.data import PackedExamples, file_hash, load_examples
+from training.data import PackedExamples, load_examples
 from training.generator import Generator
 from training.loop import Progress
 from training.model import Device, choose_device, set_dropout

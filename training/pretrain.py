@@ -32,9 +32,10 @@ from evidence.cleaning import clean_query
 from evidence.render import split_on
 from evidence.tokens import QUERY_SEPARATOR
 from training.batches import Batch, PackedBatches, plan_batches
+from training.cached_arrays import file_hash
 from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import NoisingConfig, PretrainConfig, to_dict
-from training.data import PackedExamples, Ragged, file_hash, load_examples
+from training.data import PackedExamples, Ragged, load_examples
 from training.errors import DataError
 from training.generator import Generator
 from training.initial_model import load_initial_model

@@ -18,7 +18,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import nn
 
-from training.checkpoint import STATE_FILE
+from training.checkpoint import STATE_FILE, Checkpoint
 from training.errors import CheckpointError
 from training.model import Device
 
@@ -132,3 +132,28 @@ class RunState:
         if "cuda" in random and self.device.device.type == "cuda":
             torch.cuda.set_rng_state(random["cuda"], self.device.device)
         return Progress(**state["progress"])
+
+
+def load_last_weights(checkpoint: Checkpoint, folder: Path) -> Mapping[str, Any]:
+    """Give a checkpoint the weights of the last step of its run, in place of those of the best evaluation.
+
+    Args:
+        checkpoint: read from `folder`.
+        folder: of the run.
+
+    Returns:
+        The fields of the run's `Progress`.
+
+    Raises:
+        CheckpointError: the state of the run is gone.
+    """
+    path = folder / STATE_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} has no {STATE_FILE} any more, the weights of its last step are gone; measure the best, or "
+            "remove the folder of the run to train it again"
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint.model.load_state_dict(state["model"])
+    progress: Mapping[str, Any] = state["progress"]
+    return progress

@@ -16,10 +16,11 @@ from training.augmentation import (
     weaken_evidence,
 )
 from training.batches import Batch, PackedBatches, drop_fields, plan_batches, share_sources
+from training.cached_arrays import file_hash
 from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import SftConfig, to_dict
 from training.copying_probe import copy_accuracy, make_probe
-from training.data import PackedExamples, file_hash, load_examples
+from training.data import PackedExamples, load_examples
 from training.initial_model import load_initial_model
 from training.loop import Progress, Stage, batches_in_step, train
 from training.losses import query_loss

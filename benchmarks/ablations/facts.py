@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from benchmarks.ablations.plan import (
 from evaluation.inputs import Example, read_examples
 from evidence.embedder import Embedder, HashedEmbedder
 from evidence.static_embedder import load_static_embedder
+from training.cached_arrays import file_hash
 
 ANSWERS, RESULT, TRAINED, FACTS = "answers.parquet", "result.json", "trained.json", "run.json"
 """The files of a run, see benchmarks/ablations/run.py."""
@@ -83,8 +83,7 @@ def _hash(path: Path) -> str | None:
 
 @lru_cache(maxsize=256)
 def _hash_at(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return file_hash(path)
 
 
 def is_finished(run: Run, place: Workplace) -> bool:

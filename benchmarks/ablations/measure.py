@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.ablations.answers import Measured, in_views, measured
 from benchmarks.ablations.variants import CONSTRUCTIONS
 from benchmarks.ablations.verbose import as_text, prompt_renderer
 from benchmarks.answering import Source, answer_sources
-from evaluation.errors import InputError
 from evaluation.inputs import Example
 from evaluation.nearest import TextEmbedder
 from evaluation.predict import Answer
@@ -21,11 +19,12 @@ from evidence.assemble import build_evidence
 from evidence.cleaning import clean_query
 from evidence.render import Renderer
 from training.augmentation import Alphabet
-from training.checkpoint import STATE_FILE, Checkpoint, load_checkpoint
+from training.checkpoint import Checkpoint, load_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig
 from training.model import Device, choose_device
 from training.piopd.posterior import posterior_source
 from training.policy_config import TeacherConfig
+from training.run_state import load_last_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +44,11 @@ class Reader:
             last: take the weights of the last step from the state of the run, not those of the best evaluation.
 
         Raises:
-            CheckpointError: the folder is no checkpoint.
-            InputError: the state of the run is gone.
+            CheckpointError: the folder is no checkpoint, or the state of the run is gone.
         """
         checkpoint = load_checkpoint(folder)
         if last:
-            if not (folder / STATE_FILE).is_file():
-                raise InputError(
-                    f"{folder} has no {STATE_FILE} any more, the weights of its last step are gone; measure the best, "
-                    "or remove the folder of the run to train it again"
-                )
-            state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-            checkpoint.model.load_state_dict(state["model"])
+            load_last_weights(checkpoint, folder)
         device = choose_device(RuntimeConfig(threads=threads))
         device.prepare(checkpoint.model)
         return cls(checkpoint, device)

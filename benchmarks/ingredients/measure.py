@@ -6,19 +6,17 @@ chance, which would blur the differences between variants.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.ingredients.plan import Plan
 from training.augmentation import Alphabet
-from training.checkpoint import STATE_FILE, Checkpoint, load_checkpoint
+from training.checkpoint import Checkpoint, load_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig, ValidationConfig
 from training.copying_probe import copy_accuracy, make_probe
 from training.data import load_examples
 from training.model import Device, choose_device
+from training.run_state import load_last_weights
 from training.validation import sample_validation, validate
 
 
@@ -33,13 +31,11 @@ def measure(folder: Path, plan: Plan) -> dict[str, Any]:
         TrainingError: the checkpoint or the examples cannot be read.
     """
     checkpoint = load_checkpoint(folder)
-    state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-    checkpoint.model.load_state_dict(state["model"])
+    progress = load_last_weights(checkpoint, folder)
     device = choose_device(RuntimeConfig(**checkpoint.meta.training["config"]["runtime"]))
     device.prepare(checkpoint.model)
     words = checkpoint.tokenizer
     probe = make_probe(Alphabet.of(words), plan.seed)
-    progress: Mapping[str, Any] = state["progress"]
     return {
         "steps": progress["step"],
         "samples": progress["samples"],

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.ingredients.variants import RECIPE, Variant
 from evaluation.errors import InputError
+from training.cached_arrays import file_hash
 from training.config import PretrainConfig, SftConfig, load_config
-from training.data import file_hash
 
 _EVALUATION = ("validation.click_examples=128", "validation.reject_examples=64")
 _UNTIL_THE_TIME_IS_UP = ("optim.epochs=1000", "validation.patience=1000000")

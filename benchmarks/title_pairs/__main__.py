@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from evaluation.errors import EvaluationError
 from evaluation.inputs import TitledQuery
 from evaluation.metrics import CUTOFF
 from loadtest.machine import begin_result, finish_result
+from training.cached_arrays import file_hash
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def measure(
 def _facts(file: Path, split: Split, dev: list[TitledQuery], held_out_share: float, seed: int) -> dict[str, Any]:
     return {
         "file": file.name,
-        "file_sha256": hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+        "file_sha256": file_hash(file),
         "held_out_share": held_out_share,
         "seed": seed,
         "train_pairs": len(split.train),

@@ -19,6 +19,7 @@ from evidence.cleaning import clean_query
 from evidence.render import RenderBudgets, Renderer
 from evidence.rows import EVIDENCE_COLUMNS, evidence_of_row
 from training.batches import Batch, PackedBatches, plan_batches
+from training.cached_arrays import Arrays, cached_arrays
 from training.data import Ragged
 from training.errors import DataError
 from training.tokenizer import special_token_ids
@@ -78,6 +79,28 @@ class PackedLists:
         """Return the number of lists."""
         return len(self.sources)
 
+    def arrays(self) -> Arrays:
+        """Return the lists as named arrays."""
+        return {
+            "sources": self.sources.values,
+            "source_offsets": self.sources.offsets,
+            "queries": self.queries.values,
+            "query_offsets": self.queries.offsets,
+            "queries_of": self.queries_of.values,
+            "list_offsets": self.queries_of.offsets,
+            "levels": self.levels,
+        }
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> PackedLists:
+        """Return the lists of `arrays`."""
+        return cls(
+            Ragged(arrays["sources"], arrays["source_offsets"]),
+            Ragged(arrays["queries"], arrays["query_offsets"]),
+            Ragged(arrays["queries_of"], arrays["list_offsets"]),
+            arrays["levels"],
+        )
+
     @classmethod
     def join(cls, parts: Sequence[PackedLists]) -> PackedLists:
         """Return the lists of several shops as one."""
@@ -125,8 +148,10 @@ def list_batches(
     return ListBatches(packed, lists.levels)
 
 
-def load_lists(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_query_tokens: int) -> PackedLists:
-    """Return the behaviour lists of a Parquet file, rendered and packed.
+def load_lists(
+    path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_query_tokens: int, cache: Path
+) -> PackedLists:
+    """Return the behaviour lists of a Parquet file, rendered and packed; read from `cache` if they were packed before.
 
     A candidate longer than `max_query_tokens` (with </s>) cannot be generated completely and is left out, and so is a
     list that is then without a comparison.
@@ -136,6 +161,18 @@ def load_lists(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_que
     """
     if not path.is_file():
         raise DataError(f"{path} is missing; make behaviour lists with `onebar offline lists`")
+    arrays = cached_arrays(
+        path,
+        tokenizer,
+        budgets,
+        max_query_tokens,
+        cache,
+        lambda: _pack(path, tokenizer, budgets, max_query_tokens).arrays(),
+    )
+    return PackedLists.of(arrays)
+
+
+def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_query_tokens: int) -> PackedLists:
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:

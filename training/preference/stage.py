@@ -41,7 +41,7 @@ def align(
         config: of the stage.
         init_from: the checkpoint of Stage I. The policy starts from it, and the reference stays there.
         validate_on: folder of examples whose validation day is measured.
-        cache: folder of packed examples; `.packed` in `validate_on` when None.
+        cache: folder of packed lists and examples; `.packed` beside each when None.
         resume: continue the run in `out`.
 
     Raises:
@@ -55,7 +55,8 @@ def align(
     valid_path, examples_path = shops[0] / "lists_valid.parquet", validate_on / "examples_valid.parquet"
 
     def load(path: Path) -> PackedLists:
-        return load_lists(path, policy.tokenizer, policy.meta.render, policy.generation.max_new_tokens)
+        packed = cache or path.parent / ".packed"
+        return load_lists(path, policy.tokenizer, policy.meta.render, policy.generation.max_new_tokens, packed)
 
     lists = PackedLists.join([load(path) for path in train_paths])
     held_out = list_batches(load(valid_path), special, config.optim.batch_size, np.random.default_rng(seed))

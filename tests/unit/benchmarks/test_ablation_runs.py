@@ -24,6 +24,7 @@ from evidence.schema import Evidence
 from tests.fixtures.ablation_shop import BRANDS, LISTS, ROWS, THINGS, make_config, row, write_curve, write_inputs
 from training.checkpoint import STATE_FILE, CheckpointMeta, save_checkpoint
 from training.config import GenerationDefaults, ModelConfig, to_dict
+from training.errors import CheckpointError
 from training.model import build_model
 from training.tokenizer import special_token_ids, train_tokenizer
 
@@ -147,7 +148,7 @@ def test_the_last_weights_are_refused_when_their_state_is_gone(
     [run] = [run for run in plan_runs(place.config) if run.name == "stage-2-1"]
     do_run(run, place, "", execute)
     last = Workplace(make_config(inputs, measure={"clicks": 10, "weights": "last"}), place.work)
-    with pytest.raises(InputError, match=r"the weights of its last step are gone"):
+    with pytest.raises(CheckpointError, match=r"the weights of its last step are gone"):
         do_run(run, last, "", execute)
 
 

@@ -102,9 +102,9 @@ def test_stage_two_widens_the_margin_of_clicked_queries(
     assert meta.render == load_meta(checkpoint).render
 
 
-def test_the_loss_of_stage_two_is_that_of_its_lists(checkpoint: Path, lists_dir: Path) -> None:
+def test_the_loss_of_stage_two_is_that_of_its_lists(checkpoint: Path, lists_dir: Path, tmp_path: Path) -> None:
     policy = load_policy(checkpoint, 0.0, preference_config(1).runtime)
-    lists = load_lists(lists_dir / "lists_valid.parquet", policy.tokenizer, policy.meta.render, 12)
+    lists = load_lists(lists_dir / "lists_valid.parquet", policy.tokenizer, policy.meta.render, 12, tmp_path)
     batch = list_batches(lists, special_token_ids(policy.tokenizer), 4, np.random.default_rng(0))[0]
     reference = policy.frozen_copy()
     with torch.no_grad():
@@ -114,6 +114,16 @@ def test_the_loss_of_stage_two_is_that_of_its_lists(checkpoint: Path, lists_dir:
     assert figures["clicked_log_ratio"].item() == pytest.approx(0.0, abs=1e-5)
 
 
+def test_lists_are_rendered_once(checkpoint: Path, lists_dir: Path, tmp_path: Path) -> None:
+    policy = load_policy(checkpoint, 0.0, preference_config(1).runtime)
+    path = lists_dir / "lists_valid.parquet"
+    first, again = (load_lists(path, policy.tokenizer, policy.meta.render, 12, tmp_path / "cache") for _ in range(2))
+    (cached,) = (tmp_path / "cache").iterdir()
+    assert cached.name.startswith("lists_valid-")
+    for name, array in first.arrays().items():
+        assert array.tolist() == again.arrays()[name].tolist(), name
+
+
 def test_lists_without_a_comparison_are_refused(checkpoint: Path, lists_dir: Path, tmp_path: Path) -> None:
     policy = load_policy(checkpoint, 0.0, preference_config(1).runtime)
     table = pq.read_table(lists_dir / "lists_train.parquet")
@@ -121,12 +131,12 @@ def test_lists_without_a_comparison_are_refused(checkpoint: Path, lists_dir: Pat
     path = tmp_path / "lists.parquet"
     pq.write_table(table.set_column(table.schema.get_field_index("levels"), "levels", levels), path)
     with pytest.raises(DataError, match="no list with a clicked candidate"):
-        load_lists(path, policy.tokenizer, policy.meta.render, 12)
+        load_lists(path, policy.tokenizer, policy.meta.render, 12, tmp_path)
     with pytest.raises(DataError, match="onebar offline lists"):
-        load_lists(tmp_path / "none.parquet", policy.tokenizer, policy.meta.render, 12)
+        load_lists(tmp_path / "none.parquet", policy.tokenizer, policy.meta.render, 12, tmp_path)
     pq.write_table(table.drop_columns(["levels"]), path)
     with pytest.raises(DataError, match="no column levels"):
-        load_lists(path, policy.tokenizer, policy.meta.render, 12)
+        load_lists(path, policy.tokenizer, policy.meta.render, 12, tmp_path)
 
 
 @pytest.fixture
