@@ -76,6 +76,7 @@ class Plan:
             "own": {self.shops[0].name: _hash(self.shops[0] / "examples_valid.parquet")},
             "unseen": {shop.name: _hash(shop / "examples_test.parquet") for shop in self.unseen},
             "clicks": self.clicks,
+            "views": ["as served", "decontaminated"],
         }
 
 

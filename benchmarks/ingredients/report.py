@@ -19,31 +19,37 @@ PANELS = {
 def unseen_means(row: Mapping[str, Any]) -> dict[str, float]:
     """Return each figure of a row as the mean over its unseen shops."""
     shops = list(row["unseen"].values())
-    return {name: sum(shop[name] for shop in shops) / len(shops) for name in ("hr@8", "mrr@8", "loss")}
+    return {
+        name: sum(shop[name] for shop in shops) / len(shops) for name in ("hr@8", "decontaminated", "mrr@8", "loss")
+    }
 
 
 def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the table: a row for each variant, and the change of HR@8 against the whole recipe where that was run."""
     lines = [
-        "| variant | steps | unseen shops: HR@8 | change | MRR@8 | loss | first shop: HR@8 | MRR@8 | loss | copying |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| variant | steps | unseen shops: HR@8 | change | decontaminated | MRR@8 | loss "
+        "| first shop: HR@8 | decontaminated | MRR@8 | loss | copying |",
+        "|---|" + "---:|" * 11,
     ]
     recipe = next(
         (unseen_means(row)["hr@8"] for row in rows if row["variant"] == EVERYTHING and "error" not in row), None
     )
     for row in rows:
         if "error" in row:
-            lines.append(f"| {row['variant']} | failed |" + " |" * 8)
+            lines.append(f"| {row['variant']} | failed |" + " |" * 10)
             continue
         unseen, own = unseen_means(row), row["own"]
         change = "" if recipe is None or row["variant"] == EVERYTHING else f"{unseen['hr@8'] - recipe:+.3f}"
         cells = [
-            *(row["variant"], f"{row['steps']:,}", _share(unseen["hr@8"]), change, _share(unseen["mrr@8"])),
-            *(f"{unseen['loss']:.2f}", _share(own["hr@8"]), _share(own["mrr@8"]), f"{own['loss']:.2f}"),
-            _share(row["copy_accuracy"]),
+            *(row["variant"], f"{row['steps']:,}", _share(unseen["hr@8"]), change, *_others(unseen)),
+            *(_share(own["hr@8"]), *_others(own), _share(row["copy_accuracy"])),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _others(figures: Mapping[str, float]) -> tuple[str, ...]:
+    return _share(figures["decontaminated"]), _share(figures["mrr@8"]), f"{figures['loss']:.2f}"
 
 
 def _share(value: float) -> str:

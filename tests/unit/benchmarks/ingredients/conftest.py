@@ -38,6 +38,11 @@ def example(number: int) -> dict[str, Any]:
     brand, thing = BRANDS[number % 4], THINGS[number % 3]
     row: dict[str, Any] = dict.fromkeys(EVIDENCE_COLUMNS)
     return row | {
+        "example_id": str(number),
+        "photo_id": f"p{number}",
+        "user_id": "u",
+        "source": "bar",
+        "photo_new": False,
         "day": number % 3,
         "kind": "click" if number % 6 else "reject",
         "target": f"{brand.lower()} {thing}" if number % 6 else "[REJECT]",
@@ -52,7 +57,9 @@ def write_shop(folder: Path, first: int) -> Path:
     folder.mkdir()
     rows = [example(number) for number in range(first, first + 36)]
     types = {name: pa.list_(pa.string()) if name in LISTS else pa.string() for name in EVIDENCE_COLUMNS}
-    schema = pa.schema({"day": pa.int64(), "kind": pa.string(), "target": pa.string(), **types})
+    names = ("example_id", "photo_id", "user_id", "source", "kind", "target")
+    known = {"photo_new": pa.bool_(), "day": pa.int64(), **dict.fromkeys(names, pa.string())}
+    schema = pa.schema(known | types)
     for split in ("train", "valid", "test"):
         pq.write_table(pa.Table.from_pylist(rows, schema), folder / f"examples_{split}.parquet")
     return folder

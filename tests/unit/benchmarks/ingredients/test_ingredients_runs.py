@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.ingredients.__main__ import main
+from benchmarks.ingredients.measure import FIGURES
 from benchmarks.ingredients.plan import Plan
 from benchmarks.ingredients.run import Onebar, learning_curve, run_variants
 from benchmarks.ingredients.variants import VARIANTS
@@ -29,7 +30,7 @@ def test_variants_are_trained_measured_and_not_run_again(plan: Plan, onebar: One
         assert row["steps"] == 4
         assert set(row["unseen"]) == {"shop3"}
         for figures in (row["own"], *row["unseen"].values()):
-            assert set(figures) == {"clicks", "hr@8", "mrr@8", "loss"}
+            assert set(figures) == {"clicks", *FIGURES}
             assert figures["clicks"] == 8
             assert figures["loss"] > 0
         assert 0 <= row["copy_accuracy"] <= 1

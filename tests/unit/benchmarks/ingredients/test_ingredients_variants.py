@@ -47,6 +47,7 @@ def test_each_variant_changes_one_ingredient_of_the_recipe(plan: Plan) -> None:
         "one-target-per-source": {"targets_per_source": 1},
         "no-field-dropout": {f"field_dropout.{name}": 0.0 for name in fields},
         "one-shop": {},
+        "6-encoder-layers": {"model.encoder_layers": 6},
         "4-encoder-layers": {"model.encoder_layers": 4},
         "2-encoder-layers": {"model.encoder_layers": 2},
         "half-learning-rate": {"optim.learning_rate": rate / 2},
