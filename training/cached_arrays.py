@@ -32,7 +32,7 @@ def cached_arrays(
     budgets: RenderBudgets,
     max_target_tokens: int,
     cache: Path,
-    make: Callable[[], Arrays],
+    make: Callable[[Path, Tokenizer, RenderBudgets, int], Arrays],
 ) -> Arrays:
     """Return the arrays that `make` makes of a file; read from `cache` if they were made before.
 
@@ -42,7 +42,7 @@ def cached_arrays(
         budgets: of the sources.
         max_target_tokens: longer targets are left out.
         cache: folder of the cached arrays; made if it is missing.
-        make: renders and tokenises the file.
+        make: renders and tokenises the file, given file, tokenizer, budgets and the most tokens of a target.
     """
     digest = hashlib.sha256()
     _update(digest, path)
@@ -54,7 +54,7 @@ def cached_arrays(
     if cached.is_file():
         with np.load(cached) as arrays:
             return dict(arrays)
-    made = make()
+    made = make(path, tokenizer, budgets, max_target_tokens)
     cache.mkdir(parents=True, exist_ok=True)
     unfinished = cached.with_suffix(f".{os.getpid()}.partial.npz")  # processes of one run pack at the same time
     named: dict[str, Any] = dict(made)

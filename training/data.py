@@ -176,27 +176,32 @@ def load_examples(
     path, cache = Path(path), Path(cache)
     if not path.is_file():
         raise DataError(f"{path} is missing; make examples with `onebar offline examples`")
-    arrays = cached_arrays(
-        path,
-        tokenizer,
-        budgets,
-        max_target_tokens,
-        cache,
-        lambda: _pack(path, tokenizer, budgets, max_target_tokens).arrays(),
-    )
-    return PackedExamples.of(arrays)
+    return PackedExamples.of(cached_arrays(path, tokenizer, budgets, max_target_tokens, cache, _pack))
 
 
-def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_tokens: int) -> PackedExamples:
+def open_rows(path: Path, columns: Sequence[str], remedy: str) -> pq.ParquetFile:
+    """Open a Parquet file that must have some columns.
+
+    Args:
+        path: the file.
+        columns: their names.
+        remedy: what to do where one is missing, for the message.
+
+    Raises:
+        DataError: the file cannot be read, or lacks a column.
+    """
     try:
-        available = pq.read_schema(path).names
+        file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
-    missing = [column for column in _COLUMNS if column not in available]
+    missing = [column for column in columns if column not in file.schema_arrow.names]
     if missing:
-        raise DataError(
-            f"{path} has no column {', '.join(missing)}; make the examples again with `onebar offline examples`"
-        )
+        raise DataError(f"{path} has no column {', '.join(missing)}; {remedy}")
+    return file
+
+
+def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_tokens: int) -> Arrays:
+    file = open_rows(path, _COLUMNS, "make the examples again with `onebar offline examples`")
     special = special_token_ids(tokenizer)
     renderer = Renderer(tokenizer, budgets)
     sources: list[list[int]] = []
@@ -206,8 +211,8 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_t
     target_ids: dict[str, list[int]] = {}
     rendered: dict[tuple[Any, ...], list[int]] = {}
     numbers: dict[tuple[Any, ...], int] = {}
-    with tqdm(total=pq.read_metadata(path).num_rows, desc=f"rendering {path.name}", unit="ex", mininterval=2) as bar:
-        for record in pq.ParquetFile(path).iter_batches(batch_size=4096, columns=list(_COLUMNS)):
+    with tqdm(total=file.metadata.num_rows, desc=f"rendering {path.name}", unit="ex", mininterval=2) as bar:
+        for record in file.iter_batches(batch_size=4096, columns=list(_COLUMNS)):
             for row in record.to_pylist():
                 reject = row["kind"] == "reject"
                 if reject:
@@ -236,4 +241,4 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_t
         Ragged.from_lists(targets),
         np.array(is_reject, dtype=np.bool_),
         np.array(evidence_numbers, dtype=np.int64),
-    )
+    ).arrays()

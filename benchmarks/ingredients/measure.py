@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.answering import answer_sources
-from benchmarks.ingredients.plan import Plan
+from benchmarks.ingredients.plan import FIGURES, Plan
 from evaluation.inputs import decontaminate, read_examples
 from evaluation.metrics import METRICS, score_all
 from evidence.render import Renderer
@@ -22,9 +22,6 @@ from training.data import load_examples
 from training.model import Device, choose_device
 from training.run_state import load_last_weights
 from training.validation import sample_validation, validate
-
-FIGURES = ("hr@8", "decontaminated", "mrr@8", "loss")
-"""Of each shop. `decontaminated` is HR@8 of that view (docs/evaluation.md), of as many other clicks."""
 
 
 def measure(folder: Path, plan: Plan) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from evaluation.errors import InputError
 from training.cached_arrays import file_hash
 from training.config import PretrainConfig, SftConfig, load_config
 
+FIGURES = ("hr@8", "decontaminated", "mrr@8", "loss")
+"""Of each shop. `decontaminated` is HR@8 of that view (docs/evaluation.md), of as many other clicks."""
+
 _EVALUATION = ("validation.click_examples=128", "validation.reject_examples=64")
 _UNTIL_THE_TIME_IS_UP = ("optim.epochs=1000", "validation.patience=1000000")
 
@@ -76,7 +79,7 @@ class Plan:
             "own": {self.shops[0].name: _hash(self.shops[0] / "examples_valid.parquet")},
             "unseen": {shop.name: _hash(shop / "examples_test.parquet") for shop in self.unseen},
             "clicks": self.clicks,
-            "views": ["as served", "decontaminated"],
+            "figures": list(FIGURES),
         }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ingredients.plan import FIGURES
 from benchmarks.ingredients.variants import EVERYTHING
 from benchmarks.svg_panels import svg_panels
 
@@ -19,9 +20,7 @@ PANELS = {
 def unseen_means(row: Mapping[str, Any]) -> dict[str, float]:
     """Return each figure of a row as the mean over its unseen shops."""
     shops = list(row["unseen"].values())
-    return {
-        name: sum(shop[name] for shop in shops) / len(shops) for name in ("hr@8", "decontaminated", "mrr@8", "loss")
-    }
+    return {name: sum(shop[name] for shop in shops) / len(shops) for name in FIGURES}
 
 
 def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:

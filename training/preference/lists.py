@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -20,7 +18,7 @@ from evidence.render import RenderBudgets, Renderer
 from evidence.rows import EVIDENCE_COLUMNS, evidence_of_row
 from training.batches import Batch, PackedBatches, plan_batches
 from training.cached_arrays import Arrays, cached_arrays
-from training.data import Ragged
+from training.data import Ragged, open_rows
 from training.errors import DataError
 from training.tokenizer import special_token_ids
 
@@ -161,25 +159,11 @@ def load_lists(
     """
     if not path.is_file():
         raise DataError(f"{path} is missing; make behaviour lists with `onebar offline lists`")
-    arrays = cached_arrays(
-        path,
-        tokenizer,
-        budgets,
-        max_query_tokens,
-        cache,
-        lambda: _pack(path, tokenizer, budgets, max_query_tokens).arrays(),
-    )
-    return PackedLists.of(arrays)
+    return PackedLists.of(cached_arrays(path, tokenizer, budgets, max_query_tokens, cache, _pack))
 
 
-def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_query_tokens: int) -> PackedLists:
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
-    missing = [column for column in _COLUMNS if column not in file.schema_arrow.names]
-    if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}; make it again with `onebar offline lists`")
+def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_query_tokens: int) -> Arrays:
+    file = open_rows(path, _COLUMNS, "make it again with `onebar offline lists`")
     special = special_token_ids(tokenizer)
     renderer = Renderer(tokenizer, budgets)
     sources: list[list[int]] = []
@@ -210,4 +194,4 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_query_to
         raise DataError(f"{path} has no list with a clicked candidate and one ranked below it")
     return PackedLists(
         Ragged.from_lists(sources), Ragged.from_lists(queries), Ragged.from_lists(queries_of), np.array(levels, np.int8)
-    )
+    ).arrays()

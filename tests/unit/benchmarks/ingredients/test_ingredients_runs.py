@@ -13,8 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.ingredients.__main__ import main
-from benchmarks.ingredients.measure import FIGURES
-from benchmarks.ingredients.plan import Plan
+from benchmarks.ingredients.plan import FIGURES, Plan
 from benchmarks.ingredients.run import Onebar, learning_curve, run_variants
 from benchmarks.ingredients.variants import VARIANTS
 from evaluation.errors import InputError
