@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "offline": ("offline.cli", "offline", "offline", "Turn logs into evidence and training examples."),
     "train": ("training.cli", "train", "train", "Train the tokenizer and the generator."),
     "export": ("model_export.cli", "export", "export", "Turn a checkpoint into a bundle."),
+    "restore": ("model_export.cli", "restore", "export", "Turn a bundle back into a checkpoint, to train on from."),
     "record": ("model_export.cli", "record_command", "export", "Write evaluation results into a bundle's manifest."),
     "refresh": ("refresh.command", "refresh", "offline", "Train on a day's events; promote a bundle that is no worse."),
     "gate": ("evaluation.gate_cli", "gate", "offline", "Say whether a bundle may replace the one that is served."),

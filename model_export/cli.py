@@ -1,4 +1,4 @@
-"""`onebar export` makes a bundle from a checkpoint; `onebar record` writes its evaluation into the manifest."""
+"""Commands: `export` makes a bundle of a checkpoint, `restore` the reverse, `record` adds an evaluation to a bundle."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from evidence.render import Renderer
-from generation.bundle import PRECISIONS
+from generation.bundle import PRECISIONS, load_bundle
 from model_export.checkpoint import load_checkpoint
 from model_export.embedder import read_bundle_embedder
 from model_export.export import export_bundle
 from model_export.inputs import rendered_sources
 from model_export.manifest import record
 from model_export.record_evaluation import read_report, record_evaluation
+from model_export.restore import restore_checkpoint
 from model_export.verify import check_parity, measure_parity
 
 
@@ -127,3 +128,21 @@ def record_command(bundle: Path, report: Path) -> None:
     """
     record_evaluation(bundle, read_report(report))
     click.echo(f"recorded in {bundle / 'manifest.json'}")
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+def restore(bundle: Path, checkpoint: Path) -> None:
+    """Turn BUNDLE back into CHECKPOINT, a folder for --init-from of `onebar train`.
+
+    The weights are those that serving uses, so of an int8 bundle rounded ones. A shop can train on from the shipped
+    bundle this way. The bundle's embedder is its folder `embedder`.
+
+    \b
+    onebar restore demo/bundle build/start
+    onebar train sft build/examples build/checkpoint --init-from build/start
+    """
+    restored = load_bundle(bundle)
+    restore_checkpoint(restored, checkpoint)
+    click.echo(f"{checkpoint}: the checkpoint of model {restored.model_version}, {restored.precision} weights")
