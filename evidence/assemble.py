@@ -16,7 +16,7 @@ MAX_LIST_QUERIES = 64
 MAX_RENDERED_BYTES = 1024
 """UTF-8 bytes of one list that are read where it is rendered in order: anchors, histories.
 
-By default 26 and 36 tokens of them are used, and a whole source has 128. With a tokenizer whose tokens have nine bytes
+By default 36 and 56 tokens of them are used, and a whole source has 144. With a tokenizer whose tokens have seven bytes
 or fewer on average, what is left unread cannot reach a model.
 """
 

@@ -20,7 +20,7 @@ EMBEDDING_VERSION = "hashed-ngrams-1"
 DIMENSION = 256
 PERSONAL_THRESHOLD = 0.2
 """A past query whose cosine with the video is greater becomes personal evidence."""
-PERSONAL_LIMIT = 4
+PERSONAL_LIMIT = 6
 MAX_EMBEDDED_CHARACTERS = 2 * MAX_CLEAN_CHARACTERS + 1
 """Characters of one text that are embedded: the longest text and the longest summary, a space between them."""
 

@@ -43,8 +43,8 @@ class RenderBudgets:
     summary: int = 24
     anchors: int = 36
     histories: int = 56
-    personal: int = 16
-    max_source_tokens: int = 128
+    personal: int = 40
+    max_source_tokens: int = 144
 
     def __post_init__(self) -> None:
         """Refuse budgets that cannot fit."""

@@ -31,7 +31,7 @@ class ModelConfig:
     d_model: int = 256
     ffn_dim: int = 1024
     attention_heads: int = 4
-    max_positions: int = 128
+    max_positions: int = 144
     dropout: float = 0.1
     copying_start: bool = True
     pointer_hidden: int = 128

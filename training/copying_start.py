@@ -48,8 +48,8 @@ def start_copying(model: Generator, delimiters: Sequence[int]) -> None:
     bart = model.model
     width, heads = bart.config.d_model, bart.config.decoder_attention_heads
     head = width // heads
-    room = min(width // 4, head) // 2 * 2
-    frequencies = math.pi * (2.0 / _LONGEST_PERIOD) ** torch.linspace(0.0, 1.0, room // 2)  # [room / 2]
+    frequencies = wave_frequencies(width, heads)  # [room / 2]
+    room = 2 * len(frequencies)
     with torch.no_grad():
         _start_embeddings(bart.shared.weight, delimiters, 2 * room)
         for stack in (bart.encoder, bart.decoder):
@@ -59,6 +59,12 @@ def start_copying(model: Generator, delimiters: Sequence[int]) -> None:
             for projection in (layer.encoder_attn.v_proj, layer.encoder_attn.out_proj):
                 projection.weight.copy_(torch.eye(width))
         _find_what_follows(bart.decoder.layers[0].encoder_attn, room, head)
+
+
+def wave_frequencies(width: int, heads: int) -> Tensor:
+    """Return the frequencies of the sinusoids in the position room [room / 2], radians a token."""
+    room = min(width // 4, width // heads) // 2 * 2
+    return math.pi * (2.0 / _LONGEST_PERIOD) ** torch.linspace(0.0, 1.0, room // 2)
 
 
 def _start_embeddings(tokens: Tensor, delimiters: Sequence[int], first: int) -> None:

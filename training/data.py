@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
+from evidence.assemble import clean_queries
 from evidence.cleaning import clean_query
 from evidence.render import RenderBudgets, Renderer
 from evidence.rows import EVIDENCE_COLUMNS, evidence_of_row
+from evidence.schema import Evidence
 from training.cached_arrays import Arrays, cached_arrays
 from training.errors import DataError
 from training.tokenizer import special_token_ids
 
 _COLUMNS = ("kind", "target", *EVIDENCE_COLUMNS)
-_PERSONAL = EVIDENCE_COLUMNS.index("personal")
+_VIDEO_COLUMNS = tuple(name for name in EVIDENCE_COLUMNS if name != "personal")
 
 IntArray = NDArray[np.int32]
 OffsetArray = NDArray[np.int64]
@@ -200,16 +202,37 @@ def open_rows(path: Path, columns: Sequence[str], remedy: str) -> pq.ParquetFile
     return file
 
 
+class RowRenderer:
+    """Renders rows of evidence. What the viewers of a video share is cleaned once."""
+
+    def __init__(self, tokenizer: Tokenizer, budgets: RenderBudgets) -> None:
+        """Start without a video."""
+        self._renderer = Renderer(tokenizer, budgets)
+        self._videos: dict[tuple[Any, ...], Evidence] = {}
+
+    def render(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the source of a row that has the columns EVIDENCE_COLUMNS."""
+        video = video_columns(row)
+        if video not in self._videos:
+            self._videos[video] = evidence_of_row({**row, "personal": None})
+        evidence = replace(self._videos[video], personal=clean_queries(row["personal"] or ()))
+        return self._renderer.render(evidence).token_ids
+
+
+def video_columns(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the evidence of a row but for the viewer's, as a key."""
+    return tuple(tuple(v) if isinstance(v := row[name], list) else v for name in _VIDEO_COLUMNS)
+
+
 def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_tokens: int) -> Arrays:
     file = open_rows(path, _COLUMNS, "make the examples again with `onebar offline examples`")
     special = special_token_ids(tokenizer)
-    renderer = Renderer(tokenizer, budgets)
+    renderer = RowRenderer(tokenizer, budgets)
     sources: list[list[int]] = []
     targets: list[list[int]] = []
     is_reject: list[bool] = []
     evidence_numbers: list[int] = []
     target_ids: dict[str, list[int]] = {}
-    rendered: dict[tuple[Any, ...], list[int]] = {}
     numbers: dict[tuple[Any, ...], int] = {}
     with tqdm(total=file.metadata.num_rows, desc=f"rendering {path.name}", unit="ex", mininterval=2) as bar:
         for record in file.iter_batches(batch_size=4096, columns=list(_COLUMNS)):
@@ -225,14 +248,10 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_t
                     target = target_ids[query]
                 if not 2 <= len(target) <= max_target_tokens:
                     continue
-                # Viewers of one video share its evidence, and most have no personal queries.
-                columns = tuple(tuple(v) if isinstance(v := row[name], list) else v for name in EVIDENCE_COLUMNS)
-                if columns not in rendered:
-                    rendered[columns] = renderer.render(evidence_of_row(row)).token_ids
-                sources.append(rendered[columns])
+                sources.append(renderer.render(row))
                 targets.append(target)
                 is_reject.append(reject)
-                evidence_numbers.append(numbers.setdefault((*columns[:_PERSONAL], reject), len(numbers)))
+                evidence_numbers.append(numbers.setdefault((*video_columns(row), reject), len(numbers)))
             bar.update(record.num_rows)
     if not sources:
         raise DataError(f"{path} has no usable example")

@@ -11,9 +11,10 @@ from tokenizers import Tokenizer
 from evidence.render import RenderBudgets
 from training.checkpoint import META_FILE, load_checkpoint
 from training.config import ModelConfig
-from training.errors import CheckpointError, ConfigError
+from training.errors import ConfigError
 from training.generator import Generator
 from training.model import add_pointer, adopt_model, build_model, set_dropout
+from training.positions import extend_positions
 from training.tokenizer import load_tokenizer
 
 
@@ -32,8 +33,8 @@ def load_initial_model(
     """Load or make the model of a stage.
 
     Args:
-        init_from: a checkpoint folder, of which `model` changes the dropout, and adds the pointer if it has none. None
-            makes a new model.
+        init_from: a checkpoint folder, of which `model` changes the dropout, and adds the pointer if it has none, and
+            `budgets` the positions. None makes a new model.
         tokenizer: tokenizer.json. A new model needs it. With `init_from` it is refused, because weights and tokenizer
             belong together.
         model: shape of a new model, and of the pointer that a model without one is given.
@@ -41,7 +42,7 @@ def load_initial_model(
         seed: of the weights of a new model.
 
     Raises:
-        ConfigError: neither or both were given, or the budgets do not fit the positions.
+        ConfigError: neither or both were given, or the budgets do not fit the positions of a new model.
         CheckpointError: the folder cannot be used.
     """
     if (init_from is None) == (tokenizer is None):
@@ -64,10 +65,5 @@ def load_initial_model(
     else:
         start = InitialModel(*adopt_model(init_from, model.dropout), f"BART checkpoint {init_from.name}")
     add_pointer(start.model, start.tokenizer, model.pointer_hidden)
-    positions: int = start.model.config.max_position_embeddings
-    if budgets.max_source_tokens > positions:
-        raise CheckpointError(
-            f"{init_from} has {positions} positions, render.max_source_tokens is {budgets.max_source_tokens}; lower it "
-            "and the budgets of the fields, such as --set render.anchors=20 --set render.max_source_tokens=112"
-        )
+    extend_positions(start.model, budgets.max_source_tokens)
     return start

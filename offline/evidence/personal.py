@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evidence.assemble import MAX_LIST_QUERIES
 from evidence.embedding import PERSONAL_LIMIT, PERSONAL_THRESHOLD
 from offline.arrays import IntArray, Matrix
 from offline.embedder.vectors import pair_similarity
@@ -22,12 +23,12 @@ class UserSettings:
     """How user histories are made.
 
     Attributes:
-        limit: the most past queries kept for a user.
+        limit: the most past queries kept for a user. Serving reads as many (`evidence.assemble`).
         personal_threshold: a past query whose cosine with the video is greater is personal evidence.
         personal_limit: the most queries in the personal field.
     """
 
-    limit: int = 20
+    limit: int = MAX_LIST_QUERIES
     personal_threshold: float = PERSONAL_THRESHOLD
     personal_limit: int = PERSONAL_LIMIT
 

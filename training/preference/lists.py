@@ -14,11 +14,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from evidence.cleaning import clean_query
-from evidence.render import RenderBudgets, Renderer
-from evidence.rows import EVIDENCE_COLUMNS, evidence_of_row
+from evidence.render import RenderBudgets
+from evidence.rows import EVIDENCE_COLUMNS
 from training.batches import Batch, PackedBatches, plan_batches
 from training.cached_arrays import Arrays, cached_arrays
-from training.data import Ragged, open_rows
+from training.data import Ragged, RowRenderer, open_rows
 from training.errors import DataError
 from training.tokenizer import special_token_ids
 
@@ -165,7 +165,7 @@ def load_lists(
 def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_query_tokens: int) -> Arrays:
     file = open_rows(path, _COLUMNS, "make it again with `onebar offline lists`")
     special = special_token_ids(tokenizer)
-    renderer = Renderer(tokenizer, budgets)
+    renderer = RowRenderer(tokenizer, budgets)
     sources: list[list[int]] = []
     queries: list[list[int]] = []
     queries_of: list[list[int]] = []
@@ -185,7 +185,7 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_query_to
                 ]
                 if len(usable) < 2 or usable[0][1] > LOWEST_CLICKED_LEVEL:
                     continue
-                sources.append(renderer.render(evidence_of_row(row)).token_ids)
+                sources.append(renderer.render(row))
                 queries_of.append(list(range(len(queries), len(queries) + len(usable))))
                 queries.extend(ids for ids, _ in usable)
                 levels.extend(level for _, level in usable)

@@ -114,7 +114,7 @@ def test_histories_are_cut_to_what_the_other_fields_leave() -> None:
 
 
 def test_budgets_that_cannot_fit_are_refused_with_the_fix() -> None:
-    for budgets in ({"text": 80}, {"histories": 123}):
+    for budgets in ({"text": 80}, {"histories": 139}):
         with pytest.raises(RenderError, match="lower a budget or raise the maximum"):
             RenderBudgets(**budgets)
     with pytest.raises(RenderError, match="negative"):

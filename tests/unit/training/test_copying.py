@@ -35,7 +35,7 @@ def copied(words: Tokenizer, config: ModelConfig) -> float:
 
 
 def test_a_new_model_continues_random_entries_of_its_source(words: Tokenizer) -> None:
-    assert copied(words, SMALL) > 0.8
+    assert copied(words, SMALL) > 0.6
 
 
 def test_a_random_start_does_not(words: Tokenizer) -> None:

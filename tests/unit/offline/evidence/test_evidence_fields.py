@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from evidence.embedding import embed, filter_personal
+from offline.evidence.anchor_report import clicks_of_day, tune_personal
 from offline.evidence.anchors import AnchorSettings, fuse
 from offline.evidence.embedded_logs import EmbeddedLogs, EvidenceSettings, embed_logs
 from offline.evidence.histories import HistorySettings
@@ -132,7 +133,7 @@ def test_user_histories_leave_out_queries_without_item_search_intent(shop: Calla
 
 def test_the_personal_field_is_the_one_that_serving_makes(busy_logs: EmbeddedLogs) -> None:
     embedded = busy_logs
-    logs, settings = embedded.logs, UserSettings()
+    logs, settings = embedded.logs, UserSettings(personal_limit=4)
     pasts = embedded.user_histories(6)
     photos = np.arange(logs.num_photos)
     users = photos % logs.num_users
@@ -141,9 +142,23 @@ def test_the_personal_field_is_the_one_that_serving_makes(busy_logs: EmbeddedLog
     assert rows.lengths.max() == settings.personal_limit
     for photo, user, chosen in zip(photos, users, rows.to_strings(logs.queries).to_pylist(), strict=True):
         trigger = embedded.video_vectors[photo]
-        served = filter_personal(trigger, past_texts[user])
+        served = filter_personal(trigger, past_texts[user], limit=settings.personal_limit)
         # Queries that differ in a stop word may be equally similar up to rounding, and may then be in either order.
         assert embed(chosen) @ trigger == pytest.approx(embed(served) @ trigger, abs=1e-6)
+
+
+def test_the_personal_threshold_keeps_the_words_that_only_past_queries_have(shop: Callable[..., EmbeddedLogs]) -> None:
+    # On day 5 the viewer searches for the brand of an older query, which is less like the video than a newer one.
+    past = [search(1, "norvik kettle descaler"), search(2, "steel kettle for tea"), search(3, "carbon road bike")]
+    embedded = shop([*past, search(5, "norvik kettle", "p0")])
+    clicks = clicks_of_day(embedded, 5)
+    chosen, tried = tune_personal(embedded, clicks, embedded.settings.users)
+
+    trigger, older = embedded.video_vectors[0], embed(["norvik kettle descaler"])[0]
+    assert tried[0]["word_rate"] == 1.0
+    assert all(figures["hit_rate"] == 0 for figures in tried)
+    assert chosen.personal_threshold < float(trigger @ older)
+    assert chosen.personal_threshold == max(f["personal_threshold"] for f in tried if f["word_rate"] == 1.0)
 
 
 # The second source of anchors: the queries nearest to the video itself
