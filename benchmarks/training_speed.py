@@ -31,9 +31,9 @@ from loadtest.machine import begin_result, finish_result
 from training.batches import IGNORED_LABEL, Batch
 from training.config import OptimConfig
 from training.generator import Generator
-from training.loop import make_optimizer
 from training.losses import sft_loss
 from training.model import target_logits
+from training.optimizer import make_optimizer
 
 DEFAULT = "default"
 FIRST_ID = 7

@@ -13,7 +13,7 @@ from training.config import CONFIG_FOLDER, PretrainConfig, SftConfig, load_confi
 from training.policy_config import PiopdConfig, PreferenceConfig
 
 if TYPE_CHECKING:
-    from training.loop import Progress
+    from training.run_state import Progress
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 

@@ -15,9 +15,9 @@ from training.checkpoint import CheckpointMeta, load_checkpoint, save_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig, from_dict
 from training.data import PackedExamples, load_examples
 from training.generator import Generator
-from training.loop import Progress
 from training.model import Device, choose_device, set_dropout
 from training.record import stage_record
+from training.run_state import Progress
 from training.validation import validate
 
 

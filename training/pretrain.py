@@ -40,11 +40,14 @@ from training.errors import DataError
 from training.generator import Generator
 from training.initial_model import load_initial_model
 from training.log_tables import read_log_table
-from training.loop import Progress, Stage, batches_in_step, train
+from training.loop import train
 from training.losses import sft_loss, token_accuracy
 from training.model import Device, choose_device, target_logits
 from training.noising import infill, join_on, join_segments, split_segments, word_start_table
+from training.optimizer import batches_in_step
 from training.record import stage_record
+from training.run_state import Progress
+from training.stage import Stage
 from training.tokenizer import special_token_ids
 
 _SEGMENTS = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.config import to_dict
-from training.loop import Progress
+from training.run_state import Progress
 
 
 def stage_record(stage: str, config: Any, init_from: str, data: Any, progress: Progress) -> dict[str, Any]:

@@ -22,11 +22,14 @@ from training.config import SftConfig, to_dict
 from training.copying_probe import copy_accuracy, make_probe
 from training.data import PackedExamples, load_examples
 from training.initial_model import load_initial_model
-from training.loop import Progress, Stage, batches_in_step, train
+from training.loop import train
 from training.losses import query_loss
 from training.mixture import score_batch
 from training.model import choose_device
+from training.optimizer import batches_in_step
 from training.record import stage_record
+from training.run_state import Progress
+from training.stage import Stage
 from training.tokenizer import special_token_ids
 from training.validation import sample_validation, validate, weak_batch, weak_rejected
 

@@ -11,7 +11,7 @@ from benchmarks.title_pairs.prepared import EXAMPLES_FOLDER, SPLIT_FILE, TOKENIZ
 from training.checkpoint import STATE_FILE
 from training.config import CONFIG_FOLDER, SftConfig, load_config
 from training.errors import CheckpointError
-from training.loop import Progress
+from training.run_state import Progress
 from training.sft import finetune
 
 CHECKPOINT_FOLDER = "checkpoint"

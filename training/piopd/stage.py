@@ -15,15 +15,18 @@ from training.batches import IGNORED_LABEL, PackedBatches
 from training.config import SftConfig, to_dict
 from training.data import PackedExamples
 from training.generator import Generator
-from training.loop import Progress, Stage, batches_in_step, train
+from training.loop import train
 from training.model import encode
+from training.optimizer import batches_in_step
 from training.piopd.diagnostics import compare_distributions, gold_outside
 from training.piopd.objective import next_token_log_p, piopd_loss
 from training.piopd.posterior import PosteriorBatch, PosteriorBatches
 from training.piopd.rollouts import Rollouts, sample_rollouts
 from training.policy import Policy, load_policy
 from training.policy_config import PiopdConfig
+from training.run_state import Progress
 from training.sft import open_epoch
+from training.stage import Stage
 from training.validation import generate, hypothesis_rank, sample_validation
 
 _BATCH = 64

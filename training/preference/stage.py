@@ -11,12 +11,15 @@ from torch import Tensor
 
 from training.config import to_dict
 from training.generator import Generator
-from training.loop import Progress, Stage, batches_in_step, train
+from training.loop import train
 from training.mixture import score_batch
+from training.optimizer import batches_in_step
 from training.policy import load_policy
 from training.policy_config import PreferenceConfig
 from training.preference.lists import ListBatch, ListBatches, PackedLists, list_batches, load_lists
 from training.preference.losses import anchors_of, listwise_preference_loss
+from training.run_state import Progress
+from training.stage import Stage
 from training.tokenizer import special_token_ids
 from training.validation import sample_validation
 

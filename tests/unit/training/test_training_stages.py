@@ -12,7 +12,7 @@ from cli.main import main
 from training.checkpoint import load_checkpoint, load_meta
 from training.config import PretrainConfig, SftConfig, from_dict
 from training.errors import CheckpointError
-from training.loop import learning_rate_factor
+from training.optimizer import learning_rate_factor
 from training.pretrain import pretrain
 from training.sft import finetune
 
