@@ -17,6 +17,7 @@ from training.checkpoint import load_checkpoint
 from training.config import RuntimeConfig, ValidationConfig
 from training.errors import CheckpointError, ConfigError
 from training.policy import load_policy
+from training.positions import extend_positions
 from training.validation import sample_validation
 
 
@@ -59,6 +60,8 @@ def average(
             f"{adapted} has another tokenizer than {foundation}; give a checkpoint that was adapted from it"
         )
     model, device = second.model, second.device
+    # An adaptation with longer sources was given more positions at its start.
+    extend_positions(first.model, model.config.max_position_embeddings)
     # On one device, where `load_policy` has put the second model.
     start = {name: value.to(device.device) for name, value in first.model.state_dict().items()}
     end = {name: value.clone() for name, value in model.state_dict().items()}

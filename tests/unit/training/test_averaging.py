@@ -27,9 +27,9 @@ FEW = ValidationConfig(click_examples=6, reject_examples=2)
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, tokenizer: Tokenizer) -> Callable[..., Path]:
-    def make(name: str, seed: int, d_model: int = 32, words: Tokenizer = tokenizer) -> Path:
+    def make(name: str, seed: int, words: Tokenizer = tokenizer, **config: int) -> Path:
         torch.manual_seed(seed)
-        model = build_model(ModelConfig(d_model=d_model, **SMALL), words)
+        model = build_model(ModelConfig(**{"d_model": 32, **SMALL, **config}), words)
         generation = to_dict(GenerationDefaults(max_new_tokens=8))
         meta = CheckpointMeta(
             RenderBudgets(), generation, {"threshold": 0.5}, special_token_ids(words), {"stage": "sft", "steps": seed}
@@ -46,6 +46,15 @@ def test_every_weight_lies_between_the_two(checkpoint: Any, examples_dir: Path, 
     first, second, mean = (load_file(folder / "model.safetensors") for folder in (one, two, tmp_path / "out"))
     for name, value in mean.items():
         torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * second[name])
+
+
+def test_a_foundation_with_fewer_positions_is_given_more(checkpoint: Any, examples_dir: Path, tmp_path: Path) -> None:
+    short, long = checkpoint("short", 1, max_positions=128), checkpoint("long", 2)
+    average(short, long, tmp_path / "out", [0.5], validate_on=examples_dir, validation=FEW)
+    name = "model.encoder.embed_positions.weight"
+    first, second, mean = (load_file(folder / "model.safetensors")[name] for folder in (short, long, tmp_path / "out"))
+    assert mean.shape == second.shape
+    torch.testing.assert_close(mean[: len(first)], (first + second[: len(first)]) / 2)
 
 
 def test_the_best_share_is_kept_and_recorded(
