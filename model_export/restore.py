@@ -96,7 +96,7 @@ def restored_weights(bundle: Bundle, encoder: Constants, decoder: Constants) -> 
     """Return the weights of BART by their names in a checkpoint.
 
     Args:
-        bundle: the graphs' own.
+        bundle: has the token embeddings.
         encoder: constants of the encoder graph.
         decoder: constants of the decoder graph.
     """
