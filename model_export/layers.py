@@ -6,7 +6,7 @@ epilogue; Add followed by LayerNormalization is nine times faster than SkipLayer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,11 @@ class Embedding:
         return cls(values, scales, location)
 
 
+def product_label(names: Sequence[str]) -> str:
+    """Return the name of the constants of a product that has these projections side by side."""
+    return names[0] if len(names) == 1 else f"{names[0]}+{len(names) - 1}"
+
+
 class Layers:
     """Adds the layers of one stack to a graph, taking weights by their names in the checkpoint."""
 
@@ -77,7 +82,7 @@ class Layers:
         """Project x by one or several layers at once: their outputs lie side by side in the last dimension."""
         weight = np.concatenate([self._weights[f"{name}.weight"] for name in names])  # [out, in]
         bias = np.concatenate([self._weights[f"{name}.bias"] for name in names])  # [out]
-        label = names[0] if len(names) == 1 else f"{names[0]}+{len(names) - 1}"
+        label = product_label(names)
         graph = self._graph
         if not self._quantized:
             product = graph.op("MatMul", x, graph.constant(f"{label}.weight", weight.T))

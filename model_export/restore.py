@@ -18,8 +18,9 @@ from onnx import numpy_helper
 import training.checkpoint as checkpoint_format
 from evidence.tokens import special_token_ids
 from generation.bundle import DECODER, EMBEDDINGS, ENCODER, Bundle
+from generation.bundle.graph_checks import embedding_array
 from model_export.errors import ExportError
-from model_export.layers import POSITION_OFFSET, Array
+from model_export.layers import POSITION_OFFSET, Array, product_label
 
 Constants = Mapping[str, NDArray[Any]]
 
@@ -37,35 +38,25 @@ def restore_checkpoint(bundle: Bundle, destination: Path) -> None:
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise ExportError(f"{destination} is not empty; give a new folder")
     import torch
-    from transformers import BartConfig
 
-    from training.generator import Generator
+    from training.generator import Generator, bart_config
 
     encoder, decoder = (_constants(bundle.path / name) for name in (ENCODER, DECODER))
-    sizes, specials = bundle.architecture, bundle.special_tokens
+    sizes = bundle.architecture
     weights = restored_weights(bundle, encoder, decoder)
-    hidden = len(weights["model.encoder.layers.0.fc1.bias"])
-    config = BartConfig(  # type: ignore[no-untyped-call]
+    special = special_token_ids(bundle.tokenizer)
+    config = bart_config(
+        special,
         vocab_size=sizes.vocab_size,
-        d_model=sizes.d_model,
-        encoder_layers=sizes.encoder_layers,
-        decoder_layers=sizes.decoder_layers,
-        encoder_ffn_dim=hidden,
-        decoder_ffn_dim=hidden,
-        encoder_attention_heads=sizes.attention_heads,
-        decoder_attention_heads=sizes.attention_heads,
-        max_position_embeddings=sizes.max_positions,
-        scale_embedding=_embeddings_are_scaled(encoder, decoder),
+        width=sizes.d_model,
+        layers=(sizes.encoder_layers, sizes.decoder_layers),
+        ffn_dim=len(weights["model.encoder.layers.0.fc1.bias"]),
+        heads=sizes.attention_heads,
+        positions=sizes.max_positions,
         dropout=0.0,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        bos_token_id=specials.bos,
-        pad_token_id=specials.pad,
-        eos_token_id=specials.eos,
-        decoder_start_token_id=specials.decoder_start,
-        forced_bos_token_id=None,
-        forced_eos_token_id=None,
     )
+    config.scale_embedding = _embeddings_are_scaled(encoder, decoder)
+    config.decoder_start_token_id = bundle.special_tokens.decoder_start
     model = Generator._from_config(config)
     pointer = bundle.pointer
     if pointer is not None:
@@ -85,7 +76,7 @@ def restore_checkpoint(bundle: Bundle, destination: Path) -> None:
         render=bundle.render_budgets,
         generation=bundle.manifest["generation"],
         reject={"threshold": bundle.reject_threshold},
-        special_tokens=special_token_ids(bundle.tokenizer),
+        special_tokens=special,
         training={"stage": "restored", "bundle": bundle.model_version, "precision": bundle.precision},
         metrics=bundle.manifest.get("metrics", {}),
     )
@@ -101,9 +92,9 @@ def restored_weights(bundle: Bundle, encoder: Constants, decoder: Constants) -> 
         decoder: constants of the decoder graph.
     """
     sizes = bundle.architecture
-    dtype = np.dtype(np.int8 if bundle.precision == "int8" else "<f4")
-    table = np.frombuffer((bundle.path / EMBEDDINGS).read_bytes(), dtype).reshape(-1, sizes.d_model).astype(np.float32)
-    if bundle.precision == "int8":
+    int8 = bundle.precision == "int8"
+    table = embedding_array((bundle.path / EMBEDDINGS).read_bytes(), sizes, int8=int8).astype(np.float32)
+    if int8:
         table *= decoder["shared.scale"][:, None]
     tokens = table[: sizes.vocab_size]
     shared = ("model.shared", "model.encoder.embed_tokens", "model.decoder.embed_tokens", "lm_head")
@@ -153,9 +144,8 @@ def _as_they_are(graph: Constants, name: str) -> dict[str, Array]:
 
 def _split(graph: Constants, *names: str) -> dict[str, Array]:
     """Return weights and biases of projections that lie side by side in one product of the graph."""
-    attention = names[0].removesuffix(".q_proj") + ".qkv"
-    label = names[0] if len(names) == 1 else f"{names[0]}+{len(names) - 1}"
-    label = attention if f"{attention}.weight" in graph else label
+    attention = names[0].removesuffix(".q_proj") + ".qkv"  # of the encoder in int8
+    label = attention if f"{attention}.weight" in graph else product_label(names)
     weight = graph[f"{label}.weight"].T.astype(np.float32)  # [out, in]
     if f"{label}.scale" in graph:
         weight *= graph[f"{label}.scale"][:, None]

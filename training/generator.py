@@ -10,6 +10,8 @@ p(generate | x) is 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from transformers import BartConfig, BartForConditionalGeneration
@@ -21,6 +23,58 @@ _GAIN = 10.0
 
 NOTHING = -1e4
 """A score or a log-probability without mass; finite in bf16, so that gradients are numbers."""
+
+
+def bart_config(
+    special: Mapping[str, int],
+    *,
+    vocab_size: int,
+    width: int,
+    layers: tuple[int, int],
+    ffn_dim: int,
+    heads: int,
+    positions: int,
+    dropout: float,
+) -> BartConfig:
+    """Return the configuration of a BART of this project.
+
+    Args:
+        special: ids of the special tokens by name.
+        vocab_size: of its tokenizer.
+        width: of the model.
+        layers: of encoder and decoder.
+        ffn_dim: width of the feed-forward layers.
+        heads: of every attention.
+        positions: that a source may have.
+        dropout: the rate to train with; attention and activations have none.
+    """
+    config = BartConfig(  # type: ignore[no-untyped-call]
+        vocab_size=vocab_size,
+        d_model=width,
+        encoder_layers=layers[0],
+        decoder_layers=layers[1],
+        encoder_ffn_dim=ffn_dim,
+        decoder_ffn_dim=ffn_dim,
+        encoder_attention_heads=heads,
+        decoder_attention_heads=heads,
+        max_position_embeddings=positions,
+        dropout=dropout,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+    )
+    set_special_tokens(config, special)
+    return config
+
+
+def set_special_tokens(config: BartConfig, special: Mapping[str, int]) -> None:
+    """Write the ids of the special tokens, by name, into a configuration."""
+    config.bos_token_id = special["bos"]
+    config.pad_token_id = special["pad"]
+    config.eos_token_id = special["eos"]
+    config.decoder_start_token_id = special["eos"]
+    # The summarisation checkpoints of BART force these two; a query has no forced first or last token.
+    config.forced_bos_token_id = None
+    config.forced_eos_token_id = None
 
 
 class Pointer(nn.Module):

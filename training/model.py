@@ -11,7 +11,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
-from transformers import BartConfig
 
 from evidence.tokens import QUERY_SEPARATOR, REJECT_TOKEN, SEP_TOKEN, SPECIAL_TOKENS
 from training.batches import IGNORED_LABEL, Batch
@@ -19,7 +18,7 @@ from training.checkpoint import TOKENIZER_FILE, load_weights
 from training.config import ModelConfig, RuntimeConfig
 from training.copying_start import start_copying
 from training.errors import CheckpointError, ConfigError
-from training.generator import Generator
+from training.generator import Generator, bart_config, set_special_tokens
 from training.tokenizer import special_token_ids
 
 
@@ -32,21 +31,16 @@ def build_model(config: ModelConfig, tokenizer: Tokenizer) -> Generator:
     if config.d_model % config.attention_heads:
         raise ConfigError(f"model.d_model={config.d_model} is no multiple of attention_heads={config.attention_heads}")
     special = special_token_ids(tokenizer)
-    bart = BartConfig(  # type: ignore[no-untyped-call]
+    bart = bart_config(
+        special,
         vocab_size=tokenizer.get_vocab_size(),
-        d_model=config.d_model,
-        encoder_layers=config.encoder_layers,
-        decoder_layers=config.decoder_layers,
-        encoder_ffn_dim=config.ffn_dim,
-        decoder_ffn_dim=config.ffn_dim,
-        encoder_attention_heads=config.attention_heads,
-        decoder_attention_heads=config.attention_heads,
-        max_position_embeddings=config.max_positions,
+        width=config.d_model,
+        layers=(config.encoder_layers, config.decoder_layers),
+        ffn_dim=config.ffn_dim,
+        heads=config.attention_heads,
+        positions=config.max_positions,
         dropout=config.dropout,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
     )
-    _set_special_tokens(bart, special)
     model: Generator = Generator._from_config(bart)
     if config.copying_start:
         delimiters = [special["eos"], special["bos"], special["sep"], tokenizer.token_to_id(QUERY_SEPARATOR)]
@@ -90,7 +84,7 @@ def adopt_model(folder: Path | str, dropout: float) -> tuple[Generator, Tokenize
         torch.manual_seed(0)
         model.resize_token_embeddings(tokenizer.get_vocab_size(), mean_resizing=True)
     special = special_token_ids(tokenizer)
-    _set_special_tokens(model.config, special)
+    set_special_tokens(model.config, special)
     set_dropout(model, dropout)
     _set_generation(model, special)
     return model, tokenizer
@@ -102,16 +96,6 @@ def set_dropout(model: Generator, dropout: float) -> None:
     stacks = (model.model.encoder, model.model.decoder)
     for module in (*stacks, *stacks[0].layers, *stacks[1].layers):
         module.dropout = dropout
-
-
-def _set_special_tokens(config: BartConfig, special: dict[str, int]) -> None:
-    config.bos_token_id = special["bos"]
-    config.pad_token_id = special["pad"]
-    config.eos_token_id = special["eos"]
-    config.decoder_start_token_id = special["eos"]
-    # The summarisation checkpoints of BART force these two; a query has no forced first or last token.
-    config.forced_bos_token_id = None
-    config.forced_eos_token_id = None
 
 
 def _set_generation(model: Generator, special: dict[str, int]) -> None:
