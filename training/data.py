@@ -208,20 +208,20 @@ class RowRenderer:
     def __init__(self, tokenizer: Tokenizer, budgets: RenderBudgets) -> None:
         """Start without a video."""
         self._renderer = Renderer(tokenizer, budgets)
-        self._videos: dict[tuple[Any, ...], Evidence] = {}
+        self._videos: dict[tuple[Any, ...], tuple[int, Evidence]] = {}
 
-    def render(self, row: Mapping[str, Any]) -> list[int]:
-        """Return the source of a row that has the columns EVIDENCE_COLUMNS."""
-        video = video_columns(row)
+    def render(self, row: Mapping[str, Any]) -> tuple[int, list[int]]:
+        """Return the number of a row's evidence without the viewer's queries, and its source.
+
+        Args:
+            row: has the columns EVIDENCE_COLUMNS.
+        """
+        video = tuple(tuple(v) if isinstance(v := row[name], list) else v for name in _VIDEO_COLUMNS)
         if video not in self._videos:
-            self._videos[video] = evidence_of_row({**row, "personal": None})
-        evidence = replace(self._videos[video], personal=clean_queries(row["personal"] or ()))
-        return self._renderer.render(evidence).token_ids
-
-
-def video_columns(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the evidence of a row but for the viewer's, as a key."""
-    return tuple(tuple(v) if isinstance(v := row[name], list) else v for name in _VIDEO_COLUMNS)
+            self._videos[video] = len(self._videos), evidence_of_row({**row, "personal": None})
+        number, shared = self._videos[video]
+        evidence = replace(shared, personal=clean_queries(row["personal"] or ()))
+        return number, self._renderer.render(evidence).token_ids
 
 
 def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_tokens: int) -> Arrays:
@@ -233,7 +233,7 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_t
     is_reject: list[bool] = []
     evidence_numbers: list[int] = []
     target_ids: dict[str, list[int]] = {}
-    numbers: dict[tuple[Any, ...], int] = {}
+    numbers: dict[tuple[int, bool], int] = {}
     with tqdm(total=file.metadata.num_rows, desc=f"rendering {path.name}", unit="ex", mininterval=2) as bar:
         for record in file.iter_batches(batch_size=4096, columns=list(_COLUMNS)):
             for row in record.to_pylist():
@@ -248,10 +248,11 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_target_t
                     target = target_ids[query]
                 if not 2 <= len(target) <= max_target_tokens:
                     continue
-                sources.append(renderer.render(row))
+                video, source = renderer.render(row)
+                sources.append(source)
                 targets.append(target)
                 is_reject.append(reject)
-                evidence_numbers.append(numbers.setdefault((*video_columns(row), reject), len(numbers)))
+                evidence_numbers.append(numbers.setdefault((video, reject), len(numbers)))
             bar.update(record.num_rows)
     if not sources:
         raise DataError(f"{path} has no usable example")

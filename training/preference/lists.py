@@ -185,7 +185,7 @@ def _pack(path: Path, tokenizer: Tokenizer, budgets: RenderBudgets, max_query_to
                 ]
                 if len(usable) < 2 or usable[0][1] > LOWEST_CLICKED_LEVEL:
                     continue
-                sources.append(renderer.render(row))
+                sources.append(renderer.render(row)[1])
                 queries_of.append(list(range(len(queries), len(queries) + len(usable))))
                 queries.extend(ids for ids, _ in usable)
                 levels.extend(level for _, level in usable)
