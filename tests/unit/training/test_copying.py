@@ -20,7 +20,9 @@ from training.model import adopt_model, build_model, choose_device
 from training.tokenizer import train_tokenizer
 
 CPU = choose_device(RuntimeConfig(device="cpu", precision="fp32"))
-SMALL = ModelConfig(encoder_layers=2, decoder_layers=2, d_model=256, ffn_dim=256, attention_heads=4, dropout=0.0)
+SMALL = ModelConfig(
+    encoder_layers=2, decoder_layers=2, d_model=256, ffn_dim=256, attention_heads=4, max_positions=128, dropout=0.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def copied(words: Tokenizer, config: ModelConfig) -> float:
 
 
 def test_a_new_model_continues_random_entries_of_its_source(words: Tokenizer) -> None:
-    assert copied(words, SMALL) > 0.6
+    assert copied(words, SMALL) > 0.8
 
 
 def test_a_random_start_does_not(words: Tokenizer) -> None:
