@@ -1,7 +1,7 @@
 """The entries of a source: the whole queries that stand in its anchors, histories and personal queries.
 
-The generator's pointer gives each entry a probability of its own (docs/adr/0086). Training, export and serving find
-the entries with this function.
+The generator's pointer gives each entry a probability of its own (docs/adr/0086). Export and serving find the entries
+with this function, training with its form for many sources (`training.entries`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import NamedTuple
 PLACES = 16
 """Places of a field that the pointer tells apart; entries behind them share the last one."""
 
-_FIRST_FIELD = 2  # of the five segments; text and summary are no lists of queries
+FIRST_FIELD = 2
+"""Of the five segments; text and summary are no lists of queries."""
+
 _FIELDS = 3
 
 
@@ -49,7 +51,7 @@ def find_entries(token_ids: Sequence[int], separator: int, between: int) -> list
     for position, token in enumerate(token_ids):
         if token != separator and token != between and position != last:
             continue
-        field = segment - _FIRST_FIELD
+        field = segment - FIRST_FIELD
         if 0 <= field < _FIELDS and 0 < start < position:
             entries.append(Entry(start, position, field * PLACES + min(rank, PLACES - 1)))
             rank += 1

@@ -44,10 +44,17 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
-        return Batch(*(None if value is None else value.to(device) for value in self._values()))  # type: ignore[arg-type]
+        return Batch(*(None if value is None else to_device(value, device) for value in self._values()))  # type: ignore[arg-type]
 
     def _values(self) -> tuple[Tensor | None, ...]:
         return self.source, self.source_mask, self.source_of, self.decoder_input, self.labels, self.weights
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; the copy to a GPU waits for nothing that the GPU does."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def pad_sources(sources: Ragged, rows: NDArray[np.int64], pad: int) -> tuple[Tensor, Tensor | None]:

@@ -63,11 +63,22 @@ class OptimConfig:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
-    """Where and how precisely to compute. `auto` uses CUDA where available, and bf16 where the processor has it."""
+    """Where and how precisely to compute. `auto` uses CUDA where available, and bf16 where the processor has it.
+
+    Attributes:
+        device: where to compute.
+        precision: of matrix products.
+        threads: of torch; 0 lets torch choose.
+        epoch_workers: processes that open the next epochs while this one is learnt; null for one of each core but one,
+            at most 8, with a GPU and none without.
+        log_every_steps: steps between records of metrics.jsonl.
+        save_every_steps: steps between states to resume from.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int = 0
+    epoch_workers: int | None = None
     log_every_steps: int = 25
     save_every_steps: int = 500
 
@@ -150,6 +161,7 @@ class SftConfig:
     """The whole configuration of Stage I.
 
     Attributes:
+        epoch_examples: an epoch over more examples is taken in equal parts, each counted as an epoch.
         targets_per_source: the most clicks that are learnt from one encoded source.
         substitution: share of the sources in which words are replaced by invented ones (training/augmentation.py).
         answer_removal: share of the clicks whose anchors and histories that contain the target are taken out.
@@ -168,6 +180,7 @@ class SftConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     render: RenderBudgets = field(default_factory=RenderBudgets)
     generation: GenerationDefaults = field(default_factory=GenerationDefaults)
+    epoch_examples: int = 262_144
     targets_per_source: int = 8
     substitution: float = 0.5
     answer_removal: float = 0.15

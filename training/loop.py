@@ -16,16 +16,17 @@ from typing import Generic
 
 import torch
 from accelerate.utils import broadcast, set_seed
-from torch import nn
+from torch import Tensor, nn
 
 from training.config import OptimConfig, RuntimeConfig
-from training.errors import DataError, DivergenceError
+from training.epochs import open_epochs
+from training.errors import DivergenceError
 from training.metrics_log import MetricsLog, open_log
 from training.model import Device
 from training.optimizer import batches_in_step, learning_rate_factor, make_optimizer
 from training.parallel import average_gradients, from_first
 from training.run_state import Progress, RunState
-from training.stage import EpochBatches, InputT, Stage
+from training.stage import InputT, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ def train(
 
     in_step = batches_in_step(optim, device)
     first_in_step = accelerator.process_index * optim.accumulate_steps
-    batches = _open_epoch(stage, progress.epoch, in_step)
+    epochs = open_epochs(stage.open_epoch, progress.epoch, in_step, device, runtime)
+    batches = next(epochs)
     steps_per_epoch = len(batches) // in_step
     total_steps = min(steps_per_epoch * optim.epochs, optim.max_steps or steps_per_epoch * optim.epochs)
     max_seconds = math.inf if optim.max_minutes is None else optim.max_minutes * 60
@@ -105,35 +107,31 @@ def train(
         while not progress.finished:
             if progress.batch >= len(batches) // in_step:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
-                batches = _open_epoch(stage, progress.epoch, in_step)
+                batches = next(epochs)
             start = progress.batch * in_step + first_in_step
             parts = [batches[index] for index in range(start, start + optim.accumulate_steps)]
             done = max(progress.step / total_steps, progress.seconds / max_seconds)
             rate = optim.learning_rate * learning_rate_factor(progress.step, done, optim.warmup_steps, optim.schedule)
-            log.count_step(_take_step(run, parts, rate))
-            if progress.step % runtime.log_every_steps == 0:
-                log.write_steps(rate, done)
+            figures = _take_step(run, parts, rate)
+            log.count_step(figures)
             spent = progress.step >= total_steps or progress.seconds >= max_seconds
-            if spent or progress.step % stage.evaluate_every_steps == 0:
+            logs = progress.step % runtime.log_every_steps == 0
+            evaluates = spent or progress.step % stage.evaluate_every_steps == 0
+            saves = progress.step % runtime.save_every_steps == 0
+            if logs or evaluates or saves:
+                _require_finite(figures["loss"], progress.step)
+            if logs:
+                log.write_steps(rate, done)
+            if evaluates:
                 _evaluate(run, log)
                 progress.finished = spent or progress.evaluations_since_best >= stage.patience
-            if progress.finished or progress.step % runtime.save_every_steps == 0:
+            if progress.finished or saves:
                 state.save(out, progress)
     return progress
 
 
-def _open_epoch(stage: Stage[InputT], number: int, in_step: int) -> EpochBatches[InputT]:
-    batches = stage.open_epoch(number)
-    if len(batches) < in_step:
-        raise DataError(
-            f"an epoch has {len(batches)} batches, and one step needs {in_step}; start fewer processes, or lower "
-            "optim.accumulate_steps or optim.batch_size"
-        )
-    return batches
-
-
-def _take_step(run: _Run[InputT], parts: Sequence[InputT], rate: float) -> dict[str, float]:
-    """Take one step and count it in the progress.
+def _take_step(run: _Run[InputT], parts: Sequence[InputT], rate: float) -> dict[str, Tensor]:
+    """Take one step and count it in the progress. Nothing waits for a GPU.
 
     Args:
         run: of this process.
@@ -141,10 +139,7 @@ def _take_step(run: _Run[InputT], parts: Sequence[InputT], rate: float) -> dict[
         rate: learning rate.
 
     Returns:
-        The loss, the figures of the stage, and the norm of the gradient before clipping.
-
-    Raises:
-        DivergenceError: the loss is not finite.
+        The loss, the figures of the stage, and the norm of the gradient before clipping, on the device.
     """
     progress, accelerator = run.progress, run.device.accelerator
     weight = sum(part.weight for part in parts) or 1.0
@@ -152,29 +147,31 @@ def _take_step(run: _Run[InputT], parts: Sequence[InputT], rate: float) -> dict[
         group["lr"] = rate
     if run.stage.before_step is not None:
         run.stage.before_step()
-    figures: dict[str, float] = {}
+    figures: dict[str, Tensor] = {}
     for part in parts:
         batch = part.to(run.device.device)
         with run.device.autocast():
             loss, others = run.stage.loss(batch)
         share = part.weight / weight
         (loss * share).backward()  # type: ignore[no-untyped-call]
-        progress.samples += batch.labels.shape[0] * accelerator.num_processes
-        progress.target_tokens += int((batch.labels >= 0).sum()) * accelerator.num_processes
+        progress.samples += part.labels.shape[0] * accelerator.num_processes
+        progress.target_tokens += int((part.labels >= 0).sum()) * accelerator.num_processes
         for name, value in {"loss": loss, **others}.items():
-            figures[name] = figures.get(name, 0.0) + float(value.detach()) * share
+            figures[name] = figures.get(name, 0.0) + value.detach() * share
     parameters = [p for p in run.model.parameters() if p.requires_grad]
     progress.seconds = average_gradients(accelerator, parameters, weight, run.seconds)
-    figures["grad_norm"] = float(nn.utils.clip_grad_norm_(parameters, run.optim.clip_norm))
+    figures["grad_norm"] = nn.utils.clip_grad_norm_(parameters, run.optim.clip_norm)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
     progress.step += 1
     progress.batch += 1
-    if not math.isfinite(figures["loss"]):
-        raise DivergenceError(
-            f"the loss is not finite at step {progress.step}; lower optim.learning_rate or raise warmup_steps"
-        )
     return figures
+
+
+def _require_finite(loss: Tensor, step: int) -> None:
+    """Refuse a loss that is not finite. A step with such a loss leaves none that is, so the last one is enough."""
+    if not math.isfinite(float(loss)):
+        raise DivergenceError(f"the loss is not finite at step {step}; lower optim.learning_rate or raise warmup_steps")
 
 
 def _evaluate(run: _Run[InputT], log: MetricsLog) -> None:

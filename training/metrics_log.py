@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from torch import Tensor
 from tqdm import tqdm
 
 from training.checkpoint import METRICS_FILE
@@ -28,7 +29,7 @@ class MetricsLog:
     progress: Progress
     file: IO[str] | None
     bar: tqdm[NoReturn]
-    _sums: dict[str, float] = field(default_factory=dict)
+    _sums: dict[str, Tensor | float] = field(default_factory=dict)
     _steps: int = 0
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -45,11 +46,11 @@ class MetricsLog:
             shown = ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
             tqdm.write(f"step {self.progress.step}: {shown}")
 
-    def count_step(self, figures: Mapping[str, float]) -> None:
-        """Add the figures of one step to those of the next record."""
+    def count_step(self, figures: Mapping[str, Tensor]) -> None:
+        """Add the figures of one step, scalars, to those of the next record. Their sum stays on their device."""
         self._steps += 1
         for name, value in figures.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._sums[name] = self._sums.get(name, 0.0) + value.double()
         self.bar.update()
 
     def write_steps(self, rate: float, done: float) -> None:
@@ -59,7 +60,7 @@ class MetricsLog:
             rate: the learning rate of the last step.
             done: the used share of the budget.
         """
-        means = {name: round(total / self._steps, 5) for name, total in self._sums.items()}
+        means = {name: round(float(total) / self._steps, 5) for name, total in self._sums.items()}
         self.write({**means, "lr": rate, "samples": self.progress.samples})
         speed = self.progress.samples / self.progress.seconds
         self.bar.set_postfix(loss=f"{means['loss']:.3f}", samples_s=f"{speed:.0f}", budget=f"{done:.0%}")

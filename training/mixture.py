@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evidence.entries import find_entries
 from training.batches import IGNORED_LABEL, Batch
+from training.entries import locate_entries
 from training.generator import NOTHING, Generator
 from training.model import decoder_logits, encode
 
@@ -61,31 +61,12 @@ def read_pointer(model: Generator, source: Tensor, mask: Tensor | None, states: 
     if model.pointer is None:
         return None
     config = model.config
-    rows = source.tolist()
-    lengths = [len(row) for row in rows] if mask is None else mask.sum(1).tolist()
-    found = [
-        find_entries(row[:length], config.pointer_separator, config.pointer_between)
-        for row, length in zip(rows, lengths, strict=True)
-    ]
-    most = max(1, *map(len, found))
-    longest = 1 + max((entry.end - entry.start for entries in found for entry in entries), default=0)
-    starts = torch.zeros(len(rows), most, dtype=torch.int64)
-    places, present = torch.zeros_like(starts), torch.zeros_like(starts, dtype=torch.bool)
-    tokens = torch.full((len(rows), most, longest), IGNORED_LABEL)
-    for index, (row, entries) in enumerate(zip(rows, found, strict=True)):
-        if entries:
-            count = len(entries)
-            starts[index, :count] = torch.tensor([entry.start for entry in entries])
-            places[index, :count] = torch.tensor([entry.place for entry in entries])
-            present[index, :count] = True
-            for place, entry in enumerate(entries):
-                ids = [*row[entry.start : entry.end], config.eos_token_id]
-                tokens[index, place, : len(ids)] = torch.tensor(ids)
-    device = states.device
-    generate, logprobs = model.pointer(
-        model.values_of(states), starts.to(device), places.to(device), present.to(device)
-    )
-    return Pointed(generate, logprobs, tokens.to(device))
+    lengths = torch.full_like(source[:, 0], source.shape[1]) if mask is None else mask.sum(1)
+    end = config.eos_token_id
+    assert end is not None
+    found = locate_entries(source, lengths, config.pointer_separator, config.pointer_between, end)
+    generate, logprobs = model.pointer(model.values_of(states), found.starts, found.places, found.present)
+    return Pointed(generate, logprobs, found.tokens)
 
 
 def score_batch(model: Generator, batch: Batch, label_smoothing: float = 0.0) -> Scored:

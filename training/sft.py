@@ -41,7 +41,7 @@ def open_epoch(
     epoch: int,
     together: int = 1,
 ) -> PackedBatches:
-    """Return the batches of one epoch.
+    """Return the batches of one epoch, or of one part of it.
 
     Sources are shared, and changed at random: fields blanked, answers removed, words substituted, evidence weakened.
     [REJECT] examples are weighted.
@@ -53,6 +53,7 @@ def open_epoch(
         epoch: its number, which with the seed decides everything.
         together: batches of a step; see `plan_batches`.
     """
+    examples = _part_of(examples, config, epoch)
     rng = np.random.default_rng((config.optim.seed, epoch))
     special, rates = alphabet.special, config.field_dropout
     sep = special["sep"]
@@ -80,6 +81,19 @@ def open_epoch(
     plan = plan_batches(sources.lengths, longest_targets, config.optim.batch_size, rng, rows_of.lengths, together)
     weights = np.where(examples.is_reject, config.reject_weight, 1.0).astype(np.float32)
     return PackedBatches(sources, targets, plan, special["pad"], special["eos"], rows_of, weights)
+
+
+def _part_of(examples: PackedExamples, config: SftConfig, epoch: int) -> PackedExamples:
+    """Return the examples of one epoch. Parts are drawn again in each pass; rows that may share a source stay together.
+
+    An epoch is changed row by row in Python, so with many shops its first step would wait for minutes.
+    """
+    parts = max(1, round(len(examples) / config.epoch_examples))
+    if parts == 1:
+        return examples
+    rng = np.random.default_rng((config.optim.seed, epoch // parts, parts))
+    part_of = rng.permutation(int(examples.evidence.max()) + 1) % parts
+    return examples.subset(np.flatnonzero(part_of[examples.evidence] == epoch % parts))
 
 
 def finetune(

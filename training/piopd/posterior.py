@@ -12,7 +12,7 @@ from torch import Tensor
 
 from evidence.render import split_on
 from training.augmentation import Alphabet
-from training.batches import Batch, PackedBatches, pad_sources
+from training.batches import Batch, PackedBatches, pad_sources, to_device
 from training.data import Ragged
 from training.noising import ANCHORS, HISTORIES, join_on, join_segments, split_segments
 from training.policy_config import TeacherConfig
@@ -46,8 +46,8 @@ class PosteriorBatch:
 
     def to(self, device: torch.device) -> PosteriorBatch:
         """Return the batch on a device."""
-        mask = None if self.posterior_mask is None else self.posterior_mask.to(device)
-        return PosteriorBatch(self.student.to(device), self.posterior.to(device), mask)
+        mask = None if self.posterior_mask is None else to_device(self.posterior_mask, device)
+        return PosteriorBatch(self.student.to(device), to_device(self.posterior, device), mask)
 
 
 @dataclass(frozen=True, slots=True)

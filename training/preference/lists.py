@@ -16,7 +16,7 @@ from tqdm import tqdm
 from evidence.cleaning import clean_query
 from evidence.render import RenderBudgets
 from evidence.rows import EVIDENCE_COLUMNS
-from training.batches import Batch, PackedBatches, plan_batches
+from training.batches import Batch, PackedBatches, plan_batches, to_device
 from training.cached_arrays import Arrays, cached_arrays
 from training.data import Ragged, RowRenderer, open_rows
 from training.errors import DataError
@@ -54,7 +54,7 @@ class ListBatch:
 
     def to(self, device: torch.device) -> ListBatch:
         """Return the batch on a device."""
-        return ListBatch(self.candidates.to(device), self.place.to(device), self.clicked.to(device))
+        return ListBatch(self.candidates.to(device), to_device(self.place, device), to_device(self.clicked, device))
 
 
 @dataclass(frozen=True, slots=True)
