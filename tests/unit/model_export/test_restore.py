@@ -14,6 +14,8 @@ from model_export.checkpoint import load_checkpoint
 from model_export.errors import ExportError
 from model_export.export import export_bundle
 from model_export.restore import restore_checkpoint
+from training.config import RuntimeConfig
+from training.policy import load_policy
 
 
 def exported(checkpoint_path: Path, folder: Path, precision: str) -> Bundle:
@@ -59,6 +61,13 @@ def test_the_record_of_a_restored_checkpoint_names_its_bundle(checkpoint_path: P
     main(["restore", str(bundle.path), str(tmp_path / "restored")], standalone_mode=False)
     recorded = load_checkpoint(tmp_path / "restored").training
     assert recorded == {"stage": "restored", "bundle": bundle.model_version, "precision": "int8"}
+
+
+def test_stages_two_and_three_continue_a_restored_checkpoint(checkpoint_path: Path, tmp_path: Path) -> None:
+    bundle = exported(checkpoint_path, tmp_path / "bundle", "int8")
+    restore_checkpoint(bundle, tmp_path / "restored")
+    policy = load_policy(tmp_path / "restored", 0.0, RuntimeConfig(device="cpu"))
+    assert policy.generation.num_beams == bundle.manifest["generation"]["num_beams"]
 
 
 def test_a_folder_with_content_is_refused(checkpoint_path: Path, tmp_path: Path) -> None:
