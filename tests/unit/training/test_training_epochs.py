@@ -41,7 +41,8 @@ def pairs(examples: PackedExamples, config: SftConfig, alphabet: Alphabet, epoch
     found = []
     for batch in batches:
         sources = range(len(batch.labels)) if batch.source_of is None else batch.source_of.tolist()
-        found += [(str(batch.source[s].tolist()), str(label.tolist())) for s, label in zip(sources, batch.labels, strict=True)]
+        for source, label in zip(sources, batch.labels, strict=True):
+            found.append((str(batch.source[source].tolist()), str(label.tolist())))
     return sorted((source.replace(", 1", ""), target.replace(", -100", "")) for source, target in found)
 
 
