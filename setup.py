@@ -15,14 +15,30 @@ from setuptools import Extension, setup
 
 FOLDER = "generation/native"
 
-kernels = Extension(
-    "generation.native._kernels",
-    sources=[f"{FOLDER}/kernels.c", f"{FOLDER}/module.c"],
-    depends=[f"{FOLDER}/{name}.h" for name in ("attention", "best", "kernels", "model", "product", "rows", "search")],
-    extra_compile_args=Path(FOLDER, "compile_flags.txt").read_text(encoding="ascii").split(),
-    libraries=["m"],
-    optional=True,
-)
+HEADERS = (
+    "attention", "best", "kernels", "lanes", "model", "output", "product", "product_avx2", "product_vnni", "rows",
+    "search",
+)  # fmt: skip
+
+
+def flags(name: str) -> list[str]:
+    """Return the compiler's flags in a file."""
+    return Path(FOLDER, f"{name}_flags.txt").read_text(encoding="ascii").split()
+
+
+def kernels(instructions: str) -> Extension:
+    """Return the kernels for one instruction set; generation/native/library.py chooses at run time."""
+    return Extension(
+        f"generation.native._kernels_{instructions}",
+        sources=[f"{FOLDER}/kernels.c", f"{FOLDER}/module.c"],
+        depends=[f"{FOLDER}/{name}.h" for name in HEADERS],
+        define_macros=[("MODULE", f"_kernels_{instructions}")],
+        extra_compile_args=[*flags("compile"), *flags(instructions)],
+        libraries=["m"],
+        optional=True,
+    )
+
+
 trie_steps = Extension(
     "generation.constraints._trie_steps",
     sources=["generation/constraints/trie_steps.c"],
@@ -32,4 +48,4 @@ trie_steps = Extension(
 )
 x86 = platform.machine().lower() in ("x86_64", "amd64")
 
-setup(ext_modules=[trie_steps, kernels] if x86 else [trie_steps])
+setup(ext_modules=[trie_steps, kernels("avx512"), kernels("avx2")] if x86 else [trie_steps])

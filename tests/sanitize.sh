@@ -17,7 +17,7 @@ echo 'int main(void) { return 0; }' | gcc -fsanitize=address,undefined -xc - -o 
   skip "as gcc cannot link its sanitizers (Fedora: dnf install libasan libubsan)"
 lacking=$("$PYTHON" -c 'from generation.cpu import cpu_flags
 from generation.native.library import NEEDED_FLAGS
-print(*sorted(NEEDED_FLAGS - cpu_flags()))')
+print(*sorted(NEEDED_FLAGS["avx2"] - cpu_flags()))')
 [ -z "$lacking" ] || skip "as this CPU lacks $lacking"
 headers=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 [ -e "$headers/Python.h" ] || skip "as there is no Python.h in $headers (Debian: apt-get install python3-dev)"
@@ -32,8 +32,11 @@ cd "$COPY"
 suffix=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
 checked="-shared -fPIC -I$headers -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Werror
   -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
-gcc @generation/native/compile_flags.txt $checked generation/native/kernels.c generation/native/module.c -lm \
-  -o "generation/native/_kernels$suffix"
+for instructions in avx512 avx2; do
+  gcc @generation/native/compile_flags.txt "@generation/native/${instructions}_flags.txt" $checked \
+    "-DMODULE=_kernels_$instructions" generation/native/kernels.c generation/native/module.c -lm \
+    -o "generation/native/_kernels_$instructions$suffix"
+done
 gcc -std=gnu11 $checked generation/constraints/trie_steps.c -o "generation/constraints/_trie_steps$suffix"
 
 # Python is not compiled with the sanitizer, which must therefore be loaded before it. It needs the C++ library beside it

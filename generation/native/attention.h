@@ -6,6 +6,9 @@
 
 #define MOST_QUERIES 8
 
+/* keys [count, stride] of `dim` floats each -> by_dim [dim, room], zeros past count; room is count rounded up to a
+   multiple of 16. */
+#ifdef __AVX512F__
 INLINE void transpose16(__m512 r[16]) {
     __m512 t[16];
     for (int i = 0; i < 16; i += 2) {
@@ -32,8 +35,6 @@ INLINE void transpose16(__m512 r[16]) {
     }
 }
 
-/* keys [count, stride] of `dim` floats each -> by_dim [dim, room], zeros past count; room is count rounded up to a
-   multiple of 16. */
 static void transpose_keys(const float* keys, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t dim, float* by_dim,
                            ptrdiff_t room) {
     for (ptrdiff_t first = 0; first < count; first += 16) {
@@ -52,6 +53,15 @@ static void transpose_keys(const float* keys, ptrdiff_t stride, ptrdiff_t count,
         }
     }
 }
+#else
+static void transpose_keys(const float* keys, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t dim, float* by_dim,
+                           ptrdiff_t room) {
+    for (ptrdiff_t first = 0; first < room; first += LANES)
+        for (ptrdiff_t d = 0; d < dim; d++)
+            for (ptrdiff_t i = first; i < first + LANES; i++)
+                by_dim[d * room + i] = i < count ? keys[i * stride + d] : 0.0f;
+}
+#endif
 
 /* context [queries, context_stride] = softmax(queries . keys / sqrt(dim)) . values, of one head.
 
@@ -77,22 +87,17 @@ static void attend_to_some(const float* query, const float* keys, const float* v
                            ptrdiff_t count, ptrdiff_t dim, float* weights, float* context) {
     for (ptrdiff_t i = 0; i < count; i++) {
         const float* key = keys + listed[i] * dim;
-        __m512 sum = _mm512_setzero_ps();
-        for (ptrdiff_t d = 0; d < dim; d += LANES) {
-            const __mmask16 lanes = first_lanes(dim - d);
-            sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, query + d), _mm512_maskz_loadu_ps(lanes, key + d), sum);
-        }
-        weights[i] = _mm512_reduce_add_ps(sum);
+        floats sum = zeros();
+        for (ptrdiff_t d = 0; d < dim; d += LANES)
+            sum = multiply_add(load_first(dim - d, query + d), load_first(dim - d, key + d), sum);
+        weights[i] = sum_of(sum);
     }
-    const __m512 factor =
-        _mm512_set1_ps(exp_row(weights, count, (count + LANES - 1) / LANES * LANES, 1.0f / sqrtf((float)dim)));
+    const floats factor = same(exp_row(weights, count, (count + LANES - 1) / LANES * LANES, 1.0f / sqrtf((float)dim)));
     for (ptrdiff_t d = 0; d < dim; d += LANES) {
-        const __mmask16 lanes = first_lanes(dim - d);
-        __m512 sum = _mm512_setzero_ps();
+        floats sum = zeros();
         for (ptrdiff_t i = 0; i < count; i++)
-            sum = _mm512_fmadd_ps(_mm512_set1_ps(weights[i]),
-                                  _mm512_maskz_loadu_ps(lanes, values + listed[i] * dim + d), sum);
-        _mm512_mask_storeu_ps(context + d, lanes, _mm512_mul_ps(sum, factor));
+            sum = multiply_add(same(weights[i]), load_first(dim - d, values + listed[i] * dim + d), sum);
+        store_first(dim - d, context + d, multiply(sum, factor));
     }
 }
 

@@ -30,12 +30,10 @@ static ptrdiff_t up_to_lanes(ptrdiff_t n) { return (n + LANES - 1) / LANES * LAN
 static void embed(const Embedding* embedding, int64_t id, int64_t position, ptrdiff_t width, float* to) {
     const int8_t* token = embedding->table + id * width;
     const float* place = embedding->positions + position * width;
-    const __m512 scale = _mm512_set1_ps(embedding->scale[id]);
-    for (ptrdiff_t i = 0; i < width; i += LANES) {
-        const __mmask16 lanes = first_lanes(width - i);
-        const __m512 x = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(lanes, token + i)));
-        _mm512_mask_storeu_ps(to + i, lanes, _mm512_fmadd_ps(x, scale, _mm512_maskz_loadu_ps(lanes, place + i)));
-    }
+    const floats scale = same(embedding->scale[id]);
+    for (ptrdiff_t i = 0; i < width; i += LANES)
+        store_first(width - i, to + i,
+                    multiply_add(load_signed_bytes(width - i, token + i), scale, load_first(width - i, place + i)));
     normalize_row(to, to, width, embedding->norm.scale, embedding->norm.bias, EPSILON);
 }
 
@@ -123,14 +121,10 @@ static void linear_of_rows(const float* x, ptrdiff_t rows, const Linear* linear,
 
 /* The keys that belong to a beam's past are those whose bias is no large negative number. */
 static ptrdiff_t list_past(const float* bias, ptrdiff_t keys, int32_t* listed) {
-    const __m512 mine = _mm512_set1_ps(-1e8f);
-    __m512i number = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     ptrdiff_t count = 0;
-    for (ptrdiff_t i = 0; i < keys; i += LANES, number = _mm512_add_epi32(number, _mm512_set1_epi32(LANES))) {
-        const __mmask16 lanes = first_lanes(keys - i);
-        const __mmask16 past = _mm512_mask_cmp_ps_mask(lanes, _mm512_maskz_loadu_ps(lanes, bias + i), mine, _CMP_GT_OQ);
-        _mm512_mask_compressstoreu_epi32(listed + count, past, number);
-        count += __builtin_popcount(past);
+    for (ptrdiff_t i = 0; i < keys; i++) {
+        listed[count] = (int32_t)i;
+        count += bias[i] > -1e8f;
     }
     return count;
 }

@@ -18,10 +18,15 @@ from types import ModuleType
 from generation.cpu import cpu_flags
 from generation.errors import BackendError
 
-_MODULE = "generation.native._kernels"
 _INSTALL_AGAIN = "install the project again with `pip install`"
-# What kernels.c is compiled for; names are those of /proc/cpuinfo.
-NEEDED_FLAGS = frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"))
+
+NEEDED_FLAGS = {
+    "avx512": frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni")),
+    "avx2": frozenset(("avx2", "fma")),
+}
+"""The instruction sets that kernels.c is compiled for, the fastest first, and the CPU flags that each needs.
+
+Names are those of /proc/cpuinfo."""
 
 
 class Linear(Structure):
@@ -104,10 +109,20 @@ Place = tuple[str, str, int, int]  # structure, field, offset, size; the field "
 
 def missing() -> str:
     """Return what prevents the kernels from running here; empty where nothing does."""
-    if find_spec(_MODULE) is None:
+    compiled = [name for name in NEEDED_FLAGS if find_spec(_module(name)) is not None]
+    if not compiled:
         return "they were not compiled when this project was installed (that needs gcc or clang on x86-64)"
-    lacking = sorted(NEEDED_FLAGS - cpu_flags())
-    return f"this CPU lacks {', '.join(lacking)}" if lacking else ""
+    if instructions():
+        return ""
+    return f"this CPU lacks {', '.join(sorted(NEEDED_FLAGS[compiled[-1]] - cpu_flags()))}"
+
+
+def instructions() -> str | None:
+    """Return the name of the fastest compiled instruction set that this CPU has; None if there is none."""
+    for name, needed in NEEDED_FLAGS.items():
+        if needed <= cpu_flags() and find_spec(_module(name)) is not None:
+            return name
+    return None
 
 
 @cache
@@ -117,12 +132,27 @@ def load() -> ModuleType:
     Raises:
         BackendError: it was compiled from other sources than these.
     """
+    name = instructions()
+    assert name is not None
+    return load_for(name)
+
+
+def load_for(name: str) -> ModuleType:
+    """Return the compiled module of one instruction set, which this CPU must have.
+
+    Raises:
+        BackendError: it was compiled from other sources than these.
+    """
     try:
-        module = import_module(_MODULE)
+        module = import_module(_module(name))
         check_layout(module.layout())
     except (ImportError, AttributeError) as error:
         raise BackendError(f"the compiled kernels are not those of this release ({error}); {_INSTALL_AGAIN}") from error
     return module
+
+
+def _module(name: str) -> str:
+    return f"generation.native._kernels_{name}"
 
 
 def check_layout(compiled: Sequence[Place]) -> None:

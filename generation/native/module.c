@@ -249,9 +249,15 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", NULL, -1, functions, NULL, NULL, NULL, NULL};
+/* MODULE is given by the compiler's command line: there is one module for each instruction set. */
+#define TEXT_OF(name) #name
+#define TEXT(name) TEXT_OF(name)
+#define INIT_OF(name) PyInit_##name
+#define INIT(name) INIT_OF(name)
 
-PyMODINIT_FUNC PyInit__kernels(void) {
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, TEXT(MODULE), NULL, -1, functions, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC INIT(MODULE)(void) {
     PyObject* made = PyModule_Create(&module);
     if (made && PyModule_AddIntConstant(made, "PANEL", PANEL) < 0) Py_CLEAR(made);
     return made;

@@ -10,14 +10,7 @@ import pytest
 
 from generation.errors import BackendError
 from generation.native import library
-from generation.native.library import STRUCTURES, Encoder, check_layout, load, missing
-
-
-@pytest.fixture
-def kernels() -> ModuleType:
-    if lacking := missing():
-        pytest.skip(f"the native kernels cannot run here: {lacking}")
-    return load()
+from generation.native.library import NEEDED_FLAGS, STRUCTURES, Encoder, check_layout, instructions, load
 
 
 @pytest.fixture
@@ -51,6 +44,23 @@ def test_a_field_in_another_place_is_refused_and_named(kernels: ModuleType, chan
         layout[index], layout[index + 1] = layout[index + 1], layout[index]
     with pytest.raises(BackendError, match=r"place Embedding\.scale elsewhere .* install the project again"):
         check_layout(layout)
+
+
+@pytest.mark.parametrize(
+    ("flags", "compiled", "chosen"),
+    [
+        (NEEDED_FLAGS["avx512"] | NEEDED_FLAGS["avx2"], {"avx512", "avx2"}, "avx512"),
+        (NEEDED_FLAGS["avx512"] | NEEDED_FLAGS["avx2"], {"avx2"}, "avx2"),
+        (NEEDED_FLAGS["avx2"] | {"avx512f"}, {"avx512", "avx2"}, "avx2"),
+        ({"sse2"}, {"avx512", "avx2"}, None),
+    ],
+)
+def test_the_fastest_instructions_that_are_there_are_chosen(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], compiled: set[str], chosen: str | None
+) -> None:
+    monkeypatch.setattr(library, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(library, "find_spec", lambda name: name if name.rpartition("_")[2] in compiled else None)
+    assert instructions() == chosen
 
 
 @pytest.mark.usefixtures("unloaded")
