@@ -28,37 +28,41 @@ static void product(const uint8_t* x, ptrdiff_t stride, ptrdiff_t rows, const Li
     }
 }
 
-/* Up to FLOAT_ROWS rows of c [rows, n] = factor of each row * a [rows, k] by b [k, n] in floats, by two registers of
-   columns. */
-INLINE void float_block(const int rows, const float* a, ptrdiff_t a_stride, const float* b, ptrdiff_t b_stride,
-                        ptrdiff_t k, ptrdiff_t n, const float* factors, float* c, ptrdiff_t c_stride) {
-    for (ptrdiff_t column = 0; column < n; column += 2 * LANES) {
-        const ptrdiff_t left = n - column;
-        floats sums[FLOAT_ROWS][2];
+/* Up to FLOAT_ROWS rows and two registers of columns of c = factor of each row * a [rows, k] by b [k, left]. */
+INLINE void float_columns(const int rows, const ptrdiff_t left, const float* a, ptrdiff_t a_stride, const float* b,
+                          ptrdiff_t b_stride, ptrdiff_t k, const float* factors, float* c, ptrdiff_t c_stride) {
+    floats sums[FLOAT_ROWS][2];
 #pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = zeros();
-        for (ptrdiff_t i = 0; i < k; i++) {
-            const float* from = b + i * b_stride + column;
-            const floats b0 = load_first(left, from);
-            const floats b1 = left > LANES ? load_first(left - LANES, from + LANES) : zeros();
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) {
-                const floats one = same(a[r * a_stride + i]);
-                sums[r][0] = multiply_add(one, b0, sums[r][0]);
-                sums[r][1] = multiply_add(one, b1, sums[r][1]);
-            }
-        }
+    for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = zeros();
+    for (ptrdiff_t i = 0; i < k; i++) {
+        const float* from = b + i * b_stride;
+        const floats b0 = load_first(left, from);
+        const floats b1 = left > LANES ? load_first(left - LANES, from + LANES) : zeros();
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            const floats factor = same(factors[r]);
-            store_first(left, c + r * c_stride + column, multiply(sums[r][0], factor));
-            if (left > LANES)
-                store_first(left - LANES, c + r * c_stride + column + LANES, multiply(sums[r][1], factor));
+            const floats one = same(a[r * a_stride + i]);
+            sums[r][0] = multiply_add(one, b0, sums[r][0]);
+            sums[r][1] = multiply_add(one, b1, sums[r][1]);
         }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        const floats factor = same(factors[r]);
+        store_first(left, c + r * c_stride, multiply(sums[r][0], factor));
+        if (left > LANES) store_first(left - LANES, c + r * c_stride + LANES, multiply(sums[r][1], factor));
     }
 }
 
-/* Any number of rows. */
+INLINE void float_block(const int rows, const float* a, ptrdiff_t a_stride, const float* b, ptrdiff_t b_stride,
+                        ptrdiff_t k, ptrdiff_t n, const float* factors, float* c, ptrdiff_t c_stride) {
+    ptrdiff_t column = 0;
+    for (; column + 2 * LANES <= n; column += 2 * LANES)
+        float_columns(rows, 2 * LANES, a, a_stride, b + column, b_stride, k, factors, c + column, c_stride);
+    if (column < n)
+        float_columns(rows, n - column, a, a_stride, b + column, b_stride, k, factors, c + column, c_stride);
+}
+
+/* c [rows, n] = factor of each row * a [rows, k] by b [k, n] in floats. */
 static void float_product(ptrdiff_t rows, const float* a, ptrdiff_t a_stride, const float* b, ptrdiff_t b_stride,
                           ptrdiff_t k, ptrdiff_t n, const float* factors, float* c, ptrdiff_t c_stride) {
     for (; rows > 0;
