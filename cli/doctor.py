@@ -70,7 +70,7 @@ def _machine(threads: int) -> None:
     known = [f"{flag} ({meaning})" for flag, meaning in _FLAGS.items() if flag in flags]
     _line("cpu", f"{platform.machine()}: {', '.join(known) or 'no relevant vector feature reported'}")
     if flags and not flags & {"avx512_vnni", "avx_vnni", "amx_int8"}:
-        _line("", "without int8 instructions an int8 bundle is hardly faster than fp32")
+        _line("", "without int8 instructions a request takes about twice as long (docs/adr/0090)")
     _line("python", f"{platform.python_version()}, onnxruntime {version('onnxruntime')}")
     _line("threads", f"{threads} for generation; one is best if other processes share the cores")
 

@@ -1,6 +1,6 @@
 """The backends that run the two graphs of a bundle: the kernels of `generation.native`, or ONNX Runtime.
 
-    native       int8 bundles, CPUs with AVX-512 VNNI, one thread; compiled when the project is installed
+    native       int8 bundles, CPUs with AVX-512 VNNI or AVX2, one thread; compiled when the project is installed
     onnxruntime  everything else
 
 Both do the same arithmetic on the same weights; floats may differ in their last bits (docs/adr/0024).
