@@ -7,7 +7,6 @@ int8 bundle they are the weights that serving uses: exported again they give the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,6 @@ def restore_checkpoint(bundle: Bundle, destination: Path) -> None:
         raise ExportError(f"{destination} is not empty; give a new folder")
     import torch
 
-    from training.config import GenerationDefaults
     from training.generator import Generator, bart_config
 
     encoder, decoder = (_constants(bundle.path / name) for name in (ENCODER, DECODER))
@@ -74,11 +72,10 @@ def restore_checkpoint(bundle: Bundle, destination: Path) -> None:
             "pointer.generate.bias": np.array([pointer.generate_bias / gain], np.float32),
         }
     model.load_state_dict({name: torch.from_numpy(np.array(value, np.float32)) for name, value in weights.items()})
-    # A manifest has more: what serving fixes, and training does not choose.
-    chosen = {field.name for field in fields(GenerationDefaults)}
     meta = checkpoint_format.CheckpointMeta(
         render=bundle.render_budgets,
-        generation={name: value for name, value in bundle.manifest["generation"].items() if name in chosen},
+        # A manifest has more: what serving fixes, and training does not choose.
+        generation={name: bundle.manifest["generation"][name] for name in checkpoint_format.GENERATION_SETTINGS},
         reject={"threshold": bundle.reject_threshold},
         special_tokens=special,
         training={"stage": "restored", "bundle": bundle.model_version, "precision": bundle.precision},

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from training.generator import Generator
 
 __all__ = [
-    "CONFIG_FILE", "META_FILE", "METRICS_FILE", "STATE_FILE", "TOKENIZER_FILE", "Checkpoint", "CheckpointError",
-    "CheckpointMeta", "load_checkpoint", "load_meta", "load_weights", "save_checkpoint", "write_json",
+    "CONFIG_FILE", "GENERATION_SETTINGS", "META_FILE", "METRICS_FILE", "STATE_FILE", "TOKENIZER_FILE", "Checkpoint",
+    "CheckpointError", "CheckpointMeta", "load_checkpoint", "load_meta", "load_weights", "save_checkpoint",
+    "write_json",
 ]  # fmt: skip
 
 CONFIG_FILE = "config.json"
@@ -42,6 +43,9 @@ STATE_FILE = "training_state.pt"
 
 METRICS_FILE = "metrics.jsonl"
 """What a run has logged, in the same folder."""
+
+GENERATION_SETTINGS = ("num_beams", "length_penalty", "early_stopping", "max_new_tokens", "min_new_tokens")
+"""What a checkpoint has of the settings of beam search: the fields of `training.config.GenerationDefaults`."""
 
 
 @dataclass(frozen=True, slots=True)

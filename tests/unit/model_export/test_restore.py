@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from model_export.checkpoint import load_checkpoint
 from model_export.errors import ExportError
 from model_export.export import export_bundle
 from model_export.restore import restore_checkpoint
-from training.config import RuntimeConfig
+from training.checkpoint import GENERATION_SETTINGS
+from training.config import GenerationDefaults, RuntimeConfig
 from training.policy import load_policy
 
 
@@ -68,6 +70,7 @@ def test_stages_two_and_three_continue_a_restored_checkpoint(checkpoint_path: Pa
     restore_checkpoint(bundle, tmp_path / "restored")
     policy = load_policy(tmp_path / "restored", 0.0, RuntimeConfig(device="cpu"))
     assert policy.generation.num_beams == bundle.manifest["generation"]["num_beams"]
+    assert {field.name for field in fields(GenerationDefaults)} == set(GENERATION_SETTINGS)
 
 
 def test_a_folder_with_content_is_refused(checkpoint_path: Path, tmp_path: Path) -> None:
