@@ -79,8 +79,9 @@ SHOP_SIZE := --videos 3000 --users 1500 --impressions-per-day 12000
 KNOWN := $(patsubst %,--departments '%',kitchen beauty fashion_women fashion_men phones computers home fitness outdoors baby \
 	toys auto garden)
 KNOWN := $(subst _, ,$(KNOWN))
-# One process with one thread on each core.
-TORCHRUN := $(BIN)/torchrun --nproc-per-node $(shell nproc) --no-python
+# One process on each GPU, or with one thread on each core.
+PROCESSES := $(shell nvidia-smi -L 2>/dev/null | grep -c . | grep -vx 0 || nproc)
+TORCHRUN := $(BIN)/torchrun --nproc-per-node $(PROCESSES) --no-python
 
 var/shops/%/report.json: | $(VENV)/.dev
 	$(BIN)/onebar world var/worlds/$* --seed $* $(SHOP_SIZE) $(KNOWN)
@@ -96,10 +97,10 @@ evidence: $(VENV)/.dev  ## Make all evidence of LOGS (var/world) in var/build, a
 	$(BIN)/onebar offline build $(LOGS) var/build $(if $(EMBEDDER),--embedder $(EMBEDDER),--hashed) $(ARGS)
 	$(BIN)/onebar evidence publish var/build --store $(or $(STORE),sqlite:///var/evidence.db) --raw-user-ids
 
-foundation: $(patsubst %,var/shops/%/report.json,$(SHOPS) 1101)  ## Train var/foundation on 24 simulated shops, for --init-from (about three hours on two cores)
+foundation: $(patsubst %,var/shops/%/report.json,$(SHOPS) 1101)  ## Train var/foundation on 24 simulated shops, for --init-from (about three hours on two cores; ARGS are for the training)
 	$(BIN)/onebar train tokenizer $(SHOPS:%=var/worlds/%) var/tokenizer.json
 	$(TORCHRUN) $(BIN)/onebar train sft $(SHOPS:%=var/shops/%) var/foundation --tokenizer var/tokenizer.json \
-		--config training/configs/foundation.yaml --validate-on var/shops/1101 --resume
+		--config training/configs/foundation.yaml --validate-on var/shops/1101 --resume $(ARGS)
 
 # The shop of the demo: its logs, its embedder, its examples.
 define demo-shop
@@ -111,14 +112,17 @@ endef
 var/examples/report.json: | $(VENV)/.dev
 	$(demo-shop)
 
-demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation to the demo's shop, bundle, evidence
+demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation to the demo's shop, Stage II, bundle, evidence
 	$(demo-shop)
 	$(BIN)/onebar world var/worlds/201 --seed 201 $(KNOWN)
 	$(BIN)/onebar offline examples var/worlds/201 var/unseen/201
 	$(TORCHRUN) $(BIN)/onebar train sft var/examples var/checkpoint --init-from var/foundation --resume \
 		--set optim.max_minutes=45 --set answer_removal=0.2
 	$(BIN)/onebar train average var/foundation var/checkpoint var/averaged --validate-on var/examples --share 0.65
-	$(BIN)/onebar export var/averaged demo/bundle --embedder var/embedder --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
+	$(BIN)/onebar offline lists var/world var/lists --embedder var/embedder --first-day 7
+	$(TORCHRUN) $(BIN)/onebar train preference var/lists var/aligned --init-from var/averaged --validate-on var/examples --resume \
+		--set optim.max_steps=150 --set optim.max_minutes=null --set validation.every_steps=150
+	$(BIN)/onebar export var/aligned demo/bundle --embedder var/embedder --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
 	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
 	$(BIN)/onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
