@@ -69,8 +69,8 @@ class RuntimeConfig:
         device: where to compute.
         precision: of matrix products.
         threads: of torch; 0 lets torch choose.
-        epoch_workers: processes that open the next epochs while this one is learnt; null for one of each core but one,
-            at most 8, with a GPU and none without.
+        epoch_workers: processes that open the next epochs while this one is learnt; null for one on each core of a
+            training process but one, at most 8, with a GPU and none without.
         log_every_steps: steps between records of metrics.jsonl.
         save_every_steps: steps between states to resume from.
     """

@@ -67,7 +67,8 @@ def open_epochs(
 
 def _workers(wanted: int | None, device: Device) -> int:
     if wanted is None:
-        return min(_MOST_WORKERS, (os.cpu_count() or 1) - 1) if device.device.type == "cuda" else 0
+        cores = (os.cpu_count() or 1) // device.accelerator.num_processes
+        return min(_MOST_WORKERS, max(cores - 1, 1)) if device.device.type == "cuda" else 0
     if wanted < 0:
         raise ConfigError(f"runtime.epoch_workers must be at least 0, got {wanted}")
     return wanted

@@ -131,7 +131,7 @@ def train(
 
 
 def _take_step(run: _Run[InputT], parts: Sequence[InputT], rate: float) -> dict[str, Tensor]:
-    """Take one step and count it in the progress. Nothing waits for a GPU.
+    """Take one step and count it in the progress. Its figures stay on the device.
 
     Args:
         run: of this process.

@@ -21,6 +21,7 @@ from training.checkpoint import CheckpointMeta, save_checkpoint
 from training.config import SftConfig, to_dict
 from training.copying_probe import copy_accuracy, make_probe
 from training.data import PackedExamples, load_examples
+from training.errors import ConfigError
 from training.initial_model import load_initial_model
 from training.loop import train
 from training.losses import query_loss
@@ -87,7 +88,12 @@ def _part_of(examples: PackedExamples, config: SftConfig, epoch: int) -> PackedE
     """Return the examples of one epoch. Parts are drawn again in each pass; rows that may share a source stay together.
 
     An epoch is changed row by row in Python, so with many shops its first step would wait for minutes.
+
+    Raises:
+        ConfigError: `epoch_examples` is below 1.
     """
+    if config.epoch_examples < 1:
+        raise ConfigError(f"epoch_examples must be at least 1, got {config.epoch_examples}")
     parts = max(1, round(len(examples) / config.epoch_examples))
     if parts == 1:
         return examples

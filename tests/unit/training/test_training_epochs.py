@@ -60,6 +60,11 @@ def test_the_parts_of_an_epoch_are_the_whole_and_are_drawn_again(
     assert second != first
 
 
+def test_an_epoch_without_examples_is_refused(examples: PackedExamples, tokenizer: Tokenizer) -> None:
+    with pytest.raises(ConfigError, match="epoch_examples must be at least 1, got 0"):
+        open_epoch(examples, replace(PLAIN, epoch_examples=0), Alphabet.of(tokenizer), 0)
+
+
 def test_rows_that_may_share_a_source_are_in_one_part(examples: PackedExamples, tokenizer: Tokenizer) -> None:
     joined = PackedExamples(examples.sources, examples.targets, examples.is_reject, np.arange(len(examples)) // 6)
     config = replace(PLAIN, epoch_examples=16)
