@@ -19,7 +19,7 @@ from generation.cores import available_cores, quota_cores
 from generation.cpu import cpu_flags
 from generation.engine import Engine
 from generation.errors import GenerationError
-from generation.native.library import missing
+from generation.native.library import instructions, missing
 from generation.request import GenerationRequest
 from service.operating.keys import KeyFileError, read_keys
 
@@ -93,8 +93,10 @@ def _bundle(path: Path, threads: int) -> bool:
     use = "" if embedder.embeds_texts else "; only stored vectors are compared"
     _line("embedder", f"{embedder.version}, {embedder.dimension} dimensions{use}")
     backend = choose_backend(bundle, threads)
-    reason = "" if backend == "native" else f"; native kernels: {missing() or 'int8 on one thread only'}"
-    _line("backend", f"{backend}{reason}")
+    if backend == "native":
+        _line("backend", f"native, kernels for {instructions()}")
+    else:
+        _line("backend", f"{backend}; native kernels: {missing() or 'int8 on one thread only'}")
     _line("answer", _time_answers(bundle, engine))
     return True
 
