@@ -87,7 +87,7 @@ _RATES = {
     "summaries": _Rates(_Rate(2, video=2.6), _Memory(700 * _MIB, video=5_000), _Rate(video=4_000)),
     "embedder": _Rates(_Rate(10, video=5e-3, event=3e-5), _Memory(850 * _MIB, 30_000, 200), _Rate(3 * _MIB)),
     "evidence": _Rates(_Rate(1, video=7e-4, event=1.4e-6), _WITH_VECTORS, _Rate(video=700), 2e-8),
-    "users": _Rates(_Rate(user=1e-4), _WITH_VECTORS, _Rate(user=9_000)),
+    "users": _Rates(_Rate(user=1e-4), _WITH_VECTORS, _Rate(user=21_000)),
     "examples": _Rates(_Rate(3, event=6e-6), _WITH_VECTORS, _Rate(event=6), 7e-8),
 }
 _SECONDS_PER_TEXT_SUMMARY = 2e-4
