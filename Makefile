@@ -97,10 +97,10 @@ evidence: $(VENV)/.dev  ## Make all evidence of LOGS (var/world) in var/build, a
 	$(BIN)/onebar offline build $(LOGS) var/build $(if $(EMBEDDER),--embedder $(EMBEDDER),--hashed) $(ARGS)
 	$(BIN)/onebar evidence publish var/build --store $(or $(STORE),sqlite:///var/evidence.db) --raw-user-ids
 
-foundation: $(patsubst %,var/shops/%/report.json,$(SHOPS) 1101)  ## Train var/foundation on 24 simulated shops, for --init-from (about three hours on two cores; ARGS are for the training)
+foundation: $(patsubst %,var/shops/%/report.json,$(SHOPS) 1101)  ## Train var/foundation on 24 simulated shops, for --init-from (about three hours on two cores; TRAIN_ARGS are for the training)
 	$(BIN)/onebar train tokenizer $(SHOPS:%=var/worlds/%) var/tokenizer.json
 	$(TORCHRUN) $(BIN)/onebar train sft $(SHOPS:%=var/shops/%) var/foundation --tokenizer var/tokenizer.json \
-		--config training/configs/foundation.yaml --validate-on var/shops/1101 --resume $(ARGS)
+		--config training/configs/foundation.yaml --validate-on var/shops/1101 --resume $(TRAIN_ARGS)
 
 # The shop of the demo: its logs, its embedder, its examples.
 define demo-shop

@@ -15,11 +15,6 @@ from setuptools import Extension, setup
 
 FOLDER = "generation/native"
 
-HEADERS = (
-    "attention", "best", "kernels", "lanes", "model", "output", "product", "product_avx2", "product_vnni", "rows",
-    "search",
-)  # fmt: skip
-
 
 def flags(name: str) -> list[str]:
     """Return the compiler's flags in a file."""
@@ -31,7 +26,7 @@ def kernels(instructions: str) -> Extension:
     return Extension(
         f"generation.native._kernels_{instructions}",
         sources=[f"{FOLDER}/kernels.c", f"{FOLDER}/module.c"],
-        depends=[f"{FOLDER}/{name}.h" for name in HEADERS],
+        depends=sorted(map(str, Path(FOLDER).glob("*.h"))),
         define_macros=[("MODULE", f"_kernels_{instructions}")],
         extra_compile_args=[*flags("compile"), *flags(instructions)],
         libraries=["m"],

@@ -51,15 +51,16 @@ def locate_entries(source: Tensor, lengths: Tensor, separator: int, between: int
     index = count - 1  # of the entry that ends here, in its source
     rank = index - _before(torch.where(separates, count, 0).cummax(dim=1).values, 0)
 
-    row, place = ends.nonzero(as_tuple=True)
-    size = place - start[row, place]
+    row, stop = ends.nonzero(as_tuple=True)
+    first = start[row, stop]
+    size = stop - first
     # One transfer for both sizes.
     most, widest = torch.stack([count[:, -1].max(), F.pad(size, (0, 1)).max()]).tolist()
     starts = torch.zeros(rows, max(1, most), dtype=torch.int64, device=source.device)
     stops, places, present = starts.clone(), starts.clone(), torch.zeros_like(starts, dtype=torch.bool)
-    where = (row, index[row, place])
-    starts[where], stops[where], present[where] = start[row, place], place, torch.ones_like(place, dtype=torch.bool)
-    places[where] = field[row, place] * PLACES + rank[row, place].clamp(max=PLACES - 1)
+    where = (row, index[row, stop])
+    starts[where], stops[where], present[where] = first, stop, torch.ones_like(stop, dtype=torch.bool)
+    places[where] = field[row, stop] * PLACES + rank[row, stop].clamp(max=PLACES - 1)
 
     at = starts[:, :, None] + torch.arange(1 + widest, device=source.device)  # [B, E, L]
     tokens = source.gather(1, at.clamp(max=longest - 1).flatten(1)).view_as(at)

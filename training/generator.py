@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from transformers import BartConfig, BartForConditionalGeneration
+from transformers import BartConfig, BartForConditionalGeneration, GenerationConfig
 
 from evidence.entries import FIELD_PLACES
 
@@ -66,8 +66,8 @@ def bart_config(
     return config
 
 
-def set_special_tokens(config: BartConfig, special: Mapping[str, int]) -> None:
-    """Write the ids of the special tokens, by name, into a configuration."""
+def set_special_tokens(config: BartConfig | GenerationConfig, special: Mapping[str, int]) -> None:
+    """Write the ids of the special tokens, by name, into a configuration of the model or of its generation."""
     config.bos_token_id = special["bos"]
     config.pad_token_id = special["pad"]
     config.eos_token_id = special["eos"]

@@ -101,12 +101,7 @@ def set_dropout(model: Generator, dropout: float) -> None:
 def _set_generation(model: Generator, special: dict[str, int]) -> None:
     generation = model.generation_config
     assert generation is not None  # transformers makes one for every model that generates
-    generation.bos_token_id = special["bos"]
-    generation.pad_token_id = special["pad"]
-    generation.eos_token_id = special["eos"]
-    generation.decoder_start_token_id = special["eos"]
-    generation.forced_bos_token_id = None
-    generation.forced_eos_token_id = None
+    set_special_tokens(generation, special)
     generation.no_repeat_ngram_size = 0
 
 

@@ -6,8 +6,6 @@
 
 #define MOST_QUERIES 8
 
-/* keys [count, stride] of `dim` floats each -> by_dim [dim, room], zeros past count; room is count rounded up to a
-   multiple of 16. */
 #ifdef __AVX512F__
 INLINE void transpose16(__m512 r[16]) {
     __m512 t[16];
@@ -35,6 +33,8 @@ INLINE void transpose16(__m512 r[16]) {
     }
 }
 
+/* keys [count, stride] of `dim` floats each -> by_dim [dim, room], zeros past count; room is count rounded up to a
+   multiple of 16. */
 static void transpose_keys(const float* keys, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t dim, float* by_dim,
                            ptrdiff_t room) {
     for (ptrdiff_t first = 0; first < count; first += 16) {

@@ -109,7 +109,7 @@ Place = tuple[str, str, int, int]  # structure, field, offset, size; the field "
 
 def missing() -> str:
     """Return what prevents the kernels from running here; empty where nothing does."""
-    compiled = [name for name in NEEDED_FLAGS if find_spec(_module(name)) is not None]
+    compiled = _compiled()
     if not compiled:
         return "they were not compiled when this project was installed (that needs gcc or clang on x86-64)"
     if instructions():
@@ -119,10 +119,8 @@ def missing() -> str:
 
 def instructions() -> str | None:
     """Return the name of the fastest compiled instruction set that this CPU has; None if there is none."""
-    for name, needed in NEEDED_FLAGS.items():
-        if needed <= cpu_flags() and find_spec(_module(name)) is not None:
-            return name
-    return None
+    flags = cpu_flags()
+    return next((name for name in _compiled() if NEEDED_FLAGS[name] <= flags), None)
 
 
 @cache
@@ -149,6 +147,10 @@ def load_for(name: str) -> ModuleType:
     except (ImportError, AttributeError) as error:
         raise BackendError(f"the compiled kernels are not those of this release ({error}); {_INSTALL_AGAIN}") from error
     return module
+
+
+def _compiled() -> list[str]:
+    return [name for name in NEEDED_FLAGS if find_spec(_module(name)) is not None]
 
 
 def _module(name: str) -> str:

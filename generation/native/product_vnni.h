@@ -30,25 +30,24 @@
     finish(left##r, factor0, bias0, out, first_row + (r), column, outputs); \
     finish(right##r, factor1, bias1, out, first_row + (r), column + LANES, outputs - LANES);
 
-#define DEFINE_BLOCK(rows)                                                                                          \
-    static void product_of_##rows(const uint8_t* x, ptrdiff_t stride, const Linear* linear, ptrdiff_t column,       \
-                                  float step, int zero, ptrdiff_t first_row, const Output* out) {                   \
-        const __m512i below = _mm512_set1_epi32(-zero);                                                             \
-        const __m512i start0 = _mm512_mullo_epi32(below, _mm512_loadu_si512(linear->column_sums + column));         \
-        const __m512i start1 = _mm512_mullo_epi32(below, _mm512_loadu_si512(linear->column_sums + column + LANES)); \
-        ROWS_##rows(DECLARE);                                                                                       \
-        const int8_t* w = linear->packed + column * linear->inputs;                                                 \
-        for (ptrdiff_t k = 0; k < linear->inputs; k += GROUP, w += PANEL * GROUP) {                                 \
-            const __m512i w0 = _mm512_loadu_si512(w), w1 = _mm512_loadu_si512(w + PANEL * GROUP / 2);               \
-            ROWS_##rows(ADD)                                                                                        \
-        }                                                                                                           \
-        const ptrdiff_t outputs = linear->outputs - column;                                                         \
-        const __m512 steps = _mm512_set1_ps(step);                                                                  \
-        const __m512 factor0 = _mm512_mul_ps(steps, _mm512_loadu_ps(linear->scale + column));                       \
-        const __m512 factor1 = _mm512_mul_ps(steps, _mm512_loadu_ps(linear->scale + column + LANES));               \
-        const __m512 bias0 = _mm512_loadu_ps(linear->bias + column),                                                \
-                     bias1 = _mm512_loadu_ps(linear->bias + column + LANES);                                        \
-        ROWS_##rows(FINISH)                                                                                         \
+#define DEFINE_BLOCK(rows)                                                                                    \
+    static void product_of_##rows(const uint8_t* x, ptrdiff_t stride, const Linear* linear, ptrdiff_t column, \
+                                  float step, int zero, ptrdiff_t first_row, const Output* out) {             \
+        const ints below = same_int(-zero);                                                                   \
+        const ints start0 = multiply_ints(below, load_ints(linear->column_sums + column));                    \
+        const ints start1 = multiply_ints(below, load_ints(linear->column_sums + column + LANES));            \
+        ROWS_##rows(DECLARE);                                                                                 \
+        const int8_t* w = linear->packed + column * linear->inputs;                                           \
+        for (ptrdiff_t k = 0; k < linear->inputs; k += GROUP, w += PANEL * GROUP) {                           \
+            const __m512i w0 = _mm512_loadu_si512(w), w1 = _mm512_loadu_si512(w + PANEL * GROUP / 2);         \
+            ROWS_##rows(ADD)                                                                                  \
+        }                                                                                                     \
+        const ptrdiff_t outputs = linear->outputs - column;                                                   \
+        const floats steps = same(step);                                                                      \
+        const floats factor0 = multiply(steps, load(linear->scale + column));                                 \
+        const floats factor1 = multiply(steps, load(linear->scale + column + LANES));                         \
+        const floats bias0 = load(linear->bias + column), bias1 = load(linear->bias + column + LANES);        \
+        ROWS_##rows(FINISH)                                                                                   \
     }
 DEFINE_BLOCK(1)
 DEFINE_BLOCK(2)

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from training.config import SftConfig, from_dict
+from tests.unit.training.short_run import run
 from training.errors import ConfigError, DataError
-from training.sft import finetune
-
-MODEL = {
-    "encoder_layers": 1, "decoder_layers": 1, "d_model": 32, "ffn_dim": 64, "attention_heads": 2, "dropout": 0.0,
-}  # fmt: skip
-
-
-def run(examples: Path, tokenizer: Path, out: Path, **optim: Any) -> list[dict[str, float]]:
-    values = {
-        "model": MODEL,
-        "runtime": {"device": "cpu", "precision": "fp32", "log_every_steps": 1},
-        "optim": {"learning_rate": 3e-3, "warmup_steps": 0, "epochs": 1000, "max_steps": 5, **optim},
-        "validation": {"every_steps": 100, "click_examples": 4, "reject_examples": 2},
-        "generation": {"max_new_tokens": 12},
-        "targets_per_source": 1,
-    }
-    cache = examples / ".packed"
-    finetune([examples], out, from_dict(SftConfig, values), tokenizer=tokenizer, init_from=None, cache=cache)
-    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [record for record in records if "loss" in record]
 
 
 def test_two_batches_are_one_of_twice_the_size(examples_dir: Path, tokenizer_file: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,13 +11,14 @@ import pytest
 from tokenizers import Tokenizer
 
 from evidence.render import RenderBudgets
+from tests.unit.training.short_run import run
 from training.augmentation import Alphabet
-from training.config import FieldDropout, OptimConfig, RuntimeConfig, SftConfig, from_dict
+from training.config import FieldDropout, OptimConfig, RuntimeConfig, SftConfig
 from training.data import PackedExamples, load_examples
 from training.epochs import open_epochs
 from training.errors import ConfigError, DataError
 from training.model import choose_device
-from training.sft import finetune, open_epoch
+from training.sft import open_epoch
 
 PLAIN = SftConfig(
     optim=OptimConfig(batch_size=8),
@@ -92,16 +92,8 @@ def test_a_run_with_epochs_opened_ahead_takes_the_same_steps(
     examples_dir: Path, tokenizer_file: Path, tmp_path: Path
 ) -> None:
     def losses(name: str, workers: int) -> list[float]:
-        values = {
-            "model": {"encoder_layers": 1, "decoder_layers": 1, "d_model": 32, "ffn_dim": 64, "attention_heads": 2},
-            "runtime": {"device": "cpu", "precision": "fp32", "log_every_steps": 1, "epoch_workers": workers},
-            "optim": {"batch_size": 16, "epochs": 1000, "max_steps": 8},
-            "validation": {"click_examples": 4, "reject_examples": 2},
-        }
-        config = from_dict(SftConfig, values)
-        finetune([examples_dir], tmp_path / name, config, tokenizer=tokenizer_file, init_from=None)
-        records = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        return [record["loss"] for record in records if "loss" in record]
+        records = run(examples_dir, tokenizer_file, tmp_path / name, workers, batch_size=16, max_steps=8)
+        return [record["loss"] for record in records]
 
     assert losses("ahead", 2) == losses("in-place", 0)
 

@@ -8,6 +8,7 @@ results agree to the last digits, and those that do not are no farther from fp32
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from generation.tensor_names import cross_names, past_names, present_names
 
 LENGTHS = (1, 2, 3, 15, 16, 17, 31, 48, 77, 96)
 NEAR = 1e-4
+# ONNX Runtime's own floats differ between the machines on which each set is the fastest.
+MOST_APART = {"avx512": 0.5, "avx2": 1.0}
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -105,7 +108,9 @@ def run_step(session: Any, inputs: Arrays, layers: int) -> Arrays:
 @pytest.mark.parametrize(
     ("requests", "beams", "position"), [(1, 8, 0), (1, 8, 5), (3, 8, 11), (2, 3, 4), (5, 1, 2), (1, 13, 7)]
 )
-def test_a_step_is_that_of_onnx_runtime(models: dict[str, Bundle], requests: int, beams: int, position: int) -> None:
+def test_a_step_is_that_of_onnx_runtime(
+    models: dict[str, Bundle], kernels: ModuleType, requests: int, beams: int, position: int
+) -> None:
     bundle = models["int8"]
     layers, vocabulary = bundle.architecture.decoder_layers, bundle.architecture.vocab_size
     _, native = open_sessions(bundle, 1, "native")
@@ -122,7 +127,7 @@ def test_a_step_is_that_of_onnx_runtime(models: dict[str, Bundle], requests: int
     assert np.mean(apart < NEAR) > 0.5
     # A byte that is rounded the other way can move a whole row of a random model; few rows have one.
     assert np.quantile(apart, 0.98) < 0.5
-    assert apart.max() < 2.0
+    assert apart.max() < MOST_APART[kernels.__name__.rpartition("_")[2]]
 
 
 def test_the_best_continuations_are_those_of_the_log_probabilities(models: dict[str, Bundle]) -> None:
