@@ -4,7 +4,7 @@ TrainingError
 ├── ConfigError       a configuration file or override that cannot be used
 ├── DataError         examples, tables or a tokenizer that cannot be read
 ├── CheckpointError   a checkpoint folder that is incomplete or does not fit
-└── DivergenceError   the loss is no longer a number
+└── DivergenceError   the loss, or what a model computes, is no longer a number
 """
 
 from __future__ import annotations
@@ -27,4 +27,4 @@ class CheckpointError(TrainingError):
 
 
 class DivergenceError(TrainingError):
-    """The loss is no longer a number."""
+    """The loss, or what a model computes, is no longer a number."""

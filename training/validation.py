@@ -17,6 +17,7 @@ from training.augmentation import Alphabet, weaken_evidence
 from training.batches import IGNORED_LABEL, Batch, collate
 from training.config import GenerationDefaults, ValidationConfig
 from training.data import PackedExamples, Ragged
+from training.errors import DivergenceError
 from training.generator import Generator
 from training.mixture import Pointed, read_pointer, score_targets
 from training.model import Device, decoder_logits, encode
@@ -147,7 +148,13 @@ def search(
     pointed: Pointed | None,
     generation: GenerationDefaults,
 ) -> list[list[list[int]]]:
-    """Do what `generate` does, with the encoder states [B, S, D] of the sources and what the pointer says of them."""
+    """Do what `generate` does, with the encoder states [B, S, D] of the sources and what the pointer says of them.
+
+    Raises:
+        DivergenceError: the states are not finite. A search among them would return queries all the same.
+    """
+    if not bool(torch.isfinite(states).all()):
+        raise DivergenceError("the encoder's states are not finite: its weights are damaged, or the device miscalculates")
     full_mask = torch.ones_like(source) if mask is None else mask
     made = model.generate(
         input_ids=source,

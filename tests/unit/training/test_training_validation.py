@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer
 
 from training.augmentation import Alphabet
 from training.config import GenerationDefaults, ModelConfig, RuntimeConfig, ValidationConfig
 from training.data import PackedExamples, Ragged
+from training.errors import DivergenceError
 from training.model import build_model, choose_device
-from training.validation import hypothesis_rank, reject_quality, sample_validation, validate, weak_batch
+from training.validation import generate, hypothesis_rank, reject_quality, sample_validation, validate, weak_batch
 
 
 def ids(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -85,3 +87,12 @@ def test_without_a_click_there_is_no_source_to_weaken(tokenizer: Tokenizer) -> N
     rows = Ragged.from_lists([[0, 7, 5, 5, 5, 5, 2]])
     rejects = PackedExamples(rows, Ragged.from_lists([[6, 2]]), np.array([True]), np.arange(1))
     assert weak_batch(rejects, Alphabet.of(tokenizer), 0) is None
+
+
+def test_a_model_whose_states_are_no_numbers_is_not_measured(tokenizer: Tokenizer) -> None:
+    model = build_model(ModelConfig(encoder_layers=1, decoder_layers=1, d_model=32, ffn_dim=64), tokenizer)
+    with torch.no_grad():
+        model.model.encoder.layernorm_embedding.weight.fill_(float("nan"))
+    source = torch.tensor([[0, *ids(tokenizer, "power bank"), 2]])
+    with pytest.raises(DivergenceError, match="not finite"):
+        generate(model.eval(), source, None, GenerationDefaults(num_beams=2))
