@@ -112,23 +112,23 @@ endef
 var/examples/report.json: | $(VENV)/.dev
 	$(demo-shop)
 
-demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation to the demo's shop, Stage II, bundle, evidence
+demo-model: foundation  ## Rebuild the shipped demo: foundation, its adaptation to the demo's shop, Stage II, bundle, evidence (TRAIN_, ADAPT_, ALIGN_ and EVALUATE_ARGS are for its steps)
 	$(demo-shop)
 	$(BIN)/onebar world var/worlds/201 --seed 201 $(KNOWN)
 	$(BIN)/onebar offline examples var/worlds/201 var/unseen/201
 	$(TORCHRUN) $(BIN)/onebar train sft var/examples var/checkpoint --init-from var/foundation --resume \
-		--set optim.max_minutes=45 --set answer_removal=0.2
+		--set optim.max_minutes=45 --set answer_removal=0.2 $(ADAPT_ARGS)
 	$(BIN)/onebar train average var/foundation var/checkpoint var/averaged --validate-on var/examples --share 0.65
 	$(BIN)/onebar offline lists var/world var/lists --embedder var/embedder --first-day 7
 	$(TORCHRUN) $(BIN)/onebar train preference var/lists var/aligned --init-from var/averaged --validate-on var/examples --resume \
-		--set optim.max_steps=150 --set optim.max_minutes=null --set validation.every_steps=150
+		--set optim.max_steps=150 --set optim.max_minutes=null --set validation.every_steps=150 $(ALIGN_ARGS)
 	$(BIN)/onebar export var/aligned demo/bundle --embedder var/embedder --calibration-inputs var/examples/examples_train.parquet --parity-inputs var/examples/examples_test.parquet
 	$(BIN)/onebar offline evidence var/world var/photos.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
 	$(BIN)/onebar offline users var/world var/users.jsonl.gz --as-of-day 11 --embedder var/embedder --no-embeddings
 	$(BIN)/onebar demo-evidence var/world var/photos.jsonl.gz var/users.jsonl.gz demo/evidence
 	$(BIN)/onebar demo-feed var/world demo/evidence
 	$(BIN)/onebar evaluate demo/bundle --examples var/examples --labels var/world/truth/safety.parquet \
-		--truth var/world/truth --unseen var/unseen/201 --truth var/worlds/201/truth --out var/evaluation
+		--truth var/world/truth --unseen var/unseen/201 --truth var/worlds/201/truth --out var/evaluation $(EVALUATE_ARGS)
 	$(BIN)/onebar record demo/bundle var/evaluation.json
 
 # CONFIG is a file with other inputs (docs/ablations.md). Without it, the foundation and the demo's shop are made first.

@@ -1,9 +1,9 @@
-"""`onebar train`: tokenizer, pretrain, sft, average, preference, piopd."""
+"""`onebar train`: tokenizer, pretrain, sft, average, preference, piopd, calibrate."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,6 +41,7 @@ def train() -> None:
     onebar train average build/foundation build/checkpoint build/averaged --validate-on build/examples
     onebar train preference build/lists build/aligned --init-from build/checkpoint --validate-on build/examples
     onebar train piopd build/examples build/policy --init-from build/aligned
+    onebar train calibrate build/policy build/calibrated --validate-on build/examples
     """
     # torch reads these variables when it is imported or first used, which no subcommand has done yet.
     for name, value in ENVIRONMENT.items():
@@ -81,6 +82,12 @@ def _stage_options(
         return command
 
     return decorate
+
+
+def _report_choice(name: str, best: float, measured: Mapping[float, Mapping[str, float]], out: Path) -> None:
+    for value, figures in measured.items():
+        click.echo(f"{name} {value:.2f}: " + ", ".join(f"{figure} {what:.4f}" for figure, what in figures.items()))
+    click.echo(f"{name} {best:.2f} is in {out}")
 
 
 def _report(progress: Progress, out: Path) -> None:
@@ -214,9 +221,35 @@ def average(
     from training import averaging
 
     best, measured = averaging.average(foundation, adapted, out, shares, validate_on=validate_on, cache=cache)
-    for share, figures in measured.items():
-        click.echo(f"share {share:.2f}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-    click.echo(f"share {best:.2f} is in {out}")
+    _report_choice("share", best, measured, out)
+
+
+@train.command()
+@click.argument("checkpoint", type=_FOLDER)
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--validate-on", type=_FOLDER, required=True, help="Examples whose validation day is measured.")
+@click.option(
+    "--shift",
+    "shifts",
+    type=click.FloatRange(-20, 20),
+    multiple=True,
+    default=(0.0, -0.5, -1.0, -1.5, -2.0),
+    show_default=True,
+    help="Shift of the log-odds of generating, to try; may be given again.",
+)
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Packed examples [EXAMPLES/.packed].")
+def calibrate(checkpoint: Path, out: Path, validate_on: Path, shifts: tuple[float, ...], cache: Path | None) -> None:
+    """Calibrate the choice between composing and pointing on clicks that the checkpoint was not trained on.
+
+    The shift with the best HR@8 on the validation day is written. Below 0 the entries of the source gain.
+
+    \b
+    Example:  onebar train calibrate build/foundation build/calibrated --validate-on unseen/examples
+    """
+    from training import calibration
+
+    best, measured = calibration.calibrate(checkpoint, out, shifts, validate_on=validate_on, cache=cache)
+    _report_choice("shift", best, measured, out)
 
 
 @train.command()

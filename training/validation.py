@@ -154,7 +154,7 @@ def search(
         DivergenceError: the states are not finite. A search among them would return queries all the same.
     """
     if not bool(torch.isfinite(states).all()):
-        raise DivergenceError("the encoder's states are not finite: its weights are damaged, or the device miscalculates")
+        raise DivergenceError("the encoder's states are not finite: damaged weights, or a device that miscalculates")
     full_mask = torch.ones_like(source) if mask is None else mask
     made = model.generate(
         input_ids=source,

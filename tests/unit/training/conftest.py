@@ -12,7 +12,11 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from training.tokenizer import train_tokenizer
+from evidence.render import RenderBudgets
+from training.checkpoint import CheckpointMeta, save_checkpoint
+from training.config import GenerationDefaults, ModelConfig, to_dict
+from training.model import build_model
+from training.tokenizer import special_token_ids, train_tokenizer
 
 BRANDS = ("Uladika", "Fenago", "Solmir", "Junra")
 THINGS = ("camping chair", "electric kettle", "power bank")
@@ -109,3 +113,21 @@ def _write_examples() -> Callable[[Path, list[dict[str, Any]]], Path]:
 @pytest.fixture(scope="session", name="write_lists")
 def _write_lists() -> Callable[[Path], Path]:
     return write_lists
+
+
+@pytest.fixture(name="make_checkpoint")
+def _make_checkpoint(tmp_path: Path, tokenizer: Tokenizer) -> Callable[..., Path]:
+    """A checkpoint of random weights, by its name and seed."""
+    small = {"encoder_layers": 1, "decoder_layers": 1, "d_model": 32, "ffn_dim": 64, "attention_heads": 2}
+
+    def make(name: str, seed: int, words: Tokenizer = tokenizer, **config: int) -> Path:
+        torch.manual_seed(seed)
+        model = build_model(ModelConfig(**{**small, **config}), words)
+        generation = to_dict(GenerationDefaults(max_new_tokens=8))
+        meta = CheckpointMeta(
+            RenderBudgets(), generation, {"threshold": 0.5}, special_token_ids(words), {"stage": "sft", "steps": seed}
+        )
+        save_checkpoint(tmp_path / name, model, words, meta)
+        return tmp_path / name
+
+    return make
