@@ -1,8 +1,8 @@
 """Calibration of the choice to generate: how much of the mixture the decoder has, and how much the pointer.
 
-In the shops of its training a generator has learnt what to compose, so p(generate | x) is too high where it has not: in
-an unseen shop, and on later days. One number corrects most of it, as one temperature corrects a classifier (Guo et al.
-2017, "On calibration of modern neural networks"). It is a part of the pointer's bias, so serving stays as it is.
+In the shops of its training a generator has learnt what to compose, so p(generate | x) is too high where it has not, in
+an unseen shop. One number corrects a part of it, as one temperature corrects a classifier (Guo et al. 2017, "On
+calibration of modern neural networks"). It is added to the pointer's bias, so serving stays as it is.
 """
 
 from __future__ import annotations

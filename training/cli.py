@@ -85,8 +85,8 @@ def _stage_options(
 
 
 def _report_choice(name: str, best: float, measured: Mapping[float, Mapping[str, float]], out: Path) -> None:
-    for value, figures in measured.items():
-        click.echo(f"{name} {value:.2f}: " + ", ".join(f"{figure} {what:.4f}" for figure, what in figures.items()))
+    for tried, figures in measured.items():
+        click.echo(f"{name} {tried:.2f}: " + ", ".join(f"{figure} {value:.4f}" for figure, value in figures.items()))
     click.echo(f"{name} {best:.2f} is in {out}")
 
 
