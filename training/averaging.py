@@ -12,13 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.cached_arrays import file_hash
 from training.checkpoint import load_checkpoint
 from training.config import RuntimeConfig, ValidationConfig
 from training.errors import CheckpointError, ConfigError
 from training.policy import load_policy
 from training.positions import extend_positions
-from training.validation import sample_validation
+from training.selection import save_best
 
 
 def average(
@@ -69,25 +68,15 @@ def average(
         raise CheckpointError(
             f"{adapted} has other shapes than {foundation}; give a checkpoint that was adapted from it"
         )
-    path = validate_on / "examples_valid.parquet"
-    sample = sample_validation(second.load_examples(path, cache), validation or ValidationConfig(), seed)
-    measured: dict[float, Mapping[str, float]] = {}
-    for share in shares:
-        model.load_state_dict(_between(start, end, share))
-        measured[share] = second.validate(sample)
-    best = max(shares, key=lambda share: measured[share]["hr@8"])
-    model.load_state_dict(_between(start, end, best))
-    training = {
-        "stage": "average",
-        "share": best,
-        "tried": {str(share): figures["hr@8"] for share, figures in measured.items()},
+    record = {
         "init_from": f"{first.meta.training.get('stage')} {foundation.name}",
-        "data": {"valid": file_hash(path)},
         "foundation": dict(first.meta.training),
         "adapted": dict(second.meta.training),
     }
-    second.save(out, training, measured[best])
-    return best, measured
+    return save_best(
+        second, out, shares, lambda share: model.load_state_dict(_between(start, end, share)), stage="average",
+        name="share", record=record, validate_on=validate_on, validation=validation, cache=cache, seed=seed,
+    )  # fmt: skip
 
 
 def _between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

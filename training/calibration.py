@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 
-from training.cached_arrays import file_hash
 from training.config import RuntimeConfig, ValidationConfig
 from training.errors import CheckpointError, ConfigError
 from training.policy import load_policy
-from training.validation import sample_validation
+from training.selection import save_best
 
 
 def calibrate(
@@ -55,26 +54,13 @@ def calibrate(
     if pointer is None:
         raise CheckpointError(f"{checkpoint} has no pointer, so there is no choice to generate")
     start = pointer.generate.bias.detach().clone()
-    path = validate_on / "examples_valid.parquet"
-    sample = sample_validation(policy.load_examples(path, cache), validation or ValidationConfig(), seed)
 
     def shift_by(nats: float) -> None:
         with torch.no_grad():
             pointer.generate.bias.copy_(start + nats / pointer.gain)
 
-    measured: dict[float, Mapping[str, float]] = {}
-    for shift in shifts:
-        shift_by(shift)
-        measured[shift] = policy.validate(sample)
-    best = max(shifts, key=lambda shift: measured[shift]["hr@8"])
-    shift_by(best)
-    training = {
-        "stage": "calibrate",
-        "shift": best,
-        "tried": {str(shift): figures["hr@8"] for shift, figures in measured.items()},
-        "init_from": f"{policy.meta.training.get('stage')} {checkpoint.name}",
-        "data": {"valid": file_hash(path)},
-        "calibrated": dict(policy.meta.training),
-    }
-    policy.save(out, training, measured[best])
-    return best, measured
+    record = {"init_from": policy.origin, "calibrated": dict(policy.meta.training)}
+    return save_best(
+        policy, out, shifts, shift_by, stage="calibrate", name="shift", record=record,
+        validate_on=validate_on, validation=validation, cache=cache, seed=seed,
+    )  # fmt: skip

@@ -28,6 +28,12 @@ ENVIRONMENT = {
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_VALIDATE_ON = click.option(
+    "--validate-on", type=_FOLDER, required=True, help="Examples whose validation day is measured."
+)
+_CACHE = click.option(
+    "--cache", type=click.Path(file_okay=False, path_type=Path), help="Packed examples [EXAMPLES/.packed]."
+)
 
 
 @click.group()
@@ -197,7 +203,7 @@ def sft(
 @click.argument("foundation", type=_FOLDER)
 @click.argument("adapted", type=_FOLDER)
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--validate-on", type=_FOLDER, required=True, help="Examples whose validation day is measured.")
+@_VALIDATE_ON
 @click.option(
     "--share",
     "shares",
@@ -207,7 +213,7 @@ def sft(
     show_default=True,
     help="Share of ADAPTED to try; may be given again.",
 )
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Packed examples [EXAMPLES/.packed].")
+@_CACHE
 def average(
     foundation: Path, adapted: Path, out: Path, validate_on: Path, shares: tuple[float, ...], cache: Path | None
 ) -> None:
@@ -227,7 +233,7 @@ def average(
 @train.command()
 @click.argument("checkpoint", type=_FOLDER)
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--validate-on", type=_FOLDER, required=True, help="Examples whose validation day is measured.")
+@_VALIDATE_ON
 @click.option(
     "--shift",
     "shifts",
@@ -237,7 +243,7 @@ def average(
     show_default=True,
     help="Shift of the log-odds of generating, to try; may be given again.",
 )
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Packed examples [EXAMPLES/.packed].")
+@_CACHE
 def calibrate(checkpoint: Path, out: Path, validate_on: Path, shifts: tuple[float, ...], cache: Path | None) -> None:
     """Calibrate the choice between composing and pointing on clicks that the checkpoint was not trained on.
 
@@ -254,7 +260,7 @@ def calibrate(checkpoint: Path, out: Path, validate_on: Path, shifts: tuple[floa
 
 @train.command()
 @_stage_options("preference.yaml", several=True, data="lists_dir", starts_new=False)
-@click.option("--validate-on", type=_FOLDER, required=True, help="Examples whose validation day is measured.")
+@_VALIDATE_ON
 def preference(
     lists_dir: tuple[Path, ...],
     out: Path,
