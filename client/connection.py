@@ -46,8 +46,12 @@ class Connection:
         Raises:
             ClientError: the URL or the key is invalid.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:  # such as a port over 65535
+            host = None
+        if not host or parts.scheme not in ("http", "https"):
             raise ClientError(f"{url!r} is not the URL of a service; give a URL such as http://127.0.0.1:8000.")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         if key is not None and not (key.isascii() and key.isprintable()):
@@ -57,7 +61,7 @@ class Connection:
         if key:
             self._headers["authorization"] = f"Bearer {key}"
         self._prefix = parts.path.rstrip("/")
-        self._http = kind(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
+        self._http = kind(host, port, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> Connection:
         return self

@@ -186,7 +186,7 @@ class Instance:
         self.draining = self._stopping = True
         await self._lag.close()
         if self._following:
-            await self._following
+            await asyncio.wait([self._following])
         await self.runner.close()
         if self.serving:
             await self.serving.close()

@@ -137,6 +137,11 @@ def _parse(path: Path, content: bytes) -> tuple[Any, dict[Location, int], list[s
         raise RulesError(str(path), [f":{line}: it is not valid YAML ({error.problem}); correct this line"]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RulesError(str(path), [f": it is not valid YAML in UTF-8 ({str(error).splitlines()[0]})"]) from error
+    except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
+        # YAML makes dates and numbers of plain text, and its constructors let such errors of a bad value through.
+        raise RulesError(
+            str(path), [f": YAML reads a value as a date or a number, and it is none ({error}); put it in quotes"]
+        ) from error
     lines: dict[Location, int] = {}
     duplicates: list[str] = []
     if node is not None:

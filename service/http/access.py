@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -52,7 +53,8 @@ class Access:
             Unauthorized: the service has keys, and the request has no valid one.
         """
         if self._ring is None:
-            return self._without_key
+            caller = self._without_key
+            return caller if _names_this_machine(request) else replace(caller, may_explain=False)
         if CALLER in request.scope:
             within: Caller = request.scope[CALLER]
             return within
@@ -99,7 +101,7 @@ class Access:
     def _refuse_other_names(self, request: Request, what: str) -> None:
         # Without keys, the browser of this machine is trusted. A site whose name was made to point to 127.0.0.1 must
         # not use it.
-        if self._ring is None and not is_loopback(_hostname(request.headers.get("host", ""))):
+        if self._ring is None and not _names_this_machine(request):
             raise Forbidden(f"Without keys, {what} only requests to 127.0.0.1 or localhost.")
 
     def reload(self) -> None:
@@ -120,8 +122,19 @@ def refuse_other_sites(request: Request) -> None:
         Forbidden: the request has an `Origin` that is not this service.
     """
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
+    if origin is not None and _authority(origin) != request.headers.get("host", ""):
         raise Forbidden("Changes are accepted from pages of this service only.")
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def _names_this_machine(request: Request) -> bool:
+    return is_loopback(_hostname(request.headers.get("host", "")))
 
 
 def _hostname(authority: str) -> str:

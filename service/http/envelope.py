@@ -56,10 +56,11 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if trace is not None:
-                    message["headers"].append((b"traceparent", trace))
+                added = [] if trace is None else [(b"traceparent", trace)]
                 if self._draining():
-                    message["headers"].append((b"connection", b"close"))
+                    added.append((b"connection", b"close"))
+                if added:  # to a list of its own: a response that is sent to many has one list
+                    message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
         try:

@@ -107,7 +107,8 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
         case "string_too_long":
             return f"It has {len(value)} characters and may have {context['max_length']}; shorten it."
         case "string_too_short":
-            may_be_left_out = detail["loc"] != ("photo_id",)
+            field = model.model_fields.get(str(detail["loc"][0])) if len(detail["loc"]) == 1 else None
+            may_be_left_out = field is None or not field.is_required()
             return f"It is empty; give a value{' or leave the field out' if may_be_left_out else ''}."
         case "too_long":
             return f"It has {context['actual_length']} items and may have {context['max_length']}; send fewer."
@@ -126,11 +127,16 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
         case "value_error":
             return f"It is refused: {context['error']}."
         case "greater_than_equal":
-            return f"It must be {context['ge']:g} or more."
+            return f"It must be {_number(context['ge'])} or more."
         case "less_than_equal":
-            return f"It must be {context['le']:g} or less."
+            return f"It must be {_number(context['le'])} or less."
         case _:
             return f"{detail['msg']}."
+
+
+def _number(bound: float) -> str:
+    """All digits of a whole number, such as 9007199254740991."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _unknown_field(location: tuple[int | str, ...], model: type[BaseModel]) -> str:

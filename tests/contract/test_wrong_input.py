@@ -13,6 +13,7 @@ from service.outcomes import STAGES
 from tests.fixtures.serving import admin_client, running
 
 JSON = {"content-type": "application/json"}
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture
@@ -244,6 +245,10 @@ async def test_answers_of_the_admin_port_conform_to_their_models(app, client):
         version = await admin.get("/version")
         page = await admin.get("/docs")
         document = (await admin.get("/openapi.json")).json()
+        for _ in range(2):
+            traced = await admin.get("/docs", headers={"traceparent": TRACE})
+            assert traced.headers.get_list("traceparent") == [TRACE]
+        assert "traceparent" not in (await admin.get("/docs")).headers
         files = {name: await admin.get(f"/docs/{name}") for name in ("swagger-ui-bundle.js", "swagger-ui.css")}
         metrics = await admin.get("/metrics")
     wire.VersionResponse.model_validate_json(version.content, strict=True, extra="forbid")

@@ -155,6 +155,9 @@ def test_one_video(url):
     [
         (["--url", "http://127.0.0.1:9", "p1"], "does not answer"),
         (["--url", "localhost", "p1"], "is not the URL of a service"),
+        (["--url", "http://127.0.0.1:80800", "p1"], "is not the URL of a service"),
+        (["--url", "http://127.0.0.1:abc", "p1"], "is not the URL of a service"),
+        (["--url", "http://[::1", "p1"], "is not the URL of a service"),
         ([], "either a PHOTO_ID or --input"),
     ],
 )

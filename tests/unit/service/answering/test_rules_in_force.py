@@ -76,6 +76,22 @@ async def test_an_invalid_or_absent_file_leaves_the_rules_and_says_why(
     assert rules.fault is None
 
 
+async def test_a_file_that_becomes_readable_again_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = in_force(path)
+    path.write_text("{}\n")
+    with monkeypatch.context() as patched:  # as `chmod` refuses it to a user that is not root
+        patched.setattr(Path, "read_bytes", refused)
+        await rules.follow()
+    assert rules.fault is not None
+    path.chmod(0o640)
+    await rules.follow()
+    assert (rules.fault, shows(rules, "red boots")) == (None, True)
+
+
+def refused(path: Path) -> bytes:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
 async def test_without_a_file_nothing_is_followed() -> None:
     terms, none = ProhibitedTerms([]), Rules()
     rules = RulesInForce(None, none, Policy(none, terms, 0.5), terms, 0.5)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from cli.main import main
 from service.errors import ConfigurationError
 from service.http.access import Access, is_loopback
-from service.operating.keys import ApiKeys, create_key, read_keys, revoke_key
+from service.operating.keys import ApiKeys, KeyFileError, create_key, read_keys, revoke_key
 from tests.fixtures.serving import running, scripted_app, settings_for, spoken, with_key
 
 USER = {"user_id": "u1", "queries": ["travel camera lens", "secret illness"]}
@@ -84,6 +84,15 @@ async def test_explain_needs_a_key_where_other_machines_call(settings):
         assert (await client.post("/recommend", json=ASK)).status_code == 200
 
 
+async def test_without_keys_explain_is_for_requests_to_this_machine_by_its_name(settings):
+    """A site whose name was made to point to 127.0.0.1 must not read what a viewer has searched for."""
+    app, _ = scripted_app(settings.model_copy(update={"explain_without_key": True}))
+    async with running(app) as client:
+        for host, status in (("evil.example:8000", 403), ("localhost:8000", 200), ("[::1]:8000", 200)):
+            answer = await client.post("/recommend", json=ASK | {"explain": True}, headers={"host": host})
+            assert answer.status_code == status, host
+
+
 async def test_keys_are_rotated_without_a_restart(settings, tmp_path):
     keyed, old = with_key(settings, tmp_path)
     app, _ = scripted_app(keyed)
@@ -93,6 +102,24 @@ async def test_keys_are_rotated_without_a_restart(settings, tmp_path):
         app.state.access.reload()
         assert (await client.post("/recommend", json=ASK, headers=old)).status_code == 401
         assert (await client.post("/recommend", json=ASK, headers=new)).status_code == 200
+
+
+def test_a_key_file_that_becomes_readable_again_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "keys.json"
+    key, token = create_key(path, "old")
+    keys = ApiKeys(path)
+    revoke_key(path, key.id)
+    with monkeypatch.context() as patched:  # as `chmod` refuses it to a user that is not root
+        patched.setattr("service.operating.keys.read_keys", refused)
+        with pytest.raises(KeyFileError):
+            keys.reload_if_changed()
+    path.chmod(0o640)
+    assert keys.reload_if_changed()
+    assert keys.find(token) is None
+
+
+def refused(path):
+    raise KeyFileError(f"The key file {path} cannot be read (Permission denied).")
 
 
 @pytest.mark.parametrize("content", ["{", "[" * 100_000], ids=["cut off", "nested deeply"])

@@ -90,6 +90,13 @@ async def test_without_keys_it_takes_a_setting_and_a_page_of_this_machine(
     assert written(settings) == []
 
 
+async def test_a_malformed_origin_is_refused(settings: Settings) -> None:
+    app, _ = scripted_app(settings)
+    async with running(app) as client:
+        response = await client.post("/feedback", json=CLICK, headers=LOCAL | {"origin": "http://["})
+    assert (response.status_code, response.json()["error"]) == (403, "forbidden")
+
+
 async def test_without_a_sink_there_is_no_feedback(settings: Settings) -> None:
     app, _ = scripted_app(settings.model_copy(update={"events": EventSettings(sink="none")}))
     async with running(app) as client:
@@ -133,6 +140,10 @@ async def test_each_fault_of_the_form_is_named(settings: Settings) -> None:
         assert (large.status_code, large.json()["error"]) == (413, "body_too_large")
         form = await client.post("/feedback", content=json.dumps(CLICK), headers=LOCAL)
         assert form.status_code == 415
+        empty = await send(client, request_id="")
+        assert empty.json()["errors"][0]["message"] == "It is empty; give a value."
+        late = await send(client, time_ms=2**60)
+        assert late.json()["errors"][0]["message"] == "It must be 9007199254740991 or less."
     assert written(settings) == []
 
 
