@@ -92,9 +92,7 @@ class Spool:
         path, file = self._segment()
         before = self._sizes[path]
         try:
-            if file.write(data) != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(file.fileno())
+            _write(file, data)
         except OSError:
             self._end_segment()  # the next append begins another one, whatever the disk kept of this
             with contextlib.suppress(OSError):
@@ -152,11 +150,14 @@ class Spool:
             path = next(iter(self._sizes))
             rest = path.with_suffix(".rest")
             rest.unlink(missing_ok=True)
-            with path.open("rb") as source, _create(rest) as target:
-                source.seek(self._offset)
-                target.write(source.read())
-                os.fsync(target.fileno())
-            rest.replace(path)
+            try:
+                with path.open("rb") as source, _create(rest) as target:
+                    source.seek(self._offset)
+                    _write(target, source.read())
+                rest.replace(path)
+            except OSError:
+                # The segment stays as it is, and its delivered lines are delivered once more.
+                rest.unlink(missing_ok=True)
         os.close(self._lock)
 
     def _segment(self) -> tuple[Path, IO[bytes]]:
@@ -202,6 +203,13 @@ def segments(folder: Path) -> list[Path]:
 def _create(path: Path) -> IO[bytes]:
     """A new file that only this user can read; events are personal data."""
     return open(path, "ab", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    """Write all of it to the disk. Raises OSError where there is room for a part only."""
+    if file.write(data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(file.fileno())
 
 
 def _lock(path: Path) -> int:

@@ -73,6 +73,40 @@ def test_the_next_process_reads_only_the_lines_that_were_not_delivered(tmp_path,
     assert drained(after) == list(range(4, 41))
 
 
+def test_a_full_disk_at_the_end_loses_no_line(tmp_path, monkeypatch):
+    """The oldest segment is not written anew then, and its delivered lines come once more."""
+    spool = Spool(tmp_path, MIB)
+    spool.append(lines(*range(40)))
+    _, taken = spool.peek(4, MIB)
+    spool.delivered(taken)
+    create = spool_module._create
+    monkeypatch.setattr(spool_module, "_create", lambda path: HalfFull(create(path)))
+    spool.close()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "lock"] == ["0000000000000001.jsonl"]
+    with closing(Spool(tmp_path, MIB)) as after:
+        assert after.torn == 0
+        assert drained(after) == list(range(40))
+
+
+class HalfFull:
+    """A file on a disk that has room for half of what is written."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._file.close()
+
+    def write(self, data):
+        return self._file.write(data[: len(data) // 2])
+
+    def fileno(self):
+        return self._file.fileno()
+
+
 def test_lines_over_the_limit_are_refused_until_others_are_delivered(tmp_path, opened):
     spool = opened(tmp_path, 50)
     assert spool.append(lines(*range(10))) == 5
