@@ -54,7 +54,7 @@ def load_query_set(path: str | Path, bundle: Bundle, max_new_tokens: int | None 
         raise ConstraintError(f"cannot read the file of queries {path}: {error.strerror}; check its name") from error
     cache = path.with_name(path.name + ".trie.npz")
     key = _key(content, bundle.tokenizer, longest, specials.eos, specials.reject)
-    cached = _read_cache(cache, key)
+    cached = _read_cache(cache, key, bundle.tokenizer.get_vocab_size())
     if cached is not None:
         return cached
     try:
@@ -150,16 +150,18 @@ def _key(content: bytes, tokenizer: Tokenizer, *numbers: int) -> str:
     return digest.hexdigest()
 
 
-def _read_cache(path: Path, key: str) -> QuerySet | None:
+def _read_cache(path: Path, key: str, vocab_size: int) -> QuerySet | None:
     try:
         with path.open("rb") as handle, np.load(handle) as arrays:
             if str(arrays["key"]) != key:
                 return None
             counts = {name: int(arrays[name]) for name in _COUNTS}
             trie = Trie(**{name: arrays[name] for name in _ARRAYS})
+            if not trie.is_sound(vocab_size):
+                return None
             return QuerySet(trie, QuerySetReport(**counts, from_cache=True, cache_error=None))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None  # absent, or cut short: it is made again
+        return None  # absent, or damaged: it is made again
 
 
 def _write_cache(path: Path, key: str, trie: Trie, counts: dict[str, int]) -> str | None:

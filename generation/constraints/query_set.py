@@ -12,6 +12,7 @@ from functools import partial
 
 from generation.constraints.trie import ROOT, Trie
 from generation.logits_processors import Allowed, Rank
+from generation.options import MAX_BEAMS
 
 try:
     from generation.constraints import _trie_steps
@@ -63,7 +64,7 @@ class QuerySet:
 
     def follow(self, states: Sequence[int], beam_indices: Sequence[int], tokens: Sequence[int]) -> list[int]:
         """See `LogitsProcessor`."""
-        if self.rank is not None:
+        if self.rank is not None and max(len(states), len(tokens)) <= MAX_BEAMS:  # a source may have more entries
             return _trie_steps.follow(self._trie.tokens, self._trie.first_child, list(states), beam_indices, tokens)
         first_child, token_of = self._first_child, self._tokens
         nodes = []

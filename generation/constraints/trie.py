@@ -29,6 +29,22 @@ class Trie:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def is_sound(self, vocab_size: int) -> bool:
+        """Return whether every index in the arrays is inside them, which the compiled steps do not check."""
+        tokens, first = self.tokens, self.first_child
+        if any(array.dtype != np.int32 or array.ndim != 1 for array in (tokens, first)):
+            return False
+        count = len(tokens)
+        return bool(
+            count > 0
+            and len(first) == count + 1
+            and first[-1] == count
+            and (first[:-1] > np.arange(count)).all()  # children are numbered behind their parent
+            and (np.diff(first) >= 0).all()
+            and tokens.min() >= 0
+            and tokens.max() < vocab_size
+        )
+
 
 def build_trie(sequences: NDArray[np.int32], lengths: NDArray[np.int64]) -> Trie:
     """Build the trie of some sequences; a sequence may be given more than once.

@@ -135,6 +135,33 @@ def test_a_broken_cache_is_made_again(tmp_path: Path, bundle: Bundle) -> None:
     assert load_query_set(path, bundle).report.from_cache
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"first_child": np.array([1, 2**31 - 1, 2**31 - 1], np.int32), "tokens": np.zeros(2, np.int32)},
+        {"tokens": np.array([0, -(2**30)], np.int32), "first_child": np.array([1, 2, 2], np.int32)},
+        {"tokens": np.array([0, 2**30], np.int32), "first_child": np.array([1, 2, 2], np.int32)},
+        {"tokens": np.array([0, 5], np.int32), "first_child": np.array([0, 1, 2], np.int32)},
+        {"tokens": np.array([0, 5], np.int64)},
+        {"tokens": np.zeros((2, 2), np.int32)},
+        {"tokens": np.zeros(0, np.int32), "first_child": np.zeros(1, np.int32)},
+    ],
+    ids=["children outside", "negative token", "unknown token", "a loop", "int64", "two dimensions", "empty"],
+)
+def test_a_cache_whose_indices_are_outside_its_arrays_is_made_again(
+    change: dict[str, np.ndarray], tmp_path: Path, bundle: Bundle
+) -> None:
+    path = written(tmp_path / "queries.txt", "\n".join(QUERIES))
+    load_query_set(path, bundle)
+    cache = tmp_path / "queries.txt.trie.npz"
+    with np.load(cache) as arrays:
+        stored = dict(arrays)
+    np.savez(cache, **(stored | change))
+    query_set = load_query_set(path, bundle)
+    assert not query_set.report.from_cache
+    assert query_set.follow([query_set.begin()], [0], [int(stored["tokens"][1])]) == [1]
+
+
 def test_where_no_cache_can_be_written_the_set_is_served_and_the_reason_told(tmp_path: Path, bundle: Bundle) -> None:
     path = written(tmp_path / "queries.txt", "red")
     (tmp_path / "queries.txt.trie.npz").mkdir()

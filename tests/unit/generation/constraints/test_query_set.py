@@ -9,6 +9,7 @@ from generation.candidates import from_logprobs
 from generation.constraints import query_set as module
 from generation.constraints.query_set import QuerySet, QuerySetReport
 from generation.constraints.trie import build_trie
+from generation.options import MAX_BEAMS
 
 VOCABULARY, LONGEST = 40, 5
 
@@ -28,6 +29,14 @@ def made(generator: np.random.Generator, count: int) -> tuple[QuerySet, set[tupl
     lengths = generator.integers(1, LONGEST + 1, count)
     members = {tuple(row[:length].tolist()) for row, length in zip(sequences, lengths, strict=True)}
     return QuerySet(build_trie(sequences, lengths), QuerySetReport(len(members), 0, 0, 0, False, None)), members
+
+
+def test_more_states_are_followed_than_a_search_has_beams(way: str) -> None:
+    """A source may have more entries than that, and all of them are followed at once."""
+    query_set, members = made(np.random.default_rng(3), 600)
+    firsts = [member[0] for member in sorted(members)][: 2 * MAX_BEAMS]
+    apart = [query_set.follow([query_set.begin()], [0], [token])[0] for token in firsts]
+    assert query_set.follow([query_set.begin()] * len(firsts), range(len(firsts)), firsts) == apart
 
 
 @pytest.mark.parametrize("seed", range(40))
