@@ -20,6 +20,8 @@ MAX_FILES = 40
 MAX_FILE_BYTES = 512 * 1024
 MAX_BYTES = 4 * 1024 * 1024
 
+_FAULTS = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
 
 def read_reports(folder: Path | None, manifest: Mapping[str, Any]) -> StaticFile | None:
     """Return the reports of a folder behind that of the served bundle; None without a folder.
@@ -41,9 +43,19 @@ def read_reports(folder: Path | None, manifest: Mapping[str, Any]) -> StaticFile
         raise ConfigurationError(
             f"ONEBAR_PAGE__REPORTS: {folder} has {len(paths)} JSON files, and the page shows {MAX_FILES}; move some."
         )
-    own = of_manifest(manifest)
-    reports = [own.model_dump()] if own else []
+    reports: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
+
+    def skip(name: str, error: Exception) -> None:
+        because = _reason(error)
+        skipped.append({"name": name, "because": because})
+        logger.warning("a report is not shown", extra={"report": name, "because": because})
+
+    try:
+        own = of_manifest(manifest)
+        reports += [own.model_dump()] if own else []
+    except _FAULTS as error:
+        skip("metrics of the bundle's manifest", error)
     size = 0
     for path in paths:
         try:
@@ -52,10 +64,8 @@ def read_reports(folder: Path | None, manifest: Mapping[str, Any]) -> StaticFile
             if size > MAX_BYTES:
                 raise ValueError(f"the files before it have {MAX_BYTES} bytes, which is the limit")
             reports.append(read_report(json.loads(content), path.stem).model_dump())
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            because = _reason(error)
-            skipped.append({"name": path.name, "because": because})
-            logger.warning("a report is not shown", extra={"report": str(path), "because": because})
+        except _FAULTS as error:
+            skip(path.name, error)
     text = json.dumps({"reports": reports, "skipped": skipped}, ensure_ascii=False, allow_nan=False)
     return StaticFile.of(text.encode(), "application/json")
 

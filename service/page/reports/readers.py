@@ -8,7 +8,7 @@ from typing import Any
 from service.page.reports import paper
 from service.page.reports.ab_test import is_ab_test, read_ab_test
 from service.page.reports.figures import short, table, tables_of
-from service.page.reports.form import FORMAT, Bar, Plot, Report, Table
+from service.page.reports.form import FORMAT, MAX_TABLES, Bar, Plot, Report, Table
 
 METRICS = {
     "hr": "HR@8", "mrr": "MRR@8", "ed_hr": "ED-HR@8", "ed": "ED@8", "bleu": "BLEU@8", "bas": "BAS@8", "sr": "SR",
@@ -59,7 +59,7 @@ def of_manifest(manifest: Mapping[str, Any]) -> Report | None:
             f"bundle {manifest.get('model_version')}, {test.get('clicks')} clicks on {test.get('videos')} videos"
         ),
         note=paper.NOTE,
-        tables=[*_metric_tables(systems), paper.STAGES, *tables_of(rest)],
+        tables=[*_metric_tables(systems), paper.STAGES, *tables_of(rest)][:MAX_TABLES],
         plots=_metric_plots(systems),
     )
 

@@ -140,6 +140,30 @@ def test_a_file_that_is_no_report_is_named_with_the_reason(tmp_path: Path, conte
     assert because in found["skipped"][0]["because"]
 
 
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        [],
+        {"test": {"systems_at_8": {"mine": 1}}},
+        {"test": {"systems_at_8": {"mine": {"as_served": {"hr": "high"}}}}},
+    ],
+    ids=["a list", "a number", "a text"],
+)
+def test_metrics_of_a_manifest_that_are_none_are_named_with_the_reason(tmp_path: Path, metrics: object) -> None:
+    (tmp_path / "load.json").write_text(json.dumps(LOAD_TEST), encoding="utf-8")
+    found = shown(tmp_path, {"model_version": "abc", "metrics": metrics})
+    assert len(found["reports"]) == 1
+    assert found["skipped"][0]["name"] == "metrics of the bundle's manifest"
+
+
+def test_a_manifest_with_many_unseen_shops_is_cut_to_the_bounds_of_the_form(tmp_path: Path) -> None:
+    test = MANIFEST["metrics"]["test"]
+    shops = {str(seed): next(iter(test["unseen"].values())) for seed in range(30)}
+    found = shown(tmp_path, MANIFEST | {"metrics": {"test": test | {"unseen": shops}}})
+    assert found["skipped"] == []
+    assert len(found["reports"][0]["tables"]) == MAX_TABLES
+
+
 def test_a_folder_with_too_many_files_or_too_many_bytes_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
