@@ -19,6 +19,7 @@ from training.config import ModelConfig, RuntimeConfig
 from training.copying_start import start_copying
 from training.errors import CheckpointError, ConfigError
 from training.generator import Generator, bart_config, set_special_tokens
+from training.memory import keep_freed_memory
 from training.tokenizer import special_token_ids
 
 
@@ -211,6 +212,7 @@ def choose_device(runtime: RuntimeConfig) -> Device:
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if bf16 else "no")
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
+    keep_freed_memory()
     return Device(accelerator)
 
 

@@ -1,8 +1,9 @@
-"""oneDNN keeps compiled kernels by shape. Batches of many lengths must not fill the memory with them."""
+"""What stays in memory: few kernels, which oneDNN keeps by shape, and the blocks that are needed again."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -49,6 +50,28 @@ print(private_megabytes() - before)
 """  # fmt: skip
 
 
+# Tensors over the 32 MiB up to which glibc learns to keep a block, one at a time: PAGES pages of 4 KiB in all.
+SIZES, ROUNDS = (10_000_000, 9_000_000, 12_000_000), 10
+PAGES = ROUNDS * sum(SIZES) * 4 // 4096
+
+FREED = f"""
+import resource
+import torch
+from training.config import RuntimeConfig
+from training.model import choose_device
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+choose_device(RuntimeConfig(device="cpu", threads=1))
+before = faults()
+for _ in range({ROUNDS}):
+    for size in {SIZES}:
+        torch.ones(size)
+print(faults() - before)
+"""  # fmt: skip
+
+
 def output_of(script: str, **variables: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | variables
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
@@ -72,3 +95,8 @@ def test_many_shapes_take_little_memory() -> None:
     torchs_own = float(output_of(MANY_SHAPES, **dict.fromkeys(VARIABLES, "1024")))
     assert torchs_own > 300, "the shapes of this test no longer fill the caches"
     assert bounded < torchs_own / 3
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such option")
+def test_a_freed_tensor_is_not_given_back_to_the_system() -> None:
+    assert int(output_of(FREED)) < PAGES / 4
