@@ -226,6 +226,7 @@ def drop_fields(
     dropped[only_text] = [False, True, True, True, True]
     dropped[frozen, :2] = False
     dropped[~(present & ~dropped).any(axis=1)] = False
+    dropped[without_personal & present[:, :4].any(axis=1), 4] = True
     keep = framing | ~dropped.reshape(-1)[cell]
     offsets = np.zeros(rows + 1, dtype=np.int64)
     np.cumsum(np.bincount(row_of[keep], minlength=rows), out=offsets[1:])

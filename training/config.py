@@ -60,6 +60,10 @@ class OptimConfig:
     max_minutes: float | None = None
     seed: int = 17
 
+    def __post_init__(self) -> None:
+        """Check the bounds. Raises ConfigError."""
+        _require_positive(self, "optim.", "batch_size", "accumulate_steps", "epochs", "max_steps", "max_minutes")
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
@@ -81,6 +85,10 @@ class RuntimeConfig:
     epoch_workers: int | None = None
     log_every_steps: int = 25
     save_every_steps: int = 500
+
+    def __post_init__(self) -> None:
+        """Check the bounds. Raises ConfigError."""
+        _require_positive(self, "runtime.", "log_every_steps", "save_every_steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,10 @@ class ValidationConfig:
     reject_examples: int = 256
     patience: int = 6
 
+    def __post_init__(self) -> None:
+        """Check the bounds. Raises ConfigError."""
+        _require_positive(self, "validation.", "every_steps", "patience")
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationDefaults:
@@ -154,6 +166,10 @@ class PretrainConfig:
     patience: int = 1000
     render: RenderBudgets = field(default_factory=RenderBudgets)
     generation: GenerationDefaults = field(default_factory=GenerationDefaults)
+
+    def __post_init__(self) -> None:
+        """Check the bounds. Raises ConfigError."""
+        _require_positive(self, "", "evaluate_every_steps", "patience")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +252,14 @@ def to_dict(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
+def _require_positive(section: Any, where: str, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if value is not None and value <= 0:
+            without = "; leave it out for no limit" if name in ("max_steps", "max_minutes") else ""
+            raise ConfigError(f"{where}{name} must be over 0, got {value}{without}")
+
+
 def _apply_override(values: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     if not equals:
@@ -245,7 +269,10 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
             raise ConfigError(f"{dotted}: {section} is not a section")
-    values[key] = yaml.safe_load(text)
+    try:
+        values[key] = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{dotted}: {text!r} is not valid YAML") from error
 
 
 def _checked(hint: Any, value: Any, where: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
@@ -25,7 +26,7 @@ from training.metrics_log import MetricsLog, open_log
 from training.model import Device
 from training.optimizer import batches_in_step, learning_rate_factor, make_optimizer
 from training.parallel import average_gradients, from_first
-from training.run_state import Progress, RunState
+from training.run_state import Progress, RunState, only_run_in
 from training.stage import InputT, Stage
 
 
@@ -76,17 +77,30 @@ def train(
         resume: continue from the state in `out` if there is one.
 
     Raises:
-        CheckpointError: `out` has a state and `resume` is False, or the state is of another configuration or of
-            another number of processes.
+        CheckpointError: another run writes to `out`, or it has a state and `resume` is False, or one that is not of
+            this run; see `RunState.restore`.
         DataError: an epoch has too few batches for one step.
         DivergenceError: the loss is not finite.
     """
     out.mkdir(parents=True, exist_ok=True)
+    with only_run_in(out) if device.accelerator.is_main_process else nullcontext():
+        return _train(model, stage, optim, runtime, device, out, resume)
+
+
+def _train(
+    model: nn.Module,
+    stage: Stage[InputT],
+    optim: OptimConfig,
+    runtime: RuntimeConfig,
+    device: Device,
+    out: Path,
+    resume: bool,
+) -> Progress:
     accelerator = device.accelerator
     # Dropout and rollouts differ between the processes, so their random numbers do.
     set_seed(optim.seed, device_specific=True)
     optimizer = make_optimizer(model, optim)
-    state = RunState(model, optimizer, stage.companion, stage.config, device)
+    state = RunState.of(model, optimizer, stage.companion, stage.config, stage.data, device)
     progress = state.restore(out, resume)
     broadcast(list(model.state_dict().values()))
     run = _Run(model, stage, optim, device, optimizer, progress, time.perf_counter() - progress.seconds)
@@ -97,8 +111,10 @@ def train(
     first_in_step = accelerator.process_index * optim.accumulate_steps
     epochs = open_epochs(stage.open_epoch, progress.epoch, in_step, device, runtime)
     batches = next(epochs)
-    steps_per_epoch = len(batches) // in_step
-    total_steps = min(steps_per_epoch * optim.epochs, optim.max_steps or steps_per_epoch * optim.epochs)
+    if not progress.total_steps:  # later epochs may have another number of batches
+        of_epochs = len(batches) // in_step * optim.epochs
+        progress.total_steps = of_epochs if optim.max_steps is None else min(of_epochs, optim.max_steps)
+    total_steps = progress.total_steps
     max_seconds = math.inf if optim.max_minutes is None else optim.max_minutes * 60
     model.train()
     with open_log(out, progress, total_steps, is_first=accelerator.is_main_process) as log:

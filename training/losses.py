@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+_LEAST = 1e-12
+"""A batch whose targets all have the weight 0 has the loss 0."""
+
 
 def sft_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
     """Return the next-token loss of eq. (5), paper: the weighted mean of -log p(q_t | q_<t, x) over target tokens.
@@ -24,7 +27,7 @@ def sft_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None, labe
     if weights is None:
         return losses.mean()
     weights = weights.float()
-    total: Tensor = (losses * weights).sum() / weights.sum()
+    total: Tensor = (losses * weights).sum() / weights.sum().clamp(min=_LEAST)
     return total
 
 
@@ -39,7 +42,7 @@ def query_loss(log_p: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
     Returns:
         A scalar: -sum(weight * log_p) / sum(weight * length).
     """
-    total: Tensor = -(weights * log_p).sum() / (weights * lengths).sum()
+    total: Tensor = -(weights * log_p).sum() / (weights * lengths).sum().clamp(min=_LEAST)
     return total
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from training.config import OptimConfig
-from training.errors import ConfigError
 from training.model import Device
 
 
@@ -24,13 +23,7 @@ def learning_rate_factor(step: int, done: float, warmup_steps: int, schedule: st
 
 
 def batches_in_step(optim: OptimConfig, device: Device) -> int:
-    """Return the number of batches that one step learns from, in all processes together.
-
-    Raises:
-        ConfigError: `accumulate_steps` is below 1.
-    """
-    if optim.accumulate_steps < 1:
-        raise ConfigError(f"optim.accumulate_steps must be at least 1, got {optim.accumulate_steps}")
+    """Return the number of batches that one step learns from, in all processes together."""
     processes: int = device.accelerator.num_processes
     return processes * optim.accumulate_steps
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from training.cached_arrays import file_hash
 from training.checkpoint import CheckpointMeta, load_checkpoint, save_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig, from_dict
 from training.data import PackedExamples, load_examples
 from training.generator import Generator
 from training.model import Device, choose_device, set_dropout
-from training.record import stage_record
-from training.run_state import Progress
 from training.validation import validate
 
 
@@ -59,10 +56,6 @@ class Policy:
     def validate(self, sample: PackedExamples) -> dict[str, float]:
         """Measure the model as it is now; see `training.validation.validate`."""
         return validate(self.model, self.tokenizer, sample, self.generation, self.meta.reject_threshold, self.device)
-
-    def stage_record(self, stage: str, config: Any, data: Sequence[Path], progress: Progress) -> dict[str, Any]:
-        """Return the training record of a stage: its configuration, its progress and the hashes of its data."""
-        return stage_record(stage, config, self.origin, [file_hash(path) for path in data], progress)
 
     def save(self, out: Path, training: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """Write the model as it is now, with a training record and its validation figures."""

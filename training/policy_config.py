@@ -37,7 +37,7 @@ Objective = Literal["kl", "jsd", "ckd"]
 
 @dataclass(frozen=True, slots=True)
 class DistillationWeights:
-    """Weights of the terms of eq. (16); a term of weight 0 is not computed."""
+    """Weights of the terms of eq. (16). `entropy`, `r_drop` and `fgm` are not computed where their weight is 0."""
 
     forward_kl: float = 0.5
     reverse_kl: float = 0.7

@@ -123,10 +123,14 @@ def make_corpus(examples: PackedExamples, tokenizer: Tokenizer, logs: Path | Non
         last_day: the last training day; later searches are not read.
 
     Raises:
-        DataError: the searches table is missing, or there is no query.
+        DataError: the searches table is missing, there is no query, or no source has any text.
     """
     unique = {examples.sources[i].tobytes(): i for i in range(len(examples))}
     sources = examples.sources.take(sorted(unique.values()))
+    frame = [special_token_ids(tokenizer)[name] for name in ("bos", "sep", "eos")]
+    sources = sources.take(np.flatnonzero([not np.isin(sources[row], frame).all() for row in range(len(sources))]))
+    if not len(sources):
+        raise DataError("no source of the examples has a text to learn from")
     if logs is None:
         clicks = np.flatnonzero(~examples.is_reject)
         rows = [examples.targets[int(i)][:-1].tolist() for i in clicks]
@@ -223,8 +227,10 @@ def pretrain(
     together = batches_in_step(config.optim, device)
     validation = noised_epoch(held_out_corpus, noise, config.validation_documents, batch_size, (seed,))
 
+    read = [train_path, valid_path, *([] if logs is None else [logs / "searches.parquet"])]
+    data = {path.name: file_hash(path) for path in read}
+
     def save(metrics: Mapping[str, float], progress: Progress) -> None:
-        data = {path.name: file_hash(path) for path in (train_path, valid_path)}
         meta = CheckpointMeta(
             config.render,
             to_dict(config.generation),
@@ -248,5 +254,6 @@ def pretrain(
         evaluate_every_steps=config.evaluate_every_steps,
         patience=config.patience,
         config=to_dict(config),
+        data=list(data.values()),
     )
     return train(model, stage, config.optim, config.runtime, device, out, resume)

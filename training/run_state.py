@@ -6,10 +6,13 @@ that a resumed run ends with the weights of an undisturbed one.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import math
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ class Progress:
 
     Attributes:
         step: finished steps.
+        total_steps: after which the run ends; 0 before the first epoch was opened, whose number of batches it has.
         epoch: the epoch of the next step.
         batch: steps that this epoch has had.
         samples: targets of all processes.
@@ -41,6 +45,7 @@ class Progress:
     """
 
     step: int = 0
+    total_steps: int = 0
     epoch: int = 0
     batch: int = 0
     samples: int = 0
@@ -65,14 +70,32 @@ class RunState:
         optimizer: of its parameters.
         companion: a second model whose weights change with the run, or None.
         config: the configuration, which a resumed run must equal.
+        data: hashes of the files that the run reads, which must be the same too.
         device: of this process.
+        start: a hash of the weights that the run begins with. Those of a resumed run must be the same: a reference or
+            a teacher is made of them.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     companion: nn.Module | None
     config: Mapping[str, Any]
+    data: Sequence[str]
     device: Device
+    start: str
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        companion: nn.Module | None,
+        config: Mapping[str, Any],
+        data: Sequence[str],
+        device: Device,
+    ) -> RunState:
+        """Return the state of a run whose model has the weights that it begins with."""
+        return cls(model, optimizer, companion, config, data, device, _hash_weights(model))
 
     def save(self, out: Path, progress: Progress) -> None:
         """Write the state to `out` in one rename. All processes take part, and the first one writes."""
@@ -88,6 +111,8 @@ class RunState:
             "random": of_processes,
             "progress": asdict(progress),
             "config": dict(self.config),
+            "data": list(self.data),
+            "start": self.start,
         }
         if self.companion is not None:
             state["companion"] = self.companion.state_dict()
@@ -107,7 +132,7 @@ class RunState:
 
         Raises:
             CheckpointError: there is a state and `resume` is False, or it cannot be read, or it is of another
-                configuration or of another number of processes.
+                configuration, other data, another start or another number of processes.
         """
         path = out / STATE_FILE
         if not path.is_file():
@@ -120,6 +145,12 @@ class RunState:
             raise CheckpointError(f"{path} cannot be read: {error}; remove it to start again") from error
         if state["config"] != dict(self.config):
             raise CheckpointError(f"{path} is of another configuration; give the configuration of that run")
+        if state.get("data") != list(self.data):
+            raise CheckpointError(f"{path} is of a run on other data; give the data of that run, or another folder")
+        if state.get("start") != self.start:
+            raise CheckpointError(
+                f"{path} is of a run that began with other weights; give the --init-from of that run, or another folder"
+            )
         processes = len(state["random"])
         if processes != self.device.accelerator.num_processes:
             raise CheckpointError(f"{path} is of a run of {processes} processes; resume it with as many")
@@ -132,6 +163,31 @@ class RunState:
         if "cuda" in random and self.device.device.type == "cuda":
             torch.cuda.set_rng_state(random["cuda"], self.device.device)
         return Progress(**state["progress"])
+
+
+@contextmanager
+def only_run_in(out: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, with a lock that ends with this process.
+
+    Raises:
+        CheckpointError: another run writes to it.
+    """
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise CheckpointError(f"another run writes to {out}; wait for its end, or give another folder") from error
+    finally:
+        os.close(folder)
+
+
+def _hash_weights(model: nn.Module) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def load_last_weights(checkpoint: Checkpoint, folder: Path) -> Mapping[str, Any]:

@@ -148,8 +148,10 @@ def finetune(
     probe = make_probe(alphabet, config.optim.seed)
     weak = weak_batch(sample, alphabet, config.optim.seed)
 
+    trained_on, validated_on = [file_hash(path) for path in train_paths], file_hash(valid_path)
+
     def save(metrics: Mapping[str, float], progress: Progress) -> None:
-        data = {"train": [file_hash(path) for path in train_paths], "valid": file_hash(valid_path)}
+        data = {"train": trained_on, "valid": validated_on}
         meta = CheckpointMeta(
             config.render,
             to_dict(config.generation),
@@ -181,5 +183,6 @@ def finetune(
         evaluate_every_steps=config.validation.every_steps,
         patience=config.validation.patience,
         config=to_dict(config),
+        data=[*trained_on, validated_on],
     )
     return train(model, stage, config.optim, config.runtime, device, out, resume)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -54,6 +54,7 @@ class Stage(Generic[InputT]):
         evaluate_every_steps: steps between evaluations.
         patience: evaluations without a better one after which the run ends.
         config: the configuration, which a resumed run must equal.
+        data: hashes of the files that the stage reads, which must be the same when it is resumed.
         evaluate_start: evaluate before the first step, so that a stage never ends with less than it began with.
         companion: a second model whose weights change with the run; saved and restored with it.
         before_step: called before the first batch of each step.
@@ -67,6 +68,7 @@ class Stage(Generic[InputT]):
     evaluate_every_steps: int
     patience: int
     config: Mapping[str, Any] = field(default_factory=dict)
+    data: Sequence[str] = ()
     evaluate_start: bool = False
     companion: nn.Module | None = None
     before_step: Callable[[], None] | None = None

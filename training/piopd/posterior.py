@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from evidence.render import split_on
@@ -56,7 +55,6 @@ class PosteriorBatches:
 
     Attributes:
         packed: the student's batches.
-        is_reject: bool, by source. Such a source has no clicked query, and the teacher reads it as it is.
         teacher: how sources are made.
         alphabet: of the tokenizer.
         longest: tokens that a source may have.
@@ -64,7 +62,6 @@ class PosteriorBatches:
     """
 
     packed: PackedBatches
-    is_reject: NDArray[np.bool_]
     teacher: TeacherConfig
     alphabet: Alphabet
     longest: int
@@ -84,11 +81,12 @@ class PosteriorBatches:
 
     def _posterior(self, row: int, rng: np.random.Generator) -> list[int]:
         source: list[int] = self.packed.sources[row].tolist()
-        if self.is_reject[row]:
-            return source
         targets_of = self.packed.targets_of
         targets = [row] if targets_of is None else targets_of[row].tolist()
         clicked = dict.fromkeys(tuple(self.packed.targets[target][:-1].tolist()) for target in targets)
+        clicked.pop((self.alphabet.special["reject"],), None)
+        if not clicked:  # a [REJECT] example: the teacher reads what the student reads
+            return source
         return posterior_source(source, list(clicked), self.teacher, self.alphabet, self.longest, rng)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from training.augmentation import Alphabet
 from training.batches import IGNORED_LABEL, PackedBatches
+from training.cached_arrays import file_hash
 from training.config import SftConfig, to_dict
 from training.data import PackedExamples
 from training.generator import Generator
@@ -24,6 +25,7 @@ from training.piopd.posterior import PosteriorBatch, PosteriorBatches
 from training.piopd.rollouts import Rollouts, sample_rollouts
 from training.policy import Policy, load_policy
 from training.policy_config import PiopdConfig
+from training.record import stage_record
 from training.run_state import Progress
 from training.sft import open_epoch
 from training.stage import Stage
@@ -71,12 +73,11 @@ def distill(
     epoch_config = _epoch_config(config, policy)
     most_tokens = policy.generation.max_new_tokens
     teacher_hits: list[float] = []
+    data = [file_hash(path) for path in (*train_paths, valid_path)]
 
     def epoch(number: int) -> PosteriorBatches:
         packed = open_epoch(examples, epoch_config, alphabet, number, together)
-        assert packed.targets_of is not None
-        first = packed.targets_of.values[packed.targets_of.offsets[:-1]]
-        return PosteriorBatches(packed, examples.is_reject[first], config.teacher, alphabet, longest, (seed, number))
+        return PosteriorBatches(packed, config.teacher, alphabet, longest, (seed, number))
 
     def loss(batch: PosteriorBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
         return piopd_loss(policy.model, teacher, batch, config, most_tokens)
@@ -93,11 +94,12 @@ def distill(
         evaluate=evaluate,
         selection="hr@8",
         save_best=lambda metrics, progress: policy.save(
-            out, policy.stage_record("piopd", config, [*train_paths, valid_path], progress), metrics
+            out, stage_record("piopd", config, policy.origin, data, progress), metrics
         ),
         evaluate_every_steps=config.validation.every_steps,
         patience=config.validation.patience,
         config=to_dict(config),
+        data=data,
         evaluate_start=True,
         companion=teacher,
         before_step=lambda: _follow(teacher, policy.model, config),
@@ -144,7 +146,7 @@ def _diagnostic_batches(
     chosen = held_out.subset(clicks[np.argsort(held_out.sources.lengths[clicks], kind="stable")])
     plan = [np.arange(start, min(start + _BATCH, len(chosen))) for start in range(0, len(chosen), _BATCH)]
     packed = PackedBatches(chosen.sources, chosen.targets, plan, alphabet.special["pad"], alphabet.special["eos"])
-    return PosteriorBatches(packed, chosen.is_reject, config.teacher, alphabet, longest, (seed,))
+    return PosteriorBatches(packed, config.teacher, alphabet, longest, (seed,))
 
 
 def _teacher_hit_rate(teacher: Generator, policy: Policy, batches: PosteriorBatches) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.cached_arrays import file_hash
 from training.config import to_dict
 from training.generator import Generator
 from training.loop import train
@@ -18,6 +19,7 @@ from training.policy import load_policy
 from training.policy_config import PreferenceConfig
 from training.preference.lists import ListBatch, ListBatches, PackedLists, list_batches, load_lists
 from training.preference.losses import anchors_of, listwise_preference_loss
+from training.record import stage_record
 from training.run_state import Progress
 from training.stage import Stage
 from training.tokenizer import special_token_ids
@@ -66,6 +68,8 @@ def align(
     held_out_batches = range(min(len(held_out), -(-_VALIDATION_LISTS // config.optim.batch_size)))
     sample = sample_validation(policy.load_examples(examples_path, cache), config.validation, seed)
 
+    data = [file_hash(path) for path in (*train_paths, valid_path, examples_path)]
+
     def epoch(number: int) -> ListBatches:
         rng = np.random.default_rng((seed, number))
         return list_batches(lists, special, config.optim.batch_size, rng, together)
@@ -90,12 +94,13 @@ def align(
         selection="hr@8",
         save_best=lambda metrics, progress: policy.save(
             out,
-            policy.stage_record("preference", config, [*train_paths, valid_path, examples_path], progress),
+            stage_record("preference", config, policy.origin, data, progress),
             metrics,
         ),
         evaluate_every_steps=config.validation.every_steps,
         patience=config.validation.patience,
         config=to_dict(config),
+        data=data,
         evaluate_start=True,
     )
     return train(policy.model, stage, config.optim, config.runtime, policy.device, out, resume)

@@ -29,7 +29,7 @@ from training.policy import load_policy
 from training.policy_config import PiopdConfig, PreferenceConfig
 from training.preference.lists import list_batches, load_lists
 from training.preference.stage import align, preference_loss
-from training.sft import finetune
+from training.sft import finetune, open_epoch
 from training.tokenizer import special_token_ids
 
 RUNTIME = {"device": "cpu", "precision": "fp32", "log_every_steps": 2, "save_every_steps": 4}
@@ -149,7 +149,31 @@ def batch(checkpoint: Path, examples_dir: Path) -> tuple[Any, PosteriorBatch]:
     plan = plan_batches(clicks.sources.lengths, clicks.targets.lengths, 12, np.random.default_rng(0))
     packed = PackedBatches(clicks.sources, clicks.targets, plan, special["pad"], special["eos"])
     teacher = piopd_config(1).teacher
-    return policy, PosteriorBatches(packed, clicks.is_reject, teacher, Alphabet.of(policy.tokenizer), 128, (0,))[0]
+    return policy, PosteriorBatches(packed, teacher, Alphabet.of(policy.tokenizer), 128, (0,))[0]
+
+
+def test_the_teacher_of_a_part_reads_the_clicked_queries_and_leaves_rejected_sources(
+    checkpoint: Path, examples_dir: Path
+) -> None:
+    """Rows of a part of the examples have numbers of their own."""
+    policy = load_policy(checkpoint, 0.0, piopd_config(1).runtime)
+    examples = policy.load_examples(examples_dir / "examples_train.parquet", None)
+    alphabet = Alphabet.of(policy.tokenizer)
+    reject = alphabet.special["reject"]
+    values = {"optim": optim(1), "epoch_examples": len(examples) // 3, "weak_evidence": 0.0}
+    seen = set()
+    for epoch in range(3):
+        packed = open_epoch(examples, from_dict(SftConfig, values), alphabet, epoch)
+        batches = PosteriorBatches(packed, piopd_config(1).teacher, alphabet, 128, (epoch,))
+        assert packed.targets_of is not None
+        for index, rows in enumerate(packed.plan):
+            for place, row in enumerate(rows.tolist()):
+                rejected = packed.targets[int(packed.targets_of[row][0])].tolist()[0] == reject
+                source = packed.sources[row].tolist()
+                read = batches[index].posterior[place, : len(source)].tolist()
+                assert (read == source) == rejected
+                seen.add(rejected)
+    assert seen == {True, False}
 
 
 def test_rollouts_follow_the_distribution_of_the_student(batch: tuple[Any, PosteriorBatch]) -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from evidence.render import RenderBudgets
 from training.config import NoisingConfig
-from training.data import Ragged
+from training.data import Ragged, load_examples
 from training.errors import DataError
 from training.noising import split_segments, word_start_table
-from training.pretrain import Corpus, Noise, noised_epoch, noised_pair
+from training.pretrain import Corpus, Noise, make_corpus, noised_epoch, noised_pair
 from training.tokenizer import special_token_ids
 
 
@@ -74,6 +77,21 @@ def test_masks_never_push_a_source_over_the_positions(tokenizer: Tokenizer, docu
 def test_a_document_without_text_is_an_error(tokenizer: Tokenizer) -> None:
     with pytest.raises(DataError, match="without any text"):
         noised_pair([0, 5, 5, 5, 5, 2], noise(tokenizer, document_share=0.0), np.random.default_rng(0))
+
+
+def test_sources_without_text_are_no_documents(
+    tokenizer: Tokenizer, example: Callable[..., dict[str, Any]], write_examples: Callable[..., Path], tmp_path: Path
+) -> None:
+    texts = ("caption", "photo_title", "title", "item_title", "summary")
+    bare = example(0) | dict.fromkeys(texts) | {"anchors": [], "histories": [], "personal": []}
+
+    def corpus(rows: list[dict[str, Any]], name: str) -> Corpus:
+        path = write_examples(tmp_path / name, rows)
+        return make_corpus(load_examples(path, tokenizer, RenderBudgets(), 16, tmp_path), tokenizer, None, 99)
+
+    assert len(corpus([bare, example(1)], "some.parquet").sources) == 1
+    with pytest.raises(DataError, match="no source of the examples has a text"):
+        corpus([bare], "none.parquet")
 
 
 def test_an_epoch_is_a_function_of_its_seed(tokenizer: Tokenizer, document: list[int]) -> None:

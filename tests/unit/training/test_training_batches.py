@@ -149,6 +149,15 @@ def test_personal_queries_are_dropped_where_told() -> None:
     assert dropped[1].tolist() == FULL
 
 
+def test_personal_queries_of_one_viewer_are_kept_for_no_other() -> None:
+    """Where the text is drawn to go as well, the text stays."""
+    text_and_personal = [0, 7, SEP, SEP, SEP, SEP, 9, 2]
+    sources, no = Ragged.from_lists([text_and_personal]), np.array([False])
+    rates = FieldDropout(text=1.0, summary=0, anchors=0, histories=0, personal=0, all_but_text=0)
+    dropped = drop_fields(sources, no, ~no, rates, SEP, np.random.default_rng(0))
+    assert dropped[0].tolist() == [0, 7, SEP, SEP, SEP, SEP, 2]
+
+
 def test_batches_are_int64_for_embedding_look_ups(examples_dir: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
     packed = load_examples(examples_dir / "examples_train.parquet", tokenizer, RenderBudgets(), 16, tmp_path)
     batch = collate(packed.sources, packed.targets, np.arange(4), 1, 2)

@@ -47,6 +47,12 @@ def test_yaml_reads_1e_3_as_text_and_it_still_is_a_number(tmp_path: Path) -> Non
         ("optim: {batch_size: true}", r"optim\.batch_size must be int"),
         ("optim: {learning_rate: fast}", r"optim\.learning_rate must be float"),
         ("runtime: {precision: fp8}", r"runtime\.precision must be one of 'auto', 'fp32', 'bf16'"),
+        ("optim: {epochs: 0}", r"optim\.epochs must be over 0, got 0"),
+        ("optim: {max_steps: 0}", r"optim\.max_steps must be over 0, got 0; leave it out for no limit"),
+        ("optim: {max_minutes: 0}", r"optim\.max_minutes must be over 0"),
+        ("runtime: {save_every_steps: 0}", r"runtime\.save_every_steps must be over 0"),
+        ("runtime: {log_every_steps: 0}", r"runtime\.log_every_steps must be over 0"),
+        ("validation: {every_steps: 0}", r"validation\.every_steps must be over 0"),
         ("[1]", "must be a mapping of sections"),
         ("a: [", "cannot be read as YAML"),
     ],
@@ -56,7 +62,7 @@ def test_wrong_values_are_named(tmp_path: Path, text: str, message: str) -> None
         load_config(SftConfig, config_file(tmp_path, text))
 
 
-@pytest.mark.parametrize("override", ["optim.batch_size", "reject_weight.x=1"])
+@pytest.mark.parametrize("override", ["optim.batch_size", "reject_weight.x=1", "optim.schedule=[cosine"])
 def test_wrong_overrides_are_named(tmp_path: Path, override: str) -> None:
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
         load_config(SftConfig, config_file(tmp_path, "reject_weight: 1.0"), [override])

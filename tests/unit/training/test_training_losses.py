@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.losses import sft_loss, token_accuracy
+from training.losses import query_loss, sft_loss, token_accuracy
 
 # Two tokens over a vocabulary of three: probabilities (.5, .25, .25) and (.2, .2, .6).
 LOGITS = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])) + torch.tensor([[3.0], [-1.0]])
@@ -28,6 +28,14 @@ def test_a_target_of_weight_zero_gives_no_gradient() -> None:
     assert logits.grad[0].abs().sum() == 0
     # d(-log softmax)/d(logit) = p - onehot
     torch.testing.assert_close(logits.grad[1], torch.tensor([0.2, 0.2, -0.4]))
+
+
+def test_a_batch_of_weight_zero_has_the_loss_zero() -> None:
+    logits = torch.randn(3, 5, requires_grad=True)
+    sft_loss(logits, torch.tensor([1, 2, 3]), torch.zeros(3)).backward()
+    assert logits.grad is not None
+    assert not logits.grad.any()
+    assert query_loss(torch.tensor([-1.0, -2.0]), torch.tensor([3, 4]), torch.zeros(2)) == 0
 
 
 def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
