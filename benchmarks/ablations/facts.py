@@ -31,6 +31,7 @@ WITHOUT_ANSWERS = ("lists", "prompts")
 """Actions that make data for other runs."""
 
 _WEIGHTS = "model.safetensors"
+_LOG_TABLES = ("impressions", "exposures", "searches")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,12 @@ def _hash_at(path: Path, changed: int) -> str:
 
 
 def is_finished(run: Run, place: Workplace) -> bool:
-    """Return whether a run is done, and measured on the clicks of the configuration."""
-    path = run_folder(place.work, run.name) / RESULT
-    if not path.is_file():
+    """Return whether a run is done, with the data and settings and on the clicks of the configuration."""
+    folder = run_folder(place.work, run.name)
+    path = folder / RESULT
+    if not path.is_file() or not (folder / FACTS).is_file():
+        return False
+    if json.loads((folder / FACTS).read_text(encoding="utf-8")) != json.loads(json.dumps(run_facts(run, place))):
         return False
     if run.action in WITHOUT_ANSWERS:
         return True
@@ -118,8 +122,14 @@ def run_facts(run: Run, place: Workplace) -> dict[str, Any]:
         facts["tokenizer"] = None if inputs.new_tokenizer is None else _hash(inputs.new_tokenizer)
     if run.action == "lists":
         facts |= {"first_day": inputs.lists_first_day, "embedder": place.embedder.version}
-        facts["impressions"] = None if inputs.logs is None else _hash(inputs.logs / "impressions.parquet")
+        facts |= _hashes_of_logs(inputs.logs)
     if run.action == "baselines":
         facts |= {"embedder": place.embedder.version, "cascade": inputs.logs is not None}
         facts["zero_shot"] = None if config.zero_shot is None else config.zero_shot.model
+        facts["train"] = _hash(inputs.examples / "examples_train.parquet")
+        facts |= _hashes_of_logs(inputs.logs)
     return facts
+
+
+def _hashes_of_logs(logs: Path | None) -> dict[str, Any]:
+    return {name: None if logs is None else _hash(logs / f"{name}.parquet") for name in _LOG_TABLES}

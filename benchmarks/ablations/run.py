@@ -11,8 +11,10 @@ packed/                    rendered examples, shared by all runs
 
 from __future__ import annotations
 
+import ctypes
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -37,14 +39,22 @@ from benchmarks.same_facts import require_same_facts
 from loadtest.machine import commit, describe_machine
 from training.checkpoint import STATE_FILE, write_json
 
+_PR_SET_PDEATHSIG = 1
+
 Execute = Callable[[Sequence[str], Path], None]
 """Runs a command, appends its output to a file, and raises CalledProcessError where it fails."""
 
 
 def execute_command(arguments: Sequence[str], log: Path) -> None:
-    """Run a command in a process of its own; see `Execute`."""
+    """Run a command in a process of its own, which ends when this process ends; see `Execute`."""
     with open(log, "ab") as output:
-        subprocess.run(arguments, stdout=output, stderr=output, check=True)
+        subprocess.run(arguments, stdout=output, stderr=output, check=True, preexec_fn=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """In the new process: ask for SIGTERM, on which torchrun ends its processes too, when the parent has ended."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def do_runs(runs: Sequence[Run], place: Workplace, execute: Execute = execute_command) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from benchmarks.ablations.answers import VIEWS, Measured, write_answers
-from benchmarks.ablations.facts import Workplace
+from benchmarks.ablations.facts import FACTS, RESULT, Workplace, run_facts
 from benchmarks.ablations.plan import (
     plan_runs,
     run_folder,
@@ -23,6 +23,7 @@ from benchmarks.ablations.variants import PARTS
 from evaluation.metrics import score_all
 from service.page.reports.readers import read_report
 from tests.fixtures.ablation_shop import make_config, write_curve, write_inputs
+from training.checkpoint import write_json
 
 HEAD = {
     "commit": "abc1234",
@@ -61,7 +62,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
             "run": run.name, "overrides": list(run.overrides), "measured_on": place.measured_on, "commit": "abc",
             "cpu": "a processor", "training": {"steps": 2}, "measuring_seconds": 1.0,
         }  # fmt: skip
-        (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        (folder / RESULT).write_text(json.dumps(result), encoding="utf-8")
+    for run in plan_runs(place.config):  # when all starts are there, of which the facts have hashes
+        if (folder := run_folder(place.work, run.name)).is_dir():
+            write_json(folder / FACTS, run_facts(run, place))
     return place
 
 

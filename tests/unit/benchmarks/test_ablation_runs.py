@@ -95,7 +95,8 @@ def test_finished_runs_are_skipped_and_measured_again_for_other_clicks(
     assert len(read_answers(stage_2 / "answers.parquet")["stage-2-1"]["as_served"].predictions) == 12
     assert calls == trained
 
-    longer = Workplace(make_config(inputs, settings={"piopd": ["optim.epochs=9"]}), place.work)
+    longer = Workplace(make_config(inputs, settings={"piopd": ["optim.epochs=9"]}, measure={"clicks": 12}), place.work)
+    assert [is_finished(run, longer) for run in runs] == [run.action != "piopd" for run in runs]
     with pytest.raises(InputError, match=r"runs in .*/stage-3-1 have settings .*not .*optim.epochs=9"):
         do_runs(runs, longer, execute)
 
