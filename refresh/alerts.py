@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -28,7 +29,9 @@ def send(section: AlertSection, message: Mapping[str, Any]) -> list[str]:
     """
     faults = []
     if section.command:
-        fields = {f"ONEBAR_REFRESH_{name.upper()}": str(value or "") for name, value in message.items()}
+        fields = {
+            f"ONEBAR_REFRESH_{name.upper()}": "" if value is None else str(value) for name, value in message.items()
+        }
         try:
             subprocess.run(section.command, env=os.environ | fields, timeout=_HOOK_SECONDS, check=True)
         except (OSError, subprocess.SubprocessError) as error:
@@ -41,6 +44,6 @@ def send(section: AlertSection, message: Mapping[str, Any]) -> list[str]:
             )
             with urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS):
                 pass
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             faults.append(f"the alert webhook failed: {error}")
     return faults

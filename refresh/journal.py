@@ -29,6 +29,7 @@ class Journal:
         checkpoint: folder of the candidate's checkpoint, in `folder`.
         began: time in UTC.
         steps: by name, the command, the seconds that it took, and when it ended.
+        begun: by name, the command of each step that has begun and not ended.
     """
 
     folder: Path
@@ -38,7 +39,9 @@ class Journal:
     checkpoint: str
     began: str
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    begun: dict[str, list[str]] = field(default_factory=dict)
     _again: bool = False
+    _broken_off: bool = False
 
     @classmethod
     def open(cls, folder: Path, day: int, checkpoint: str, find: Callable[[], tuple[Serving, int | None]]) -> Journal:
@@ -57,24 +60,32 @@ class Journal:
         else:
             serving = Serving(**known["serving"])
             journal = cls(folder, day, serving, known["since"], checkpoint, known["began"], known["steps"])
+            journal.begun = known.get("begun", {})
         journal.write()
         return journal
 
     def is_done(self, step: Step) -> bool:
         """Return whether a step need not run. Steps must be asked in their order."""
         entry = self.steps.get(step.name)
+        self._broken_off = not self._again and self.begun.get(step.name) == list(step.command)
         done = not self._again and entry is not None and entry["command"] == list(step.command)
         self._again = not done
         return done
 
+    def was_broken_off(self) -> bool:
+        """Return whether the step that was asked for last had begun with this command and what was there before it."""
+        return self._broken_off
+
     def run(self, step: Step, work: Callable[[], object]) -> None:
         """Do the work of a step and note that it is done."""
         self.steps.pop(step.name, None)
+        self.begun[step.name] = list(step.command)
         self.write()
         begun = time.monotonic()
         work()
         seconds = round(time.monotonic() - begun, 1)
         self.steps[step.name] = {"command": list(step.command), "seconds": seconds, "ended": now()}
+        del self.begun[step.name]
         self.write()
 
     def seconds(self) -> Mapping[str, float]:
@@ -90,5 +101,6 @@ class Journal:
             "since": self.since,
             "checkpoint": self.checkpoint,
             "steps": self.steps,
+            "begun": self.begun,
         }
         write_json(self.folder / JOURNAL, document)

@@ -40,22 +40,30 @@ def refresh(config: Config, day: int, say: Say, runner: Runner | None = None) ->
         The record, whose outcome is `promoted` or `refused`.
 
     Raises:
-        RefreshError: a step failed, the settings do not fit, or another refresh is under way. The first two are
-            recorded, and alerts are sent.
+        RefreshError: a step failed, the settings do not fit, a file cannot be read or written, or another refresh is
+            under way. Alerts are sent for all but the last one. They are recorded, unless what is served is unknown.
     """
     places = Places(config.state, day)
     with locked(config.state) as lock:
+        ended = read_json(places.folder / RECORD)
+        if ended is not None and ended["outcome"] == "promoted":
+            # Its bundle may be served, and the next days began with it.
+            say(f"day {day} was promoted before, and is not done again: {'; '.join(ended['reasons'])}")
+            return Record(**{**ended, "reasons": tuple(ended["reasons"])})
         runner = replace(runner or Runner(config.nice, config.threads), lock=lock)
-        # Outside of the attempt: without what is served there is nothing to record.
-        journal = Journal.open(places.folder, day, last_stage(config), partial(_begin, config, places))
+        try:
+            journal = Journal.open(places.folder, day, last_stage(config), partial(_begin, config, places))
+        except (RefreshError, OSError) as error:
+            _alert(config, day, "failed", None, str(error), say)
+            raise _as_refresh_error(error) from error
         try:
             decision = _candidate(config, places, journal, runner, say)
             outcome = _promote(config, places, journal, runner, say, decision)
-        except RefreshError as error:
+        except (RefreshError, OSError) as error:
             step = error.step if isinstance(error, StepError) else None
             record = _record(config, places, journal, "failed", (str(error),), step)
             _finish(config, record, places, say)
-            raise
+            raise _as_refresh_error(error) from error
         reasons = (_summary(decision),) if outcome == "promoted" else tuple(decision["reasons"])
         record = _record(config, places, journal, outcome, reasons, None)
         _finish(config, record, places, say)
@@ -83,9 +91,7 @@ def _begin(config: Config, places: Places) -> tuple[Serving, int | None]:
 def _candidate(config: Config, places: Places, journal: Journal, runner: Runner, say: Say) -> dict[str, Any]:
     """Run the steps up to the gate and return its decision."""
     for step in steps_of(config, journal.serving, places, journal.since):
-        _do(step, journal, runner, places, say)
-        if step.name == BUILD:
-            _check_build(config, places, journal.serving)
+        _do(step, journal, runner, places, say, lambda: _check_build(config, places, journal.serving))
     decision: dict[str, Any] | None = read_json(places.decision)
     if decision is None:
         raise RefreshError(f"{places.decision} is missing; remove {places.folder} to refresh the day again")
@@ -101,14 +107,25 @@ def _promote(
     return "promoted"
 
 
-def _do(step: Step, journal: Journal, runner: Runner, places: Places, say: Say) -> None:
+def _do(
+    step: Step,
+    journal: Journal,
+    runner: Runner,
+    places: Places,
+    say: Say,
+    check_build: Callable[[], object] = lambda: None,
+) -> None:
     if journal.is_done(step):
         say(f"{step.name:<12} done before")
         return
     say(f"{step.name:<12} onebar {' '.join(step.command[:2])} …")
 
     def work() -> None:
+        if step.continues is not None and not journal.was_broken_off():
+            shutil.rmtree(step.continues, ignore_errors=True)  # of other data or settings
         runner.run(step, places.folder / f"{step.name}.log")
+        if step.name == BUILD:  # within the step, so that a build with faults is made again
+            check_build()
         for path in step.keeps:
             shutil.copy(path, places.folder / path.name)
 
@@ -117,7 +134,9 @@ def _do(step: Step, journal: Journal, runner: Runner, places: Places, say: Say) 
 
 
 def _check_build(config: Config, places: Places, serving: Serving) -> None:
-    """Check that the logs end on the day of the refresh, and that an embedder of the build is the served one.
+    """Check that the logs end on the day of the refresh, and that the embedder of the settings is the served one.
+
+    Else vectors would be published that the served bundle cannot use.
 
     Raises:
         ConfigError: one of them is not so.
@@ -128,14 +147,15 @@ def _check_build(config: Config, places: Places, serving: Serving) -> None:
             f"the logs end on day {tables['last_day']} and the refresh is of day {places.day}, which must be the last"
             f" one: the candidate is measured on it. Refresh day {tables['last_day']}, or add what is missing"
         )
-    if config.embedder == "build":
-        built = (read_json(places.build / "embedder" / "embedder.json") or {}).get("version")
+    if config.embedder != "serving":
+        folder = places.build / "embedder" if config.embedder == "build" else Path(config.embedder)
+        named = (read_json(folder / "embedder.json") or {}).get("version")
         manifest = read_json(Path(serving.bundle) / "manifest.json")
         served = (manifest.get("embedder") or {}).get("version")
-        if built != served:
+        if named != served:
             raise ConfigError(
-                f"the build has the embedder {built} and the served bundle {served}; export the first bundle with"
-                f" --embedder {places.build}/embedder, or set `embedder: serving`"
+                f"{folder} has the embedder {named} and the served bundle {served}; promote a bundle that was exported"
+                f" with --embedder {folder} first, or set `embedder: serving`"
             )
 
 
@@ -174,22 +194,32 @@ def _record(
 
 
 def _finish(config: Config, record: Record, places: Places, say: Say) -> None:
-    """Write the record, unless the day has ended in this way before, the metrics, and send alerts."""
+    """Send alerts, and write the record and the metrics, unless the day has ended in this way before."""
     before = read_json(places.folder / RECORD)
     if before is not None and {**before, "ended": ""} == {**_plain(record), "ended": ""} and record.outcome != "failed":
         say(f"day {record.day} was {record.outcome} before: {'; '.join(record.reasons)}")
         return
+    reason = "; ".join(record.reasons)
+    if record.outcome != "promoted":  # first of all: a full disk must not keep it back
+        _alert(config, record.day, record.outcome, record.step, reason, say)
     record.write(places.folder, config.state)
     if record.outcome != "failed":
         shutil.rmtree(places.packed, ignore_errors=True)
     if config.metrics_file is not None:
-        write_metrics(config.metrics_file, record, config.state)
-    say(f"day {record.day} {record.outcome}: {'; '.join(record.reasons)}")
-    if record.outcome != "promoted":
-        reason = "; ".join(record.reasons)
-        message = {"day": record.day, "outcome": record.outcome, "step": record.step, "reason": reason}
-        for fault in alerts.send(config.alert, message):
-            say(fault)
+        try:
+            write_metrics(config.metrics_file, record, config.state)
+        except OSError as error:
+            say(f"the metrics file {config.metrics_file} cannot be written: {error.strerror}")
+    say(f"day {record.day} {record.outcome}: {reason}")
+
+
+def _alert(config: Config, day: int, outcome: Outcome, step: str | None, reason: str, say: Say) -> None:
+    for fault in alerts.send(config.alert, {"day": day, "outcome": outcome, "step": step, "reason": reason}):
+        say(fault)
+
+
+def _as_refresh_error(error: RefreshError | OSError) -> RefreshError:
+    return error if isinstance(error, RefreshError) else RefreshError(str(error))
 
 
 def _plain(record: Record) -> dict[str, Any]:

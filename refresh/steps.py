@@ -41,6 +41,7 @@ class Step:
         name: of the step.
         command: arguments of `onebar`, with `${NAME}` for environment variables.
         makes: what it writes and cannot continue; it is removed before the command runs.
+        continues: a folder that it continues if it was broken off; it is removed before another beginning.
         keeps: files that it writes elsewhere, and that are copied to the folder of the day.
         environment: further variables of the process, with `${NAME}` as above.
         accepted: exit statuses that are no failure.
@@ -52,6 +53,7 @@ class Step:
     keeps: tuple[Path, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     accepted: tuple[int, ...] = (0,)
+    continues: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ def _stage(
         *overrides,
         *held_out,
     )
-    return Step(name, (*command, "--cache", str(places.packed), "--resume"))
+    return Step(name, (*command, "--cache", str(places.packed), "--resume"), continues=places.folder / name)
 
 
 def _export(config: Config, places: Places, with_embedder: tuple[str, ...]) -> Step:

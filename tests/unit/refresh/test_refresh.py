@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -197,16 +198,89 @@ def test_what_was_served_at_the_beginning_counts_for_the_whole_day(tmp_path: Pat
 
 
 def test_another_command_is_done_again_with_all_that_follow(tmp_path: Path) -> None:
+    (tmp_path / "verdict").write_text("refuse")
     run(settings(tmp_path, **SHORT))
+    (tmp_path / "verdict").write_text("promote")
     run(settings(tmp_path, gate={"limit": 400}, **SHORT))
-    assert steps(tmp_path) == [*SHORT_STEPS, "gate", "promote"]
+    assert steps(tmp_path) == [*SHORT_STEPS[:-1], "gate", "promote"]
 
 
-def test_logs_that_end_on_another_day_stop_it(tmp_path: Path) -> None:
+def test_a_promoted_day_is_not_done_again(tmp_path: Path) -> None:
+    """Its bundle may be served, and the record says why it was promoted."""
+    promoted = run(settings(tmp_path, **SHORT))
     (tmp_path / "last_day").write_text("13")
-    with pytest.raises(ConfigError, match=r"the logs end on day 13 and the refresh is of day 12"):
+    run(settings(tmp_path, **SHORT), 13)
+    (tmp_path / "fail").write_text("export")
+    again = run(settings(tmp_path, export={"parity_count": 7}, **SHORT))
+    assert again == promoted
+    assert steps(tmp_path) == [*SHORT_STEPS, *SHORT_STEPS]
+    assert (tmp_path / "state/days/day-00012/bundle/manifest.json").is_file()
+
+
+@pytest.mark.parametrize("change", [{"events": SETTINGS["events"]}, {"train": {"sft": {"set": ["optim.epochs=2"]}}}])
+def test_training_on_other_data_or_with_other_settings_begins_anew(tmp_path: Path, change: dict[str, Any]) -> None:
+    sft = tmp_path / "state/days/day-00012/sft"
+    (tmp_path / "verdict").write_text("refuse")
+    run(settings(tmp_path, **SHORT))
+    (sft / "training_state.pt").touch()
+    run(settings(tmp_path, **(SHORT | change)))
+    assert not (sft / "training_state.pt").exists()
+
+
+def test_training_that_was_broken_off_goes_on(tmp_path: Path) -> None:
+    sft = tmp_path / "state/days/day-00012/sft"
+    (tmp_path / "fail").write_text("sft")
+    config = settings(tmp_path, **SHORT)
+    with pytest.raises(StepError):
+        run(config)
+    sft.mkdir()
+    (sft / "training_state.pt").touch()
+    (tmp_path / "fail").unlink()
+    run(config)
+    assert (sft / "training_state.pt").exists()
+
+
+def test_logs_that_end_on_another_day_stop_it_until_they_are_complete(tmp_path: Path) -> None:
+    (tmp_path / "last_day").write_text("11")
+    with pytest.raises(ConfigError, match=r"the logs end on day 11 and the refresh is of day 12"):
         run(settings(tmp_path, **SHORT))
     assert steps(tmp_path) == ["build"]
+    (tmp_path / "last_day").write_text("12")
+    assert run(settings(tmp_path, **SHORT)).outcome == "promoted"
+    assert steps(tmp_path) == ["build", *SHORT_STEPS]
+
+
+def test_someone_is_told_when_what_is_served_is_unknown(tmp_path: Path, webhook: str) -> None:
+    config = settings(tmp_path, alert={"webhook": webhook}, **SHORT)
+    shutil.rmtree(tmp_path / "first/checkpoint")
+    with pytest.raises(ConfigError, match="the checkpoint of the served bundle"):
+        run(config)
+    [told] = Told.bodies
+    assert (told["day"], told["outcome"]) == (12, "failed")
+    assert "the checkpoint of the served bundle" in told["reason"]
+
+
+def test_someone_is_told_when_the_disk_is_full(tmp_path: Path, webhook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("refresh.commands.Runner.run", full)
+    with pytest.raises(RefreshError, match="No space left on device"):
+        run(settings(tmp_path, alert={"webhook": webhook}, **SHORT))
+    assert "No space left" in Told.bodies[0]["reason"]
+
+
+def test_a_metrics_file_that_cannot_be_written_keeps_no_alert_back(tmp_path: Path, webhook: str) -> None:
+    (tmp_path / "textfile").write_text("a file in the place of a folder")
+    (tmp_path / "verdict").write_text("refuse")
+    assert run(settings(tmp_path, alert={"webhook": webhook}, **SHORT)).outcome == "refused"
+    assert [told["outcome"] for told in Told.bodies] == ["refused"]
+
+
+def test_a_webhook_without_a_port_is_a_fault_of_the_alert_alone(tmp_path: Path) -> None:
+    (tmp_path / "fail").write_text("sft")
+    with pytest.raises(StepError):
+        run(settings(tmp_path, alert={"webhook": "http://alerts:${UNSET_PORT}/"}, **SHORT))
 
 
 def test_passwords_are_in_no_file(tmp_path: Path) -> None:
@@ -262,12 +336,20 @@ def test_an_embedder_of_the_build_is_kept_by_an_increment(tmp_path: Path) -> Non
     (build / "tables.json").write_text('{"last_day": 11}')
     assert plan(config, 12)[0].command[-2:] == ("--since", "12")
     (build / "embedder/embedder.json").write_text('{"version": "static-1"}')
-    with pytest.raises(ConfigError, match="the build has the embedder static-1 and the served bundle None"):
+    with pytest.raises(ConfigError, match="build/embedder has the embedder static-1 and the served bundle None"):
         run(config)
     (tmp_path / "first/bundle/manifest.json").write_text(
         '{"model_version": "first", "embedder": {"kind": "static", "version": "static-1"}}'
     )
     assert run(config).outcome == "promoted"
+
+
+def test_an_embedder_that_is_not_served_is_not_published(tmp_path: Path) -> None:
+    (tmp_path / "embedders/new").mkdir(parents=True)
+    (tmp_path / "embedders/new/embedder.json").write_text('{"version": "static-2"}')
+    with pytest.raises(ConfigError, match="has the embedder static-2 and the served bundle None; promote a bundle"):
+        run(settings(tmp_path, embedder="embedders/new", train={}))
+    assert steps(tmp_path) == ["events", "build"]
 
 
 def test_a_transformer_embedder_must_be_named(tmp_path: Path) -> None:
