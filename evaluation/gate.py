@@ -67,6 +67,7 @@ class Margins:
         missed_unsafe: share of unsafe videos that get a bar; only measured with labels.
         false_abstention: share of safe videos without a bar; only measured with labels.
         min_clicks: a candidate is refused if it is measured on fewer.
+        min_unsafe: the same for unsafe videos, where labels are given.
     """
 
     hr: float = 0.01
@@ -76,6 +77,7 @@ class Margins:
     missed_unsafe: float = 0.02
     false_abstention: float = 0.01
     min_clicks: int = 200
+    min_unsafe: int = 20
 
     def of(self, measure: str) -> float:
         """Return the margin of a measure."""
@@ -184,6 +186,10 @@ def decide(measures: Mapping[str, Measure], clicks: int, margins: Margins) -> De
     reasons = []
     if clicks < margins.min_clicks:
         reasons.append(f"it was measured on {clicks:,} clicks, fewer than {margins.min_clicks:,}")
+    if "missed_unsafe" in measures or "false_abstention" in measures:
+        unsafe = measures["missed_unsafe"].count if "missed_unsafe" in measures else 0
+        if unsafe < margins.min_unsafe:
+            reasons.append(f"its labels have {unsafe:,} unsafe videos, fewer than {margins.min_unsafe:,}")
     for name, found in measures.items():
         margin = margins.of(name)
         low, high = found.interval

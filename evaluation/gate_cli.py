@@ -94,7 +94,7 @@ def _changed(margins: tuple[str, ...]) -> Margins:
             known = ", ".join(Margins.__dataclass_fields__)
             raise click.BadParameter(f"there is no margin {name!r}; there are {known}", param_hint="--margin")
         try:
-            changed[name] = int(value) if name == "min_clicks" else float(value)
+            changed[name] = int(value) if name.startswith("min_") else float(value)
         except ValueError:
             raise click.BadParameter(f"{item!r} has no number", param_hint="--margin") from None
     return Margins(**changed)  # type: ignore[arg-type]

@@ -239,7 +239,7 @@ class Shop:
             "export": {"parity_count": 20},
             "gate": {
                 "truth": "world/truth", "labels": "world/truth/safety.parquet",
-                "margins": _MARGINS | {"min_clicks": self.sizes.min_clicks},
+                "margins": _MARGINS | {"min_clicks": self.sizes.min_clicks, "min_unsafe": self.sizes.min_clicks // 10},
             },
             "alert": {"command": ["sh", "-c", f'echo "$ONEBAR_REFRESH_REASON" >> "{self.alerts.resolve()}"']},
             "metrics_file": "onebar_refresh.prom",

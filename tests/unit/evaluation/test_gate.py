@@ -117,6 +117,15 @@ def test_few_clicks_prove_nothing(clicks: list[Example]) -> None:
     assert decision.reasons == ("it was measured on 50 clicks, fewer than 200",)
 
 
+@pytest.mark.parametrize(("unsafe", "promoted"), [(0, False), (19, False), (20, True)])
+def test_labels_with_few_unsafe_videos_prove_nothing(clicks: list[Example], unsafe: int, promoted: bool) -> None:
+    same = Side(Scripted(right), 0.5)
+    labelled = Labelled([Evidence(text=f"video {n}") for n in range(60)], [n < unsafe for n in range(60)])
+    decision = decide(measure(same, same, clicks, ProhibitedTerms([]), None, labelled), 400, Margins())
+    assert (decision.verdict == "promote") == promoted
+    assert promoted or f"its labels have {unsafe} unsafe videos, fewer than 20" in decision.reasons
+
+
 def test_the_command_writes_the_decision_and_its_status_says_it(
     tmp_path: Path, examples_file: Callable[..., Path], bundle: Path
 ) -> None:
@@ -132,7 +141,8 @@ def test_the_command_writes_the_decision_and_its_status_says_it(
     refused = CliRunner().invoke(main, arguments)
     assert (refused.exit_code, "fewer than 200" in refused.output) == (3, True)
     open_to_all = [f"--margin={name}=1" for name in ("hr", "new_videos_hr", "missed_unsafe", "false_abstention")]
-    passed = CliRunner().invoke(main, [*arguments, "--margin", "min_clicks=1", *open_to_all])
+    open_to_all += ["--margin=min_clicks=1", "--margin=min_unsafe=1"]
+    passed = CliRunner().invoke(main, [*arguments, *open_to_all])
     assert passed.exit_code == 0, passed.output
     decision = json.loads((tmp_path / "gate.json").read_text())
     assert (decision["verdict"], decision["clicks"], decision["reasons"]) == ("promote", 6, [])
