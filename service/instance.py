@@ -45,19 +45,24 @@ class Instance:
             BundleError: the bundle must not be served.
             ConfigurationError: rules, terms, constraints or the event sink cannot be used.
         """
-        self.parts = build_parts(settings)
-        parts = self.parts
         self._metrics = Metrics()
+        # Before the engine: a wrong setting of the sink must not leave its thread behind.
+        self._events = open_event_log(settings.events, settings.store.url, self._metrics.events)
+        try:
+            self.parts = parts = build_parts(settings)
+            self.runner = GenerationRunner(
+                scheduler or build_scheduler(parts), parts.bundle.model_version, parts.constraints
+            )
+        except BaseException:
+            if self._events:
+                self._events.close()
+            raise
         self.rules = RulesInForce(settings.rules, parts.rules, parts.policy, parts.terms, parts.bundle.reject_threshold)
         self.rules.on_change = self._describe_model
         kept = settings.review.answers
         self.recent = RecentAnswers(kept, with_viewers=parts.key_ring is not None) if kept else None
         self.reviewed: ReviewedAnswers | None = _stream_of_answers(parts) if self.recent is None else self.recent
         self._following: asyncio.Task[None] | None = None
-        self.runner = GenerationRunner(
-            scheduler or build_scheduler(self.parts), self.parts.bundle.model_version, self.parts.constraints
-        )
-        self._events = open_event_log(settings.events, settings.store.url, self._metrics.events)
         self._store: Store | None = None
         self.serving: Serving | None = None
         self.mirror: Mirror | None = None

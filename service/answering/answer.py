@@ -22,6 +22,7 @@ class Answer:
         request_id: of the caller, or made by the service.
         photo_id: the video.
         user_id: the viewer's pseudonym, or the id if ``ONEBAR_PRIVACY__RAW_USER_IDS`` is set; None if not known.
+        category: of the video, as it is stored.
         reason: why nothing is shown.
         shown: the queries to show, best first.
         judged: every hypothesis with its verdict.
@@ -40,6 +41,7 @@ class Answer:
     request_id: str
     photo_id: str
     user_id: str | None
+    category: str | None = None
     reason: Reason | None = None
     shown: tuple[Judged, ...] = ()
     judged: tuple[Judged, ...] = ()

@@ -88,7 +88,7 @@ class Pipeline:
 
     async def _run(self, request: RecommendRequest, deadline: Deadline, answer: Answer, permit: Permit) -> None:
         fetched = await self._fetch(request, deadline, answer)
-        category = fetched.photo.category if fetched.photo else None
+        category = answer.category = fetched.photo.category if fetched.photo else None
         policy = self.rules.policy.at(self.bundle.reject_threshold)
         answer.rules_version = policy.version
         if policy.blocks_category(category):

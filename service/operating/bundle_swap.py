@@ -100,7 +100,7 @@ class BundleSwap:
             self._seen = stamp_of(self._folder / CURRENT)
             path = _earlier(self._folder)[1:2] or [self._own_bundle]
             try:
-                await self._change(path[0], None, self._seen)
+                await self._change(path[0], None, self._seen, returning=True)
             except (ServiceError, GenerationError) as other:
                 logger.error("the bundle before the promoted one cannot be served either: %s", other)
             finally:
@@ -135,7 +135,9 @@ class BundleSwap:
             if record is None:
                 return
             path = record.path(folder) or self._own_bundle
-            if self._serves(path, record.bundle_id) or await self._change(path, record.bundle_id, stamp):
+            if self._serves(path, record.bundle_id) or await self._change(
+                path, record.bundle_id, stamp, record.kind == "rollback"
+            ):
                 self._accept()
         except (ServiceError, GenerationError) as error:
             self._refuse(error)
@@ -157,7 +159,7 @@ class BundleSwap:
             if not self._closing:
                 self._shadow.start()
 
-    async def _change(self, path: Path, model_version: str | None, stamp: Stamp | None) -> bool:
+    async def _change(self, path: Path, model_version: str | None, stamp: Stamp | None, returning: bool) -> bool:
         """Load a bundle, check it, switch to it, and free the old one.
 
         Returns:
@@ -171,7 +173,7 @@ class BundleSwap:
         await self._shadow.stop()
         self.state = "loading"
         logger.info("loading a promoted bundle", extra={"bundle": str(path)})
-        candidate = await candidates.prepare(instance, path, model_version, self._settings)
+        candidate = await candidates.prepare(instance, path, model_version, self._settings, returning)
         await candidates.close(candidate)
         if self._folder is not None and stamp_of(self._folder / CURRENT) != stamp:
             metrics.swapped("replaced")

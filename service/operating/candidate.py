@@ -46,7 +46,9 @@ class Candidate:
     scheduler: Scheduler
 
 
-async def prepare(instance: Instance, path: Path, model_version: str | None, settings: PromotionSettings) -> Candidate:
+async def prepare(
+    instance: Instance, path: Path, model_version: str | None, settings: PromotionSettings, returning: bool
+) -> Candidate:
     """Load a bundle at low priority, warm it, and check it. The caller closes its scheduler.
 
     Args:
@@ -54,6 +56,8 @@ async def prepare(instance: Instance, path: Path, model_version: str | None, set
         path: the folder of the bundle.
         model_version: that the bundle must have; None takes any.
         settings: of the golden requests.
+        returning: the bundle was served before, and the one that is served now is the fault. So it is not compared
+            with it, nor with the vectors in the store.
 
     Raises:
         CandidateRefused: it has another version, its vectors are not those of the store, or it answers too few golden
@@ -68,7 +72,7 @@ async def prepare(instance: Instance, path: Path, model_version: str | None, set
 
     candidate = await at_low_priority(load, "onebar-candidate")
     try:
-        await _check(instance, candidate, settings)
+        await _check(instance, candidate, settings, returning)
     except BaseException:
         await close(candidate)
         raise
@@ -107,16 +111,23 @@ def _load(served: Parts, path: Path, model_version: str | None, together: int) -
     return Candidate(loaded, stepper, build_scheduler(loaded, stepper))
 
 
-async def _check(instance: Instance, candidate: Candidate, settings: PromotionSettings) -> None:
+async def _check(instance: Instance, candidate: Candidate, settings: PromotionSettings, returning: bool) -> None:
     parts = candidate.parts
     golden = read_golden(settings.golden_requests, parts.bundle.path)
     assert instance.serving is not None
     photo_ids = [*instance.serving.recent_photos, *(request.photo_id for request in golden.requests)]
-    await _check_vectors(instance.serving.store, parts.bundle.embedder.version, photo_ids)
+    try:
+        await _check_vectors(instance.serving.store, parts.bundle.embedder.version, photo_ids)
+    except CandidateRefused as error:
+        if not returning:
+            raise
+        logger.warning("viewers have no personal queries until evidence is published again: %s", error)
     runner = GenerationRunner(candidate.scheduler, parts.bundle.model_version, parts.constraints)
     served = instance.rehearsal(instance.parts, instance.runner)
     # Each in a context of its own, so that later log lines do not carry the ids of these requests.
     answered = await asyncio.ensure_future(count_answered(instance.rehearsal(parts, runner), golden.requests))
+    if returning:  # the bundle that it replaces is the fault, and must not be the measure
+        return
     try:
         reference = await asyncio.ensure_future(count_answered(served, golden.requests))
     except GoldenError as error:  # the served bundle may be the reason of the promotion

@@ -49,6 +49,7 @@ class Copied:
 
     Attributes:
         photo_id: the video.
+        category: of the video.
         num_queries: that were asked for.
         evidence: that the served bundle read.
         served: its queries, without pinned ones; empty if nothing was shown.
@@ -57,6 +58,7 @@ class Copied:
     """
 
     photo_id: str
+    category: str | None
     num_queries: int
     evidence: Evidence
     served: list[str]
@@ -101,6 +103,7 @@ class Shadow:
         seconds = answer.seconds.get("encode", 0.0) + answer.seconds.get("decode", 0.0)
         copied = Copied(
             photo_id=request.photo_id,
+            category=answer.category,
             num_queries=request.num_queries,
             evidence=answer.evidence,
             served=_generated(answer.shown),
@@ -199,7 +202,7 @@ class Shadow:
         exposure = self._instance.rules.policy.at(bundle.reject_threshold).decide(
             candidates_of(bundle, generation),
             generation.reject_probability,
-            Trigger(copied.photo_id, None, copied.recent_keys),
+            Trigger(copied.photo_id, copied.category, copied.recent_keys),
             copied.num_queries,
         )
         self._metrics.compared(copied.served, _generated(exposure.shown))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 
 from benchmarks.bundle_variants import bundle_variant
+from service.errors import ConfigurationError
 from service.http.app import create_app
 from service.operating import candidate
-from service.operating.promotion import CURRENT, promote
+from service.operating.promotion import CURRENT, promote, rollback
+from service.settings import EventSettings
 from tests.fixtures.serving import admin_client, metrics_of, running, total
 from tests.unit.service.operating.conftest import CAPTIONS, ask, follow
 
@@ -172,3 +175,32 @@ async def test_of_the_built_in_golden_requests_a_new_bundle_must_answer_one(
         promote(promoted, bundles[0], "b")
         await follow(app)
         assert "it answers 0 golden requests, where 1 should be answered" in app.state.swap.fault
+
+
+async def test_the_way_back_is_not_measured_by_the_bundle_that_is_left(
+    bundles, settings, promoted, versions, monkeypatch
+):
+    """A good bundle may reject the built-in requests, which a bad one answers."""
+    answers = iter([6, 6, 0])
+
+    async def counted(*_: Any) -> int:
+        return next(answers)
+
+    monkeypatch.setattr(candidate, "count_answered", counted)
+    promotion = settings.promotion.model_copy(update={"golden_share": 0.8})
+    app = create_app(settings.model_copy(update={"promotion": promotion}))
+    async with running(app) as client:
+        promote(promoted, bundles[1], "a")
+        await follow(app)
+        rollback(promoted, "worse")
+        await follow(app)
+        assert app.state.swap.fault is None
+        assert (await ask(client, 0))["model_version"] == versions[0]
+
+
+def test_a_wrong_event_setting_leaves_no_engine_behind(settings, bundles, promoted):
+    promote(promoted, bundles[1], "a")
+    before = {thread for thread in threading.enumerate() if thread.name == "onebar-generation"}
+    with pytest.raises(ConfigurationError):
+        create_app(settings.model_copy(update={"events": EventSettings(sink="redis_stream")}))
+    assert {thread for thread in threading.enumerate() if thread.name == "onebar-generation"} <= before

@@ -71,6 +71,19 @@ async def test_a_candidate_with_the_same_weights_gives_the_same_queries(settings
     assert {answer["model_version"] for answer in answers} == {app.state.instance.parts.bundle.model_version}
 
 
+async def test_a_query_that_is_pinned_by_category_is_no_difference(settings, tmp_path):
+    photos, rules = tmp_path / "photos.jsonl", tmp_path / "rules.yaml"
+    photos.write_text('{"photo_id": "p1", "caption": "camera", "category": "cameras"}\n')
+    rules.write_text("pinned_queries: [{query: winter sale, categories: [cameras]}]\n")
+    store = settings.store.model_copy(update={"evidence": (photos,)})
+    app = create_app(settings.model_copy(update={"store": store, "rules": rules}))
+    async with running(app) as client:
+        answer = (await client.post("/recommend", json=BODY | {"photo_id": "p1"})).json()
+        assert answer["queries"][0]["query"] == "winter sale"
+        metrics = await counted(app, 'onebar_shadow_requests_total{outcome="compared"}', 1)
+    assert total(metrics, "onebar_shadow_overlap_ratio_sum") == total(metrics, "onebar_shadow_overlap_ratio_count")
+
+
 async def test_copies_are_dropped_while_the_candidate_is_busy_and_answers_are_not_delayed(settings, monkeypatch):
     app, begun, go_on = create_app(settings), threading.Event(), threading.Event()
 
