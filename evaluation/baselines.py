@@ -39,6 +39,10 @@ class MostPopular:
         return [self._queries for _ in examples]
 
 
+_WORD = r"(?u)[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+"
+"""A Chinese character, or a word of another script. Chinese has no spaces, so pairs of characters are its words."""
+
+
 class TitleNeighbours:
     """Title-only retrieval: the queries of the 30 nearest training titles.
 
@@ -56,7 +60,9 @@ class TitleNeighbours:
         queries = _numbered(query for _, _, query in clicks)
         self._items = _numbered(item for _, item in entries)
         self._queries = list(queries)
-        self._vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
+        self._vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=_WORD)
+        if not any(map(self._vectorizer.build_analyzer(), titles)):
+            self._vectorizer.set_params(vocabulary=["(none)"])  # no title has a word, so none is ever near
         self._titles = self._vectorizer.fit_transform(titles).tocsr().astype(np.float32)  # [titles, features]
 
         rows, columns = zip(*((entries[title, item], queries[query]) for title, item, query in clicks), strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -16,6 +15,7 @@ from evaluation.abstention import abstention_report, read_labelled, write_labell
 from evaluation.language_model import LanguageModel
 from evaluation.novelty import read_seen
 from evaluation.predict import BundlePredictor
+from evaluation.report_files import write_report
 from evaluation.reports import to_markdown, to_text
 from evaluation.shop_logs import ShopLogs
 from evaluation.worlds import Draw, Tools, World, measure_world
@@ -162,10 +162,7 @@ def evaluate(
     report["seconds"] = round(time.perf_counter() - begun, 1)
     click.echo(to_text(report))
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        out.with_suffix(".md").write_text(to_markdown(report), encoding="utf-8")
-        click.echo(f"\nwritten to {out.with_suffix('.json')} and {out.with_suffix('.md')}")
+        click.echo("\n" + write_report(out, report, to_markdown(report)))
 
 
 def _embedder(folder: Path | None, predictors: dict[str, BundlePredictor]) -> Embedder:

@@ -19,6 +19,8 @@ from evaluation.metrics import normal_form
 from evidence.safety import ProhibitedTerms
 from evidence.term_list import load_terms
 
+_IDS = ("photo_id", "user_id")
+
 RATE_STRENGTH = 20.0
 """Expected clicks that the average rate weighs as much as, in the click rate of a query."""
 
@@ -50,7 +52,11 @@ class ShopLogs:
         return folder if folder.is_dir() and not file.exists() else file
 
     def _read(self, name: str, columns: Sequence[str]) -> pa.Table:
-        return read_parquet(self._path(name), columns)
+        table = read_parquet(self._path(name), columns)
+        for place, column in enumerate(table.column_names):
+            if column in _IDS:  # which a platform may write as numbers, and examples have as texts
+                table = table.set_column(place, column, pc.cast(table[column], pa.string()))
+        return table
 
     @cached_property
     def category(self) -> Mapping[str, str]:
@@ -83,11 +89,6 @@ class ShopLogs:
         table = self._read("reviews", ("photo_id", "day", "verdict"))
         table = table.filter(pc.and_(pc.less(table["day"], before_day), pc.equal(table["verdict"], "unsafe")))
         return frozenset(table["photo_id"].to_pylist())
-
-    def last_day(self) -> int:
-        """Return the last day with an impression."""
-        days = self._read("impressions", ("day",))["day"]
-        return int(pc.max(days).as_py())
 
     def click_rates(self, before_day: int) -> ClickRates:
         """Return the click rates of queries on the days before a day, corrected for the position."""

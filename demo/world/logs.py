@@ -24,7 +24,6 @@ _ORDERS, _CLICKS_MEAN, _CLICKS_OTHER = 0.06, 1.1, 0.04
 Array = NDArray[Any]
 
 
-_TABLES = ("impressions", "exposures", "searches", "search_clicks")
 _TARGETS = pa.schema(
     [
         ("impression_id", pa.string()),

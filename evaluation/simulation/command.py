@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from evaluation.predict import BundlePredictor
+from evaluation.report_files import write_report
 from evaluation.simulation.play import Plan, Simulation
 from evaluation.simulation.report import to_markdown
 
@@ -72,8 +72,5 @@ def simulate(
     simulation = Simulation(world, examples, evidence, predictor, other)
     report = simulation.run(Plan(impressions, calibration, control_exposure, ctr_floor, splits, seed))
     text = to_markdown(report)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    out.with_suffix(".md").write_text(text, encoding="utf-8")
     click.echo(text)
-    click.echo(f"written to {out.with_suffix('.json')} and {out.with_suffix('.md')}")
+    click.echo(write_report(out, report, text))

@@ -119,6 +119,8 @@ def write_examples(
     logs = embedded.logs
     splits = split_days(logs, settings.first_day)
     out.mkdir(parents=True, exist_ok=True)
+    # What `onebar evaluate --labels` has made of the examples that are replaced.
+    (out / "unsafe_test.parquet").unlink(missing_ok=True)
     has_intent = embedded.has_intent(splits[0].labels_before)
     counts: dict[str, int] = {}
     with tqdm(

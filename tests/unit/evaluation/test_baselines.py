@@ -33,6 +33,20 @@ def test_the_queries_of_similar_titles_are_found() -> None:
     ]
 
 
+def test_chinese_titles_share_pairs_of_characters() -> None:
+    baseline = TitleNeighbours(
+        [TitledQuery("夏季新款女士连衣裙显瘦", "连衣裙"), TitledQuery("无线蓝牙耳机降噪", "蓝牙耳机")]
+    )
+    assert baseline.predict_titles(["女士连衣裙碎花", "新蓝牙耳机"]) == [["连衣裙"], ["蓝牙耳机", "连衣裙"]]
+
+
+def test_titles_without_a_word_are_near_nothing() -> None:
+    assert TitleNeighbours([TitledQuery("", "tent"), TitledQuery("!!", "bike")]).predict_titles(["tent", ""]) == [
+        [],
+        [],
+    ]
+
+
 def test_a_query_scores_the_squared_similarity_of_its_titles() -> None:
     """One exact title outweighs two titles that share a single word of three."""
     baseline = TitleNeighbours(

@@ -101,6 +101,15 @@ def test_a_table_of_the_logs_may_be_a_partitioned_folder(logs: ShopLogs, tmp_pat
         _ = partitioned.activity
 
 
+def test_ids_that_are_numbers_are_those_of_the_examples(tmp_path: Path) -> None:
+    videos = {"photo_id": [1, 2], "category": ["sports", None], "created_day": [0, 1]}
+    pq.write_table(pa.table(videos), tmp_path / "videos.parquet")
+    pq.write_table(pa.table({"photo_id": [2], "day": [0], "verdict": ["unsafe"]}), tmp_path / "reviews.parquet")
+    logs = ShopLogs(tmp_path)
+    assert logs.category == {"1": "sports", "2": ""}
+    assert logs.reviewed_unsafe(before_day=1) == {"2"}
+
+
 def test_features_say_where_a_candidate_is_from_and_how_near_it_is(
     past: PastClicks, logs: ShopLogs, embedder: StaticEmbedder, examples: Callable[..., list[Example]]
 ) -> None:

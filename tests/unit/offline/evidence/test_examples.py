@@ -114,6 +114,12 @@ def test_every_video_of_the_test_day_is_shown_once_without_a_target(
     assert set(shown["target"].to_pylist()) == {""}
 
 
+def test_labels_of_the_examples_before_are_removed(busy_logs: EmbeddedLogs, busy_dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "unsafe_test.parquet").touch()
+    make(busy_logs, busy_dataset, tmp_path)
+    assert not (tmp_path / "unsafe_test.parquet").exists()
+
+
 def test_the_same_rows_in_another_order_give_the_same_bytes(
     busy_logs: EmbeddedLogs,
     busy_dataset: Path,
