@@ -45,11 +45,11 @@ class Instance:
             BundleError: the bundle must not be served.
             ConfigurationError: rules, terms, constraints or the event sink cannot be used.
         """
+        self.parts = parts = build_parts(settings)
         self._metrics = Metrics()
         # Before the engine: a wrong setting of the sink must not leave its thread behind.
         self._events = open_event_log(settings.events, settings.store.url, self._metrics.events)
         try:
-            self.parts = parts = build_parts(settings)
             self.runner = GenerationRunner(
                 scheduler or build_scheduler(parts), parts.bundle.model_version, parts.constraints
             )
