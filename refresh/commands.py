@@ -70,8 +70,13 @@ class Runner:
         """In the new process: lower its priority, and end it when this process ends, however it ends."""
         if os.getpriority(os.PRIO_PROCESS, 0) < self.nice:
             os.setpriority(os.PRIO_PROCESS, 0, self.nice)
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent(signal.SIGKILL)
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """In a new process: ask for a signal when the process that has started it ends, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _named(status: int) -> str:

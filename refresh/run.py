@@ -91,7 +91,9 @@ def _begin(config: Config, places: Places) -> tuple[Serving, int | None]:
 def _candidate(config: Config, places: Places, journal: Journal, runner: Runner, say: Say) -> dict[str, Any]:
     """Run the steps up to the gate and return its decision."""
     for step in steps_of(config, journal.serving, places, journal.since):
-        _do(step, journal, runner, places, say, lambda: _check_build(config, places, journal.serving))
+        # Within the step, so that a build with faults is made again.
+        check = partial(_check_build, config, places, journal.serving) if step.name == BUILD else None
+        _do(step, journal, runner, places, say, check)
     decision: dict[str, Any] | None = read_json(places.decision)
     if decision is None:
         raise RefreshError(f"{places.decision} is missing; remove {places.folder} to refresh the day again")
@@ -113,7 +115,7 @@ def _do(
     runner: Runner,
     places: Places,
     say: Say,
-    check_build: Callable[[], object] = lambda: None,
+    check: Callable[[], object] | None = None,
 ) -> None:
     if journal.is_done(step):
         say(f"{step.name:<12} done before")
@@ -124,8 +126,8 @@ def _do(
         if step.continues is not None and not journal.was_broken_off():
             shutil.rmtree(step.continues, ignore_errors=True)  # of other data or settings
         runner.run(step, places.folder / f"{step.name}.log")
-        if step.name == BUILD:  # within the step, so that a build with faults is made again
-            check_build()
+        if check is not None:
+            check()
         for path in step.keeps:
             shutil.copy(path, places.folder / path.name)
 

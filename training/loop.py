@@ -26,7 +26,7 @@ from training.metrics_log import MetricsLog, open_log
 from training.model import Device
 from training.optimizer import batches_in_step, learning_rate_factor, make_optimizer
 from training.parallel import average_gradients, from_first
-from training.run_state import Progress, RunState, only_run_in
+from training.run_state import Progress, RunState, hash_weights, only_run_in
 from training.stage import InputT, Stage
 
 
@@ -84,31 +84,24 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     with only_run_in(out) if device.accelerator.is_main_process else nullcontext():
-        return _train(model, stage, optim, runtime, device, out, resume)
-
-
-def _train(
-    model: nn.Module,
-    stage: Stage[InputT],
-    optim: OptimConfig,
-    runtime: RuntimeConfig,
-    device: Device,
-    out: Path,
-    resume: bool,
-) -> Progress:
-    accelerator = device.accelerator
-    # Dropout and rollouts differ between the processes, so their random numbers do.
-    set_seed(optim.seed, device_specific=True)
-    optimizer = make_optimizer(model, optim)
-    state = RunState.of(model, optimizer, stage.companion, stage.config, stage.data, device)
-    progress = state.restore(out, resume)
-    broadcast(list(model.state_dict().values()))
-    run = _Run(model, stage, optim, device, optimizer, progress, time.perf_counter() - progress.seconds)
-    if progress.finished:
+        # Dropout and rollouts differ between the processes, so their random numbers do.
+        set_seed(optim.seed, device_specific=True)
+        optimizer = make_optimizer(model, optim)
+        start = hash_weights(model)
+        state = RunState(model, optimizer, stage.companion, stage.config, stage.data, device, start)
+        progress = state.restore(out, resume)
+        broadcast(list(model.state_dict().values()))
+        if not progress.finished:
+            run = _Run(model, stage, optim, device, optimizer, progress, time.perf_counter() - progress.seconds)
+            _take_steps(run, state, runtime, out)
         return progress
 
+
+def _take_steps(run: _Run[InputT], state: RunState, runtime: RuntimeConfig, out: Path) -> None:
+    """Take the steps of a run from its progress to its end, evaluate and save."""
+    stage, optim, device, progress = run.stage, run.optim, run.device, run.progress
     in_step = batches_in_step(optim, device)
-    first_in_step = accelerator.process_index * optim.accumulate_steps
+    first_in_step = device.accelerator.process_index * optim.accumulate_steps
     epochs = open_epochs(stage.open_epoch, progress.epoch, in_step, device, runtime)
     batches = next(epochs)
     if not progress.total_steps:  # later epochs may have another number of batches
@@ -116,8 +109,8 @@ def _train(
         progress.total_steps = of_epochs if optim.max_steps is None else min(of_epochs, optim.max_steps)
     total_steps = progress.total_steps
     max_seconds = math.inf if optim.max_minutes is None else optim.max_minutes * 60
-    model.train()
-    with open_log(out, progress, total_steps, is_first=accelerator.is_main_process) as log:
+    run.model.train()
+    with open_log(out, progress, total_steps, is_first=device.accelerator.is_main_process) as log:
         if stage.evaluate_start and progress.step == 0:
             _evaluate(run, log)
         while not progress.finished:
@@ -143,7 +136,6 @@ def _train(
                 progress.finished = spent or progress.evaluations_since_best >= stage.patience
             if progress.finished or saves:
                 state.save(out, progress)
-    return progress
 
 
 def _take_step(run: _Run[InputT], parts: Sequence[InputT], rate: float) -> dict[str, Tensor]:

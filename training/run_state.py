@@ -84,19 +84,6 @@ class RunState:
     device: Device
     start: str
 
-    @classmethod
-    def of(
-        cls,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        companion: nn.Module | None,
-        config: Mapping[str, Any],
-        data: Sequence[str],
-        device: Device,
-    ) -> RunState:
-        """Return the state of a run whose model has the weights that it begins with."""
-        return cls(model, optimizer, companion, config, data, device, _hash_weights(model))
-
     def save(self, out: Path, progress: Progress) -> None:
         """Write the state to `out` in one rename. All processes take part, and the first one writes."""
         random = {"cpu": torch.get_rng_state()}
@@ -182,7 +169,8 @@ def only_run_in(out: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _hash_weights(model: nn.Module) -> str:
+def hash_weights(model: nn.Module) -> str:
+    """Return a hash of names and values of the weights of a model, the same on every device."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())

@@ -93,7 +93,7 @@ def is_finished(run: Run, place: Workplace) -> bool:
     path = folder / RESULT
     if not path.is_file() or not (folder / FACTS).is_file():
         return False
-    if json.loads((folder / FACTS).read_text(encoding="utf-8")) != json.loads(json.dumps(run_facts(run, place))):
+    if json.loads((folder / FACTS).read_text(encoding="utf-8")) != run_facts(run, place):
         return False
     if run.action in WITHOUT_ANSWERS:
         return True

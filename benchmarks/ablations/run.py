@@ -11,7 +11,6 @@ packed/                    rendered examples, shared by all runs
 
 from __future__ import annotations
 
-import ctypes
 import json
 import shutil
 import signal
@@ -19,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.ablations.answers import Views, in_views, measured, write_answers
@@ -37,9 +37,8 @@ from benchmarks.ablations.plan import STAGES, Run, check_settings, checkpoint_fo
 from benchmarks.ablations.variants import VERBOSE
 from benchmarks.same_facts import require_same_facts
 from loadtest.machine import commit, describe_machine
+from refresh.commands import end_with_parent
 from training.checkpoint import STATE_FILE, write_json
-
-_PR_SET_PDEATHSIG = 1
 
 Execute = Callable[[Sequence[str], Path], None]
 """Runs a command, appends its output to a file, and raises CalledProcessError where it fails."""
@@ -47,14 +46,10 @@ Execute = Callable[[Sequence[str], Path], None]
 
 def execute_command(arguments: Sequence[str], log: Path) -> None:
     """Run a command in a process of its own, which ends when this process ends; see `Execute`."""
+    # On SIGTERM torchrun ends its processes too.
+    end = partial(end_with_parent, signal.SIGTERM)
     with open(log, "ab") as output:
-        subprocess.run(arguments, stdout=output, stderr=output, check=True, preexec_fn=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    """In the new process: ask for SIGTERM, on which torchrun ends its processes too, when the parent has ended."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        subprocess.run(arguments, stdout=output, stderr=output, check=True, preexec_fn=end)
 
 
 def do_runs(runs: Sequence[Run], place: Workplace, execute: Execute = execute_command) -> dict[str, str]:

@@ -54,7 +54,9 @@ class Access:
         """
         if self._ring is None:
             caller = self._without_key
-            return caller if _names_this_machine(request) else replace(caller, may_explain=False)
+            if caller.may_explain and not _names_this_machine(request):
+                return replace(caller, may_explain=False)
+            return caller
         if CALLER in request.scope:
             within: Caller = request.scope[CALLER]
             return within

@@ -20,7 +20,7 @@ from training.config import OptimConfig, RuntimeConfig, SftConfig, from_dict
 from training.errors import CheckpointError
 from training.loop import train
 from training.model import choose_device
-from training.run_state import Progress, RunState, only_run_in
+from training.run_state import Progress, RunState, hash_weights, only_run_in
 from training.stage import Stage
 
 
@@ -75,7 +75,7 @@ def test_two_processes_resume_exactly(data: Path, tmp_path: Path) -> None:
 def test_a_run_is_resumed_with_as_many_processes(tmp_path: Path) -> None:
     model = torch.nn.Linear(2, 2)
     device = choose_device(from_dict(SftConfig, {"runtime": {"device": "cpu", "precision": "fp32"}}).runtime)
-    state = RunState.of(model, torch.optim.AdamW(model.parameters()), None, {}, ["a hash"], device)
+    state = RunState(model, torch.optim.AdamW(model.parameters()), None, {}, ["a hash"], device, hash_weights(model))
     state.save(tmp_path, Progress(step=3))
     assert state.restore(tmp_path, resume=True).step == 3
     saved = torch.load(tmp_path / "training_state.pt", weights_only=True)
@@ -92,7 +92,7 @@ def test_a_run_is_resumed_with_its_data_and_its_start(tmp_path: Path) -> None:
     start = torch.nn.Linear(2, 2)
 
     def state_of(model: torch.nn.Module, data: list[str]) -> RunState:
-        return RunState.of(model, torch.optim.AdamW(model.parameters()), None, {}, data, device)
+        return RunState(model, torch.optim.AdamW(model.parameters()), None, {}, data, device, hash_weights(model))
 
     first = state_of(copy.deepcopy(start), ["a hash"])
     with torch.no_grad():
