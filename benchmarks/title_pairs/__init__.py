@@ -12,6 +12,7 @@ in the anchors.
     pairs      the file, its positive pairs, and how they are split
     embedder   an embedder that learns query -> title
     retrieval  queries of other items for a title: candidates, and the weights of their figures
+    ranking    trees that rank these candidates
     anchors    anchors of all pairs; those of a train pair come from an embedder that has not seen its item
     examples   pairs with anchors, in the format of `onebar offline examples`
     prepared   all that is made before the generator is trained, in the folder of the run

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 import benchmarks.title_pairs
-from benchmarks.title_pairs.anchors import SYSTEMS, TFIDF, known_pairs, tfidf_queries
+from benchmarks.title_pairs.anchors import KINDS, TFIDF, known_pairs, tfidf_queries
 from benchmarks.title_pairs.examples import ANCHORS, example_rows
 from benchmarks.title_pairs.figures import group_masks, hit_rates, paired_differences, reading_recall
 from benchmarks.title_pairs.pairs import Split, read_pairs, split_training
@@ -37,9 +37,7 @@ PACKAGES = ("numpy", "scikit-learn", "tokenizers", "torch", "transformers")
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--work", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run [a temporary one].")
-@click.option(
-    "--anchors", "kind", type=click.Choice([TFIDF, *SYSTEMS]), default=TFIDF, help="Whose queries the anchors are."
-)
+@click.option("--anchors", "kind", type=click.Choice(KINDS), default=TFIDF, help="Whose queries the anchors are.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=24.0, help="Of Stage I.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one value of Stage I.")
 @click.option(

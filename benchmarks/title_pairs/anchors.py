@@ -8,26 +8,30 @@ that was trained on the other folds. The anchors of validation and dev pairs com
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.title_pairs.embedder import Recipe, train_embedder
 from benchmarks.title_pairs.examples import ANCHORS
 from benchmarks.title_pairs.pairs import Split
+from benchmarks.title_pairs.ranking import Shortlist, Words, best_by_trees, joined, shortlist, train_trees
 from benchmarks.title_pairs.retrieval import FIGURES, Retrieval, TextEmbedder, Weights, best_queries, fit_weights
 from evaluation.baselines import TitleNeighbours
 from evaluation.inputs import TitledQuery
 
 FOLDS = 3
-TFIDF = "tfidf"
-SYSTEMS = {"embedder": FIGURES[:3], "fused": FIGURES}
+TFIDF, FUSED, RANKED = "tfidf", "fused", "ranked"
+SYSTEMS = {"embedder": FIGURES[:3], FUSED: FIGURES}
 """The figures that the score of each system uses."""
+KINDS = (TFIDF, *SYSTEMS, RANKED)
+"""Whose queries anchors can be; `ranked` has the candidates of `fused`, in the order of trees (`ranking`)."""
 
 Lists = list[list[str]]
-_ROWS_AT_ONCE = 4096
+Trees = list[HistGradientBoostingClassifier]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +80,75 @@ def training_anchors(
     tfidf = TitleNeighbours(known)
     if kind == TFIDF:
         return tfidf_queries(tfidf, split.train, ANCHORS), tfidf_queries(tfidf, split.valid, ANCHORS)
-    weights = trained.weights[kind]
-    valid = retrieve(Retrieval(known, trained.embedder, tfidf), split.valid, {kind: weights}, ANCHORS)[kind]
+    weights = {kind: trained.weights[kind]}
+    valid = retrieve(Retrieval(known, trained.embedder, tfidf), split.valid, weights, ANCHORS)[kind]
     train_lists: Lists = [[] for _ in split.train]
-    fold_of = item_folds(split.train, folds, recipe.seed)
-    for fold in range(folds):
-        own = np.flatnonzero(fold_of == fold)
-        others = [split.train[row] for row in np.flatnonzero(fold_of != fold)]
-        store = Retrieval(known, train_embedder(split, others, recipe), tfidf)
-        answers = retrieve(store, [split.train[row] for row in own], {kind: weights}, ANCHORS)[kind]
+    for own, store in _fold_stores(split, tfidf, recipe, folds):
+        answers = retrieve(store, [split.train[row] for row in own], weights, ANCHORS)[kind]
         for row, answer in zip(own, answers, strict=True):
             train_lists[row] = answer
     return train_lists, valid
+
+
+def ranked_training_anchors(
+    split: Split, trained: Trained, recipe: Recipe, folds: int = FOLDS
+) -> tuple[Trees, Lists, Lists]:
+    """Return the trees of each fold, and with them what `training_anchors` returns.
+
+    Raises:
+        InputError: retrieval finds no target of the train pairs.
+    """
+    known = known_pairs(split)
+    tfidf = TitleNeighbours(known)
+    retrieval = Retrieval(known, trained.embedder, tfidf)
+    words = Words(known, retrieval.queries)  # the stores of the folds have the same pairs
+    found: list[tuple[npt.NDArray[np.int64], Shortlist]] = []
+    for own, store in _fold_stores(split, tfidf, recipe, folds):
+        asked = [split.train[row] for row in own]
+        found.append((own, shortlist(store, asked, trained.weights[FUSED], words)))
+    models: Trees = []
+    train_lists: Lists = [[] for _ in split.train]
+    for own, ranked in found:
+        others = [(rows, part) for rows, part in found if rows is not own]
+        targets = [split.train[row].query for rows, _ in others for row in rows]
+        model = train_trees(joined([part for _, part in others]), retrieval.queries, targets, recipe.seed)
+        for row, answer in zip(own, best_by_trees(ranked, retrieval.queries, [model], ANCHORS), strict=True):
+            train_lists[row] = answer
+        models.append(model)
+    return models, train_lists, rank(retrieval, known, split.valid, trained, models, ANCHORS)
+
+
+def rank(
+    store: Retrieval,
+    known: Sequence[TitledQuery],
+    pairs: Sequence[TitledQuery],
+    trained: Trained,
+    models: Trees,
+    count: int,
+) -> Lists:
+    """Return up to `count` queries for each pair, by the trees.
+
+    Args:
+        store: that is asked.
+        known: the pairs that it has.
+        pairs: outside the training of the trees.
+        trained: its weights of `fused` choose the candidates.
+        models: of all folds.
+        count: the most queries of a pair.
+    """
+    found = shortlist(store, pairs, trained.weights[FUSED], Words(known, store.queries))
+    return best_by_trees(found, store.queries, models, count)
+
+
+def _fold_stores(
+    split: Split, tfidf: TitleNeighbours, recipe: Recipe, folds: int
+) -> Iterator[tuple[npt.NDArray[np.int64], Retrieval]]:
+    """Yield the rows of the train pairs of each fold, and a store whose embedder has not seen their items."""
+    known = known_pairs(split)
+    fold_of = item_folds(split.train, folds, recipe.seed)
+    for fold in range(folds):
+        others = [split.train[row] for row in np.flatnonzero(fold_of != fold)]
+        yield np.flatnonzero(fold_of == fold), Retrieval(known, train_embedder(split, others, recipe), tfidf)
 
 
 def item_folds(pairs: Sequence[TitledQuery], folds: int, seed: int) -> npt.NDArray[np.int64]:
@@ -102,8 +163,7 @@ def retrieve(
 ) -> dict[str, Lists]:
     """Return up to `count` queries for each pair by each system."""
     found: dict[str, Lists] = {system: [] for system in weights}
-    for start in range(0, len(pairs), _ROWS_AT_ONCE):
-        candidates = store.candidates(pairs[start : start + _ROWS_AT_ONCE])
+    for _, candidates in store.in_parts(pairs):
         for system, values in weights.items():
             found[system] += best_queries(candidates, values, count)
     return found

@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.title_pairs.anchors import (
+    RANKED,
     TFIDF,
     Lists,
+    Trees,
     known_pairs,
+    rank,
+    ranked_training_anchors,
     retrieve,
     share_with_target,
     tfidf_queries,
@@ -61,7 +65,7 @@ def prepare(
 
     Args:
         work: the folder of the run; what is in it was made from the same facts.
-        kind: whose queries the anchors are: TFIDF, or a system with an embedder.
+        kind: whose queries the anchors are, of `anchors.KINDS`.
         dev: the dev pairs.
         store: the pairs of the train split, from which the dev pairs are answered.
         split: the same pairs, as training sees them.
@@ -71,19 +75,27 @@ def prepare(
         return Prepared(**json.loads((work / _RETRIEVAL_FILE).read_text(encoding="utf-8")))
     recipe = Recipe(seed=facts["seed"])
     trained = train(split, recipe)
-    train_lists, valid_lists = training_anchors(kind, split, trained, recipe)
+    trees: Trees = []
+    if kind == RANKED:
+        trees, train_lists, valid_lists = ranked_training_anchors(split, trained, recipe)
+    else:
+        train_lists, valid_lists = training_anchors(kind, split, trained, recipe)
     write_training(work / EXAMPLES_FOLDER, split, train_lists, valid_lists)
     (work / SPLIT_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     train_tokenizer(training_texts(split)).save(str(work / TOKENIZER_FILE))
 
     tfidf, known = TitleNeighbours(store), known_pairs(split)
     systems = {TFIDF: tfidf_queries(tfidf, dev, ANCHORS)}
-    systems |= retrieve(Retrieval(store, trained.embedder, tfidf), dev, trained.weights, ANCHORS)
-    if kind == TFIDF:
+    of_all = Retrieval(store, trained.embedder, tfidf)
+    systems |= retrieve(of_all, dev, trained.weights, ANCHORS)
+    of_known = Retrieval(known, trained.embedder, TitleNeighbours(known))
+    if kind == RANKED:
+        systems[RANKED] = rank(of_all, store, dev, trained, trees, ANCHORS)
+        from_known = rank(of_known, known, dev, trained, trees, ANCHORS)
+    elif kind == TFIDF:
         from_known = tfidf_queries(TitleNeighbours(known), dev, ANCHORS)
     else:
-        retrieval = Retrieval(known, trained.embedder, TitleNeighbours(known))
-        from_known = retrieve(retrieval, dev, {kind: trained.weights[kind]}, ANCHORS)[kind]
+        from_known = retrieve(of_known, dev, {kind: trained.weights[kind]}, ANCHORS)[kind]
     shares = {
         name: share_with_target(pairs, lists)
         for name, pairs, lists in (

@@ -11,7 +11,7 @@ the right queries of some pairs that the embedder has not seen (a conditional lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,7 @@ START = np.array([20.0, 1.0, 0.5, 0.5, 2.0])
 _POOL_POPULARITY = 0.02
 _SHARE_OFFSET = 1e-3
 _ROWS_AT_ONCE = 128
+_PAIRS_AT_ONCE = 4096
 
 Vectors = npt.NDArray[np.float32]
 Weights = npt.NDArray[np.float64]
@@ -71,15 +72,15 @@ class Retrieval:
     def __init__(self, store: Sequence[TitledQuery], embedder: TextEmbedder, tfidf: TitleNeighbours) -> None:
         """Embed the titles and the queries of a store; `tfidf` has the same pairs."""
         self._embedder, self._tfidf = embedder, tfidf
-        self._queries = sorted({pair.query for pair in store})
-        self._place = {query: number for number, query in enumerate(self._queries)}
+        self.queries = sorted({pair.query for pair in store})
+        self._place = {query: number for number, query in enumerate(self.queries)}
         self._query_of = np.array([self._place[pair.query] for pair in store])
-        self._items = np.bincount(self._query_of, minlength=len(self._queries))  # of each query
+        self._items = np.bincount(self._query_of, minlength=len(self.queries))  # of each query
         self._pairs_of: dict[str, list[int]] = {}
         for number, pair in enumerate(store):
             self._pairs_of.setdefault(pair.item, []).append(number)
-        self._query_vectors = embedder.embed_queries(self._queries)
-        self._query_wording = hashed(self._queries)
+        self._query_vectors = embedder.embed_queries(self.queries)
+        self._query_wording = hashed(self.queries)
         self._title_vectors = embedder.embed([pair.title for pair in store])  # [pairs, d]
 
     def candidates(self, pairs: Sequence[TitledQuery]) -> Candidates:
@@ -97,7 +98,12 @@ class Retrieval:
             places[row, : len(row_places)] = row_places
             figures[row, : len(row_places)] = row_figures
         rows = [different[key] for key in wanted]
-        return Candidates(self._queries, places[rows], figures[rows])
+        return Candidates(self.queries, places[rows], figures[rows])
+
+    def in_parts(self, pairs: Sequence[TitledQuery]) -> Iterator[tuple[int, Candidates]]:
+        """Yield the candidates of some thousand pairs at a time, with the place of the first of them."""
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            yield start, self.candidates(pairs[start : start + _PAIRS_AT_ONCE])
 
     def _part(self, keys: list[tuple[str, str]]) -> list[tuple[npt.NDArray[np.int32], Vectors]]:
         titles, items = [title for title, _ in keys], [item for _, item in keys]
@@ -159,10 +165,18 @@ def fit_weights(candidates: Candidates, targets: Sequence[str], figures: Sequenc
     return weights
 
 
-def best_queries(candidates: Candidates, weights: Weights, count: int) -> list[list[str]]:
-    """Return up to `count` candidates of each pair, best first."""
+def ranked_places(
+    candidates: Candidates, weights: Weights, count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the columns of up to `count` candidates of each pair, best first, and their scores; -inf fills a row."""
     scores = np.where(candidates.places < 0, -np.inf, candidates.figures @ weights)  # [n, most]
     order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return order, np.take_along_axis(scores, order, axis=1)
+
+
+def best_queries(candidates: Candidates, weights: Weights, count: int) -> list[list[str]]:
+    """Return up to `count` candidates of each pair, best first."""
+    order, _ = ranked_places(candidates, weights, count)
     chosen = np.take_along_axis(candidates.places, order, axis=1)
     return [[candidates.queries[place] for place in row if place >= 0] for row in chosen]
 
