@@ -41,7 +41,7 @@ _EVIDENCE_CODE = (*_LOGS_CODE, "offline/arrays", "offline/embedder", "offline/ev
 _ENGINE = ("duckdb", "ibis-framework", "numpy", "pyarrow", "pyspark")
 _EVIDENCE_LIBRARIES = (*_ENGINE, "faiss-cpu", "tokenizers")
 _TRAINING_LIBRARIES = (*_EVIDENCE_LIBRARIES, "sentence-transformers", "torch", "transformers")
-_EXAMPLE_FILES = ("examples_train", "examples_valid", "examples_test", "shown_test")
+_EXAMPLE_FILES = ("examples_train", "examples_valid", "examples_test", "shown_valid", "shown_test")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,10 @@ EXAMPLE_SCHEMA = pa.schema(
         ("photo_new", pa.bool_()),
     ]
 )
-"""One example. `kind` is click, reject or shown; the evaluation labels the shown videos of the test day."""
+"""One example. `kind` is click, reject or shown; the evaluation labels the shown videos of the held-out days."""
+
+HELD_OUT = ("valid", "test")
+"""The splits whose shown videos are written too, so that abstention can be measured on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +101,9 @@ def write_examples(
     *,
     show_progress: bool = False,
 ) -> dict[str, int]:
-    """Write examples_{train,valid,test}.parquet and shown_test.parquet.
+    """Write examples_{train,valid,test}.parquet and shown_{valid,test}.parquet.
 
-    The test split has clicks only. `shown_test.parquet` has every video of the test day once, without a target, so that
+    The test split has clicks only. The shown files have every video of their day once, without a target, so that
     abstention can be measured against labels that this package never reads.
 
     Args:
@@ -120,12 +123,12 @@ def write_examples(
     splits = split_days(logs, settings.first_day)
     out.mkdir(parents=True, exist_ok=True)
     # What `onebar evaluate --labels` has made of the examples that are replaced.
-    (out / "unsafe_test.parquet").unlink(missing_ok=True)
+    for name in HELD_OUT:
+        (out / f"unsafe_{name}.parquet").unlink(missing_ok=True)
     has_intent = embedded.has_intent(splits[0].labels_before)
     counts: dict[str, int] = {}
-    with tqdm(
-        total=sum(len(split.days) for split in splits) + 1, desc="examples", unit="day", disable=not show_progress
-    ) as bar:
+    days = sum(len(split.days) for split in splits) + len(HELD_OUT)
+    with tqdm(total=days, desc="examples", unit="day", disable=not show_progress) as bar:
         for split in splits:
             name = f"examples_{split.name}.parquet"
             unsafe = labels.known(split.labels_before)
@@ -139,10 +142,13 @@ def write_examples(
                     writer.write_table(table)
                     counts[name] = counts.get(name, 0) + table.num_rows
                     bar.update()
-        shown = _with_evidence(embedded, logs.last_day, shown_rows(logs, logs.last_day, settings.seed))
-        pq.write_table(shown, out / "shown_test.parquet", compression="zstd")
-        counts["shown_test.parquet"] = shown.num_rows
-        bar.update()
+            if split.name in HELD_OUT:
+                [day] = split.days
+                shown = _with_evidence(embedded, day, shown_rows(logs, day, settings.seed))
+                name = f"shown_{split.name}.parquet"
+                pq.write_table(shown, out / name, compression="zstd")
+                counts[name] = shown.num_rows
+                bar.update()
     return counts
 
 

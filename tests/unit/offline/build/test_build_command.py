@@ -63,7 +63,7 @@ def test_the_files_are_those_of_the_single_commands(logs: Path, out: Path, tmp_p
     for command, name in (("evidence", "evidence.parquet"), ("users", "users.parquet"), ("examples", "examples")):
         assert onebar(command, logs, single / name).exit_code == 0
     made = sorted(path.relative_to(single) for path in single.rglob("*.parquet"))
-    assert len(made) == 6
+    assert len(made) == 7
     assert [name for name in made if (out / name).read_bytes() != (single / name).read_bytes()] == []
     assert {source.kind for source in published_sources(out, None)} == {"photos", "users"}
     assert states(out) == dict.fromkeys(("tables", "evidence", "users", "examples"), "run")

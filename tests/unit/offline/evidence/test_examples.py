@@ -15,7 +15,7 @@ import pytest
 from evidence.tokens import REJECT_TOKEN
 from offline.errors import SettingsError
 from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
-from offline.evidence.examples import EXAMPLE_SCHEMA, ExampleSettings, write_examples
+from offline.evidence.examples import EXAMPLE_SCHEMA, HELD_OUT, ExampleSettings, write_examples
 from offline.evidence.safety_labels import label_videos, read_terms
 
 SPLITS = ("train", "valid", "test")
@@ -26,7 +26,7 @@ def make(embedded: EmbeddedLogs, dataset: Path, out: Path, settings: ExampleSett
     """Write the examples of the busy shop, or of the same rows in another folder, and read them."""
     write_examples(embedded, label_videos(embedded.logs, read_terms(dataset, None)), settings, out)
     tables = {name: pq.read_table(out / f"examples_{name}.parquet") for name in SPLITS}
-    return {**tables, "shown": pq.read_table(out / "shown_test.parquet")}
+    return {**tables, **{f"shown_{name}": pq.read_table(out / f"shown_{name}.parquet") for name in HELD_OUT}}
 
 
 @pytest.fixture(scope="module")
@@ -104,20 +104,24 @@ def test_the_reject_rate_is_a_ceiling(busy_logs: EmbeddedLogs, busy_dataset: Pat
     assert 0 < train.num_rows - clicks <= 0.02 * clicks + 3  # rounded once a day
 
 
-def test_every_video_of_the_test_day_is_shown_once_without_a_target(
-    examples: dict[str, pa.Table], busy_rows: dict[str, list[dict[str, Any]]]
+@pytest.mark.parametrize(("split", "day"), [("valid", 4), ("test", 5)])
+def test_every_video_of_a_held_out_day_is_shown_once_without_a_target(
+    split: str, day: int, examples: dict[str, pa.Table], busy_rows: dict[str, list[dict[str, Any]]]
 ) -> None:
-    shown = examples["shown"]
+    shown = examples[f"shown_{split}"]
+    assert pc.unique(shown["day"]).to_pylist() == [day]
     assert sorted(shown["photo_id"].to_pylist()) == sorted(
-        {row["photo_id"] for row in busy_rows["impressions"] if row["day"] == 5}
+        {row["photo_id"] for row in busy_rows["impressions"] if row["day"] == day}
     )
     assert set(shown["target"].to_pylist()) == {""}
 
 
 def test_labels_of_the_examples_before_are_removed(busy_logs: EmbeddedLogs, busy_dataset: Path, tmp_path: Path) -> None:
-    (tmp_path / "unsafe_test.parquet").touch()
+    before = [tmp_path / f"unsafe_{split}.parquet" for split in HELD_OUT]
+    for path in before:
+        path.touch()
     make(busy_logs, busy_dataset, tmp_path)
-    assert not (tmp_path / "unsafe_test.parquet").exists()
+    assert not any(path.exists() for path in before)
 
 
 def test_the_same_rows_in_another_order_give_the_same_bytes(
