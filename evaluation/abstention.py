@@ -3,82 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evaluation.bootstrap import LEVEL, RESAMPLES
-from evaluation.errors import InputError
-from evaluation.inputs import COLUMNS, Example, read_examples, read_parquet
+from evaluation.labels import LabelledVideos
 from evaluation.metrics import Scores
 from evaluation.predict import Answer
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
-LABEL_COLUMNS = ("photo_id", "unsafe", "category")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledVideos:
-    """The videos of the test day, each once, with their labels.
-
-    Attributes:
-        examples: the evidence of each video as of the test day, without a target.
-        unsafe: whether it breaks a rule.
-        category: the policy category, "" when safe.
-    """
-
-    examples: list[Example]
-    unsafe: list[bool]
-    category: list[str]
-
-
-def write_labelled(shown: Path, labels: Path, out: Path) -> int:
-    """Join the videos that were shown on the test day with their labels.
-
-    Args:
-        shown: `shown_test.parquet` of `onebar offline examples`.
-        labels: Parquet with photo_id, unsafe (bool) and category (nullable); videos without a label are left out.
-        out: the file to write; it has the columns of `shown` and also `unsafe` and `category`.
-
-    Returns:
-        The number of rows.
-
-    Raises:
-        InputError: a file is missing or not of this form, or no shown video has a label.
-    """
-    videos = read_parquet(shown, COLUMNS)
-    known = {row["photo_id"]: row for row in read_parquet(labels, LABEL_COLUMNS).select(LABEL_COLUMNS).to_pylist()}
-    photos = videos["photo_id"].to_pylist()
-    rows = [row for row, photo in enumerate(photos) if photo in known]
-    if not rows:
-        raise InputError(f"{labels} has no label for any video of {shown}; are both from the same logs?")
-    table = videos.take(pa.array(rows))
-    for name, kind in (("unsafe", pa.bool_()), ("category", pa.string())):
-        table = table.append_column(name, pa.array([known[photos[row]][name] for row in rows], kind))
-    pq.write_table(table, out, compression="zstd")
-    return int(table.num_rows)
-
-
-def read_labelled(path: Path, *, limit: int | None = None, seed: int = 0) -> LabelledVideos:
-    """Read a file that `write_labelled` wrote.
-
-    Raises:
-        InputError: the file is missing or not of that form.
-    """
-    examples = read_examples(path, limit=limit, seed=seed)
-    truth = {row["photo_id"]: row for row in read_parquet(path, LABEL_COLUMNS).to_pylist()}
-    rows = [truth[example.photo_id] for example in examples]
-    return LabelledVideos(examples, [row["unsafe"] for row in rows], [row["category"] or "" for row in rows])
 
 
 def abstention_report(answers: Sequence[Answer], videos: LabelledVideos, threshold: float) -> dict[str, Any]:
     """Return precision and recall of abstaining, with their intervals.
 
-    The report also has both for videos that are new on the test day, recall by category, and a curve over thresholds.
+    The report also has both for videos that are new on that day, recall by category, and a curve over thresholds.
 
     Args:
         answers: of the bundle, one for each video.
@@ -88,8 +28,8 @@ def abstention_report(answers: Sequence[Answer], videos: LabelledVideos, thresho
     unsafe = np.array(videos.unsafe, bool)
     abstained = np.array([answer.abstains(threshold) for answer in answers], bool)
     new = np.array([example.photo_new for example in videos.examples], bool)
-    categories = sorted({category for category in videos.category if category})
-    names = np.array(videos.category, dtype=object)
+    names = np.where(unsafe, np.array(videos.category, dtype=object), "")  # the category of a safe video is none
+    categories = sorted(set(names) - {""})
     return {
         "threshold": threshold,
         "videos": len(unsafe),

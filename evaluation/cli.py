@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from evaluation.abstention import abstention_report, read_labelled, write_labelled
+from evaluation.abstention import abstention_report
+from evaluation.labels import LabelledVideos, labelled_videos
 from evaluation.language_model import LanguageModel
 from evaluation.novelty import read_seen
 from evaluation.predict import BundlePredictor
@@ -117,7 +118,7 @@ def evaluate(
 ) -> None:
     """Measure BUNDLES (none, one, or several side by side) and the baselines on held-out clicks.
 
-    Labels are joined once, into unsafe_test.parquet of the examples folder; later runs read that file.
+    Labels are joined once, into unsafe_SPLIT.parquet of the examples folder; later runs read that file.
 
     \b
     onebar evaluate build/bundle --examples build/examples --limit 5000 --out build/evaluation
@@ -133,6 +134,7 @@ def evaluate(
         if len(given) > 1 + len(unseen):
             raise click.UsageError(f"{option} is given more often than there are folders of examples")
     begun = time.perf_counter()
+    videos = labelled_videos(folder, split, labels, limit=limit, seed=seed)  # read first: a wrong file costs no hours
     draw = Draw(split, limit, seed)
     predictors = {_name(path, bundles): BundlePredictor(path, threads=threads, show_progress=True) for path in bundles}
     seen = read_seen(training or (folder,))
@@ -157,7 +159,7 @@ def evaluate(
         "unseen": {
             _name(world.folder, unseen): measure_world(world, predictors, seen, draw, tools) for world in others
         },
-        "abstention": _abstention(predictors, folder, labels, limit, seed),
+        "abstention": _abstention(predictors, videos) if videos is not None else {},
     }
     report["seconds"] = round(time.perf_counter() - begun, 1)
     click.echo(to_text(report))
@@ -173,16 +175,8 @@ def _embedder(folder: Path | None, predictors: dict[str, BundlePredictor]) -> Em
     return next((embedder for embedder in found if embedder.embeds_texts), HashedEmbedder())
 
 
-def _abstention(
-    predictors: dict[str, BundlePredictor], folder: Path, labels: Path | None, limit: int | None, seed: int
-) -> dict[str, Any]:
-    """Return a report for each bundle; none without labels."""
-    labelled = folder / "unsafe_test.parquet"
-    if labels is not None:
-        write_labelled(folder / "shown_test.parquet", labels, labelled)
-    if not predictors or not labelled.is_file():
-        return {}
-    videos = read_labelled(labelled, limit=limit, seed=seed)
+def _abstention(predictors: dict[str, BundlePredictor], videos: LabelledVideos) -> dict[str, Any]:
+    """Return a report for each bundle."""
     evidence = [example.evidence() for example in videos.examples]
     return {
         name: abstention_report(predictor.answers(evidence), videos, predictor.bundle.reject_threshold)

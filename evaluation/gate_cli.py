@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from evaluation.abstention import read_labelled, write_labelled
 from evaluation.gate import Labelled, Margins, Side, decide, measure
 from evaluation.grounding import Shop
 from evaluation.inputs import read_examples
+from evaluation.labels import labelled_videos
 from evaluation.predict import BundlePredictor
 from evidence.safety import ProhibitedTerms
 from evidence.term_list import load_terms
@@ -56,15 +56,17 @@ def gate(
     \b
     onebar gate bundles/served build/bundle --examples build/examples --terms logs/prohibited_terms.tsv --out gate.json
     """
+    accepted = _changed(margins)
     clicks = read_examples(folder / f"examples_{split}.parquet", kind="click", limit=limit)
     shop = Shop(truth) if truth else None
     if shop is not None:
         shop.check(clicks)
+    labelled = _labelled(folder, split, labels, limit) if labels else None
     predictors = [BundlePredictor(path, threads=threads, show_progress=True) for path in (serving, candidate)]
     served, other = (Side(predictor, predictor.bundle.reject_threshold) for predictor in predictors)
     listed = ProhibitedTerms(load_terms(terms) if terms else [])
-    measures = measure(served, other, clicks, listed, shop, _labelled(folder, labels, limit) if labels else None)
-    decision = decide(measures, len(clicks), _changed(margins))
+    measures = measure(served, other, clicks, listed, shop, labelled)
+    decision = decide(measures, len(clicks), accepted)
     if out is not None:
         versions = [predictor.bundle.model_version for predictor in predictors]
         document = {"serving": versions[0], "candidate": versions[1], **decision.to_dict()}
@@ -79,11 +81,9 @@ def gate(
     click.get_current_context().exit(0 if decision.verdict == "promote" else REFUSED)
 
 
-def _labelled(folder: Path, labels: Path, limit: int | None) -> Labelled:
-    path = folder / "unsafe_test.parquet"
-    write_labelled(folder / "shown_test.parquet", labels, path)
-    videos = read_labelled(path, limit=limit)
-    return Labelled([example.evidence() for example in videos.examples], videos.unsafe)
+def _labelled(folder: Path, split: str, labels: Path, limit: int | None) -> Labelled | None:
+    videos = labelled_videos(folder, split, labels, limit=limit)
+    return Labelled([example.evidence() for example in videos.examples], videos.unsafe) if videos else None
 
 
 def _changed(margins: tuple[str, ...]) -> Margins:

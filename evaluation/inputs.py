@@ -110,23 +110,33 @@ def examples_of_table(table: pa.Table) -> list[Example]:
     return [_example(row) for row in table.to_pylist()]
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_parquet(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    *,
+    fix: str = "make the examples with `onebar offline examples`",
+) -> pa.Table:
     """Read a Parquet file, or a folder of them, which may be partitioned (`day=3/…`).
+
+    Args:
+        path: of the file or the folder.
+        columns: those that it must have, and the only ones that are read; None for all.
+        fix: what to do where the file is missing or of another form, for the message.
 
     Raises:
         InputError: the file is missing, is not Parquet, or lacks a column.
     """
     if not path.exists():
-        raise InputError(f"{path} is missing; make the examples with `onebar offline examples`")
+        raise InputError(f"{path} is missing; {fix}")
     try:
         dataset = ds.dataset(path, format="parquet", partitioning="hive" if path.is_dir() else None)
         names = dataset.schema.names
         missing = [name for name in columns or () if name not in names]
         if missing:
-            raise InputError(f"{path} has no column {', '.join(missing)}; make it again with `onebar offline examples`")
+            raise InputError(f"{path} has no column {', '.join(missing)}; {fix}")
         return dataset.to_table(columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
+        raise InputError(f"{path} cannot be read as Parquet ({error}); {fix}") from error
 
 
 def decontaminate(examples: Iterable[Example], fields: Sequence[str] = ("anchors", "histories")) -> list[Example]:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
-
-from evaluation.abstention import LabelledVideos, abstention_report, read_labelled, write_labelled
-from evaluation.errors import InputError
+from evaluation.abstention import abstention_report
 from evaluation.inputs import Example
+from evaluation.labels import LabelledVideos
 from evaluation.predict import Answer
 
 
@@ -49,22 +44,7 @@ def test_a_bundle_that_never_abstains_has_no_recall(examples: Callable[..., list
     assert (report["precision"], report["recall"]) == (0.0, 0.0)
 
 
-@pytest.fixture
-def labels(tmp_path: Path) -> Path:
-    path = tmp_path / "labels.parquet"
-    pq.write_table(pa.table({"photo_id": ["p0", "p1"], "unsafe": [True, False], "category": ["fraud", None]}), path)
-    return path
-
-
-def test_shown_videos_get_their_labels(examples_file: Callable[..., Path], labels: Path, tmp_path: Path) -> None:
-    shown = examples_file([{"photo_id": f"p{n}", "kind": "shown", "target": ""} for n in (1, 0, 9)])
-    assert write_labelled(shown, labels, tmp_path / "out.parquet") == 2
-    videos = read_labelled(tmp_path / "out.parquet")
-    assert [example.photo_id for example in videos.examples] == ["p1", "p0"]
-    assert videos.unsafe == [False, True]
-    assert videos.category == ["", "fraud"]
-
-
-def test_labels_of_other_logs_are_refused(examples_file: Callable[..., Path], labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no label for any video"):
-        write_labelled(examples_file([{"photo_id": "elsewhere"}]), labels, tmp_path / "out.parquet")
+def test_the_category_of_a_safe_video_does_not_count(examples: Callable[..., list[Example]]) -> None:
+    videos = LabelledVideos(examples({}, {}), [True, False], ["fraud", "fraud"])
+    report = abstention_report(answers(0.9, 0.0), videos, threshold=0.5)
+    assert report["recall_by_category"] == {"fraud": {"unsafe": 1, "recall": 1.0}}

@@ -78,6 +78,41 @@ def test_a_report_is_printed_and_written(bundle: Path, folder: Path) -> None:
     assert "## Slices" in (folder / "report.md").read_text()
 
 
+def test_abstention_is_measured_on_the_day_of_the_split(
+    bundle: Path, folder: Path, examples_file: Callable[..., Path]
+) -> None:
+    examples_file([{"photo_id": "p1", "caption": "running shoes 1"}], "examples_valid.parquet")
+    examples_file([{"photo_id": "p1", "kind": "shown", "target": ""}], "shown_valid.parquet")
+
+    def measured(*options: str) -> dict[str, Any]:
+        arguments = ["evaluate", str(bundle), "--examples", str(folder), "--out", str(folder / "report"), *options]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+        found: dict[str, Any] = json.loads((folder / "report.json").read_text())["abstention"]
+        return found
+
+    labels = ("--labels", str(folder / "labels.parquet"))
+    assert measured(*labels)["bundle"]["videos"] == 2
+    assert measured("--split", "valid") == {}
+    of_valid = measured("--split", "valid", *labels)
+    assert (of_valid["bundle"]["videos"], of_valid["bundle"]["unsafe"]) == (1, 0)
+    assert measured("--split", "valid") == of_valid
+
+
+@pytest.mark.parametrize("command", ["evaluate", "gate"])
+def test_wrong_labels_are_refused_before_a_model_runs(
+    command: str, bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generate(engine: Engine, request: GenerationRequest) -> Generation:
+        raise AssertionError("a model runs")
+
+    monkeypatch.setattr(Engine, "generate", generate)
+    pq.write_table(pa.table({"photo_id": ["p0"], "unsafe": [1], "category": ["fraud"]}), folder / "labels.parquet")
+    options = ["--examples", str(folder), "--labels", str(folder / "labels.parquet")]
+    result = CliRunner().invoke(main, [command, str(bundle), str(bundle), *options])
+    assert (result.exit_code, result.output.count("the type int64 in the column unsafe")) == (1, 1), result.output
+
+
 def test_baselines_are_measured_without_a_bundle(folder: Path) -> None:
     result = CliRunner().invoke(main, ["evaluate", "--examples", str(folder), "--limit", "3"])
     assert result.exit_code == 0, result.output

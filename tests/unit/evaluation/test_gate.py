@@ -152,3 +152,18 @@ def test_the_command_writes_the_decision_and_its_status_says_it(
     }  # fmt: skip
     wrong = CliRunner().invoke(main, [*arguments, "--margin", "speed=1"])
     assert (wrong.exit_code, "there is no margin 'speed'" in wrong.output) == (2, True)
+
+
+def test_abstention_is_compared_on_the_day_of_the_split(
+    tmp_path: Path, examples_file: Callable[..., Path], bundle: Path
+) -> None:
+    rows = [{"photo_id": f"p{n}", "caption": f"running shoes {n}"} for n in range(6)]
+    examples_file(rows, "examples_valid.parquet")
+    for split, shown in (("valid", rows[:4]), ("test", rows)):
+        examples_file([{**row, "kind": "shown", "target": ""} for row in shown], f"shown_{split}.parquet")
+    labels = {"photo_id": [row["photo_id"] for row in rows], "unsafe": [True] * 6, "category": ["fraud"] * 6}
+    pq.write_table(pa.table(labels), tmp_path / "labels.parquet")
+    options = ["--examples", str(tmp_path), "--split", "valid", "--labels", str(tmp_path / "labels.parquet")]
+    result = CliRunner().invoke(main, ["gate", str(bundle), str(bundle), *options, "--out", str(tmp_path / "g.json")])
+    assert result.exit_code == 3, result.output
+    assert json.loads((tmp_path / "g.json").read_text())["measures"]["missed_unsafe"]["count"] == 4
