@@ -12,12 +12,13 @@ from typing import Any
 import click
 
 from evaluation.abstention import abstention_report
+from evaluation.judging import Judge, grade_report, unasked
 from evaluation.labels import LabelledVideos, labelled_videos
 from evaluation.language_model import LanguageModel
 from evaluation.novelty import read_seen
 from evaluation.predict import BundlePredictor
 from evaluation.report_files import write_report
-from evaluation.reports import to_markdown, to_text
+from evaluation.reports import relevance_text, to_markdown, to_text
 from evaluation.shop_logs import ShopLogs
 from evaluation.worlds import Draw, Tools, World, measure_world
 from evaluation.zero_shot import ZeroShot
@@ -145,9 +146,12 @@ def evaluate(
         embedder,
         popularity=embedder.tuned.get("popularity", 0.0),
         zero_shot=ZeroShot(language_model, show_progress=True) if language_model else None,
-        judge=judge,
-        judged=judged,
     )
+    grader = Judge(judge, judged) if judge is not None else None
+    measured, shown = measure_world(own, predictors, seen, draw, tools)
+    unseen_worlds = {
+        _name(world.folder, unseen): measure_world(world, predictors, seen, draw, tools) for world in others
+    }
     report: dict[str, Any] = {
         "split": split,
         "bundles": {
@@ -155,14 +159,24 @@ def evaluate(
             for name, predictor in predictors.items()
         },
         "embedder": embedder.version,
-        **measure_world(own, predictors, seen, draw, tools),
-        "unseen": {
-            _name(world.folder, unseen): measure_world(world, predictors, seen, draw, tools) for world in others
-        },
+        "judge": unasked(grader),
+        **measured,
+        "unseen": {name: found for name, (found, _) in unseen_worlds.items()},
         "abstention": _abstention(predictors, videos) if videos is not None else {},
     }
-    report["seconds"] = round(time.perf_counter() - begun, 1)
     click.echo(to_text(report))
+    _write(out, report, begun)
+    if grader is not None:  # after the report is written: the judge may fail
+        try:
+            grade_report(grader, report, shown, {name: answers for name, (_, answers) in unseen_worlds.items()})
+        finally:
+            click.echo(relevance_text(report))
+            _write(out, report, begun)
+
+
+def _write(out: Path | None, report: dict[str, Any], begun: float) -> None:
+    """Write the report, with the seconds since the command began, if it is to be written."""
+    report["seconds"] = round(time.perf_counter() - begun, 1)
     if out is not None:
         click.echo("\n" + write_report(out, report, to_markdown(report)))
 

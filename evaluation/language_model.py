@@ -75,9 +75,8 @@ def ask(
         show_progress: show a progress bar.
 
     Raises:
-        ModelError: a package for the requests is not installed.
-        EndpointError: no request can succeed (offline.summaries.errors).
-        StoppedError: the endpoint failed several times in a row, or asks to wait too long.
+        ModelError: a package for the requests is not installed, no request can succeed, or the endpoint failed several
+            times in a row or asks to wait too long.
     """
     different = list(dict.fromkeys(questions))
     if not different:
@@ -93,7 +92,7 @@ async def _ask_all(
 ) -> list[T | None]:
     try:
         from offline.summaries.endpoint import Endpoint, EndpointSettings, RefusedError
-        from offline.summaries.errors import RequestFailedError
+        from offline.summaries.errors import RequestFailedError, SummaryError
         from offline.summaries.journal import Journal
         from offline.summaries.prompt import AnswerError
         from offline.summaries.spending import Budget, Prices
@@ -114,15 +113,6 @@ async def _ask_all(
         except (RefusedError, RequestFailedError):
             return None
 
-    settings = EndpointSettings(
-        model.url,
-        model.name,
-        os.environ.get(KEY_VARIABLE, ""),
-        timeout_seconds=model.timeout_seconds,
-        attempts=model.attempts,
-        key_variable=KEY_VARIABLE,
-        options=model.role,
-    )
     prices = Prices(0.0, 0.0, max_answer_tokens=model.max_answer_tokens)
     answers: list[T | None] = [None] * len(questions)
     places = iter(range(len(questions)))
@@ -132,14 +122,26 @@ async def _ask_all(
             answers[place] = await one(endpoint, questions[place])
             advance(1)
 
-    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder)) as journal:
-        async with Endpoint(settings, prices, Budget(math.inf, journal)) as endpoint:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(model.concurrency):
-                        group.create_task(work(endpoint))
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
+    try:
+        settings = EndpointSettings(
+            model.url,
+            model.name,
+            os.environ.get(KEY_VARIABLE, ""),
+            timeout_seconds=model.timeout_seconds,
+            attempts=model.attempts,
+            key_variable=KEY_VARIABLE,
+            options=model.role,
+        )
+        with tempfile.TemporaryDirectory() as folder, Journal(Path(folder)) as journal:
+            async with Endpoint(settings, prices, Budget(math.inf, journal)) as endpoint:
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        for _ in range(model.concurrency):
+                            group.create_task(work(endpoint))
+                except BaseExceptionGroup as errors:
+                    raise errors.exceptions[0] from None
+    except SummaryError as error:
+        raise ModelError(str(error)) from error
     return answers
 
 

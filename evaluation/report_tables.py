@@ -63,12 +63,18 @@ def slice_difference_rows(world: dict[str, Any]) -> Rows:
 
 
 def relevance_rows(world: dict[str, Any]) -> Rows:
-    """Return BAS@8 of every system, SR if there was a judge, and the shares of clicks that they are measured on."""
+    """Return BAS@8 of every system, SR if there was a judge, and the shares of clicks that they are measured on.
+
+    A system that the judge did not come to has a dash.
+    """
     measures = world["relevance"]
     heads = [head for name in measures for head in (_RELEVANCE[name], "measured on")]
     rows = [["system", *heads]]
     for system in world["systems"]:
-        cells = [[_figure(found[system]), f"{found[system]['scored']:.3f}"] for found in measures.values()]
+        cells = [
+            [_figure(found[system]), f"{found[system]['scored']:.3f}"] if system in found else ["-", "-"]
+            for found in measures.values()
+        ]
         rows.append([system, *(cell for pair in cells for cell in pair)])
     return rows
 

@@ -35,7 +35,10 @@ _ENTITIES = "Wrong entities: shares of queries that name a brand, model or type 
 
 def to_markdown(report: dict[str, Any]) -> str:
     """Return the whole report as markdown."""
-    lines = ["# Evaluation", "", *_world_markdown(report)]
+    lines = ["# Evaluation", ""]
+    if report["judge"] is not None:
+        lines += [f"SR by the judge `{report['judge']['model']}`: {report['judge']['state']}.", ""]
+    lines += _world_markdown(report)
     for name, abstention in report["abstention"].items():
         lines += [f"## Abstention of {name}", "", *_abstention(abstention), ""]
     for name, world in report["unseen"].items():
@@ -58,6 +61,14 @@ def to_text(report: dict[str, Any]) -> str:
         ]
     for name, world in report["unseen"].items():
         lines += ["", f"Unseen world {name}", *_world_text(world)]
+    return "\n".join(lines)
+
+
+def relevance_text(report: dict[str, Any]) -> str:
+    """Return the tables with the grades of the judge, for the terminal."""
+    lines = ["", _RELEVANCE, *text_table(relevance_rows(report))]
+    for name, world in report["unseen"].items():
+        lines += ["", f"Unseen world {name}", *text_table(relevance_rows(world))]
     return "\n".join(lines)
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from evaluation.baseline_systems import CACHED, baselines, held_out_day
 from evaluation.grounding import Shop, entity_report
 from evaluation.inputs import Example, read_examples
-from evaluation.language_model import LanguageModel
+from evaluation.judging import Shown
 from evaluation.nearest import TextEmbedder
 from evaluation.novelty import Seen, novelty_masks
 from evaluation.predict import BundlePredictor
 from evaluation.reading import reading_masks, reading_report
-from evaluation.relevance import grades, relevance_report, similarity
+from evaluation.relevance import relevance_report, similarity
 from evaluation.shop_logs import ShopLogs
 from evaluation.slices import slice_report, slices
 from evaluation.systems import (
@@ -68,32 +68,29 @@ class Tools:
         embedder: of the ANN baseline, the cascade, and BAS.
         popularity: the weight of clicks in the second ANN baseline.
         zero_shot: a language model that is measured, None for none.
-        judge: grades the answers (SR), None for none.
-        judged: the most clicks that the judge grades.
     """
 
     embedder: TextEmbedder
     popularity: float = 0.0
     zero_shot: ZeroShot | None = None
-    judge: LanguageModel | None = None
-    judged: int = 0
 
 
 def measure_world(
     world: World, predictors: Mapping[str, BundlePredictor], seen: Seen, draw: Draw, tools: Tools
-) -> dict[str, Any]:
-    """Return what the bundles and the baselines reach on one shop.
+) -> tuple[dict[str, Any], Shown]:
+    """Return what the bundles and the baselines reach on one shop, and what they show.
 
     Args:
         world: the shop.
         predictors: the bundles by name.
         seen: what the training of the bundles has seen.
         draw: which clicks are measured.
-        tools: the embedder, and language models.
+        tools: the embedder, and a language model.
 
     Returns:
-        `examples` and `videos`, their numbers; `systems`; `differences` by view; `slices`; `relevance`; `new_targets`,
-        slices of each system; `reading`, one report for each bundle; `entities`, None without a truth.
+        A report: `examples` and `videos`, their numbers; `systems`; `differences` by view; `slices`; `relevance`;
+        `new_targets`, slices of each system; `reading`, one report for each bundle; `entities`, None without a truth.
+        And what is shown as served, for a judge.
 
     Raises:
         InputError: the folder has no such examples, or the truth is of another shop.
@@ -122,7 +119,8 @@ def measure_world(
     photos = [example.photo_id for example in examples]
     new = np.array([example.photo_new for example in examples], bool)
     new_targets = novelty_masks(examples, seen)
-    return {
+    shown = Shown(examples, {name: outcome.predictions for name, outcome in served.items()})
+    report = {
         "examples": len(examples),
         "videos": len(set(photos)),
         "systems": {
@@ -139,11 +137,12 @@ def measure_world(
             for view in COMPARED_VIEWS
         },
         "slices": slice_report(served, slices(examples, world.logs, day), photos, list(predictors)),
-        "relevance": _relevance(examples, served, tools),
+        "relevance": {"bas": _bas(shown, photos, tools.embedder)},
         "new_targets": {name: summarize_slices(outcome, new_targets) for name, outcome in served.items()},
         "reading": {name: _reading(name, predictor, examples, served) for name, predictor in predictors.items()},
-        "entities": entity_report(shop, examples, _shown(served)) if shop is not None else None,
+        "entities": entity_report(shop, examples, shown.queries) if shop is not None else None,
     }
+    return report, shown
 
 
 def _bundles(world: World, predictors: Mapping[str, BundlePredictor]) -> list[System]:
@@ -155,26 +154,10 @@ def _bundles(world: World, predictors: Mapping[str, BundlePredictor]) -> list[Sy
     return systems
 
 
-def _relevance(examples: Sequence[Example], served: Mapping[str, Outcome], tools: Tools) -> dict[str, Any]:
-    """Return BAS of each system, and SR on some of the clicks if there is a judge."""
-    photos = [example.photo_id for example in examples]
-    report = {
-        "bas": relevance_report(
-            {name: similarity(examples, outcome.predictions, tools.embedder) for name, outcome in served.items()},
-            photos,
-        )
-    }
-    if tools.judge is not None:
-        rows = np.sort(np.random.default_rng(0).permutation(len(examples))[: tools.judged]).tolist()
-        some = [examples[row] for row in rows]
-        report["sr"] = relevance_report(
-            {
-                name: grades(tools.judge, some, [outcome.predictions[row] for row in rows], show_progress=True)
-                for name, outcome in served.items()
-            },
-            [photos[row] for row in rows],
-        )
-    return report
+def _bas(shown: Shown, photos: Sequence[str], embedder: TextEmbedder) -> dict[str, Any]:
+    return relevance_report(
+        {name: similarity(shown.examples, queries, embedder) for name, queries in shown.queries.items()}, photos
+    )
 
 
 def _reading(
@@ -185,7 +168,3 @@ def _reading(
     )
     photos = [example.photo_id for example in examples]
     return reading_report(masks, {system: served[system].hits for system in (name, CACHED)}, photos)
-
-
-def _shown(served: Mapping[str, Outcome]) -> dict[str, list[list[str]]]:
-    return {name: outcome.predictions for name, outcome in served.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from cli.main import main
 from evaluation.inputs import Example
@@ -181,6 +181,61 @@ def test_language_models_are_measured_and_judge_through_the_command(folder: Path
     assert (graded["mean"], graded["scored"]) == (4.0, 1.0)
     assert sum(body["model"] == "writer" for body in server.bodies) == 6  # one for each video
     assert "SR" in result.output
+
+
+def judged(folder: Path, reply_to: Callable[[int, dict[str, Any]], Reply]) -> tuple[Result, dict[str, Any]]:
+    """Run the baselines with a judge, and return the result and the report as it was written last."""
+    with endpoint_server(reply_to=reply_to) as server:
+        options = [
+            "--judge-endpoint",
+            server.url,
+            "--judge-model",
+            "judge",
+            "--judge-concurrency",
+            "1",
+            "--judged",
+            "2",
+        ]
+        command = ["evaluate", "--examples", str(folder), "--out", str(folder / "report"), *options]
+        result = CliRunner().invoke(main, command)
+    return result, json.loads((folder / "report.json").read_text())
+
+
+def test_the_report_is_written_before_the_judge_is_asked(folder: Path) -> None:
+    written: list[dict[str, Any]] = []
+
+    def reply(_: int, __: dict[str, Any]) -> Reply:
+        written.append(json.loads((folder / "report.json").read_text()))
+        return Reply(text="[5]")
+
+    result, report = judged(folder, reply)
+    assert result.exit_code == 0, result.output
+    assert written[0]["judge"] == {"model": "judge", "state": "not finished"}
+    assert "sr" not in written[0]["relevance"]
+    assert written[0]["systems"] == report["systems"]
+    assert report["judge"] == {"model": "judge", "state": "finished"}
+    assert set(report["relevance"]["sr"]) == set(report["systems"])
+
+
+def test_a_judge_that_fails_leaves_the_report_and_the_grades_so_far(folder: Path) -> None:
+    result, report = judged(folder, lambda number, _: Reply(text="[4]") if number < 2 else Reply(status=401, body="?"))
+    assert result.exit_code == 1
+    assert "Error: the judge failed" in result.output
+    assert "HR@8" in result.output
+    assert report["systems"]["most popular"]["as_served"]["hr"]["mean"] == 1.0
+    assert {name: found["mean"] for name, found in report["relevance"]["sr"].items()} == {"most popular": 4.0}
+    assert report["judge"]["state"].startswith("failed: ")
+    markdown = (folder / "report.md").read_text()
+    assert "SR by the judge `judge`: failed: " in markdown
+    assert "ONEBAR_EVALUATION_API_KEY" in markdown
+
+
+def test_a_judge_without_any_grade_has_failed(folder: Path) -> None:
+    result, report = judged(folder, lambda *_: Reply(status=400, body="too long"))
+    assert result.exit_code == 1
+    assert "no usable grade" in result.output
+    assert "sr" not in report["relevance"]
+    assert report["judge"]["state"].startswith("failed: ")
 
 
 def test_an_endpoint_needs_the_name_of_its_model(folder: Path) -> None:

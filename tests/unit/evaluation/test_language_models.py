@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evaluation.errors import ModelError
 from evaluation.inputs import Example
 from evaluation.language_model import KEY_VARIABLE, LanguageModel, Unusable
 from evaluation.relevance import grades, parse_grades, relevance_report
 from evaluation.zero_shot import ZeroShot, parse_queries
-from offline.summaries.errors import EndpointError
 from tests.unit.offline.summaries.endpoint_server import Reply, Server, endpoint_server
 
 Examples = Callable[..., list[Example]]
@@ -61,10 +61,10 @@ def test_a_wrong_key_stops_and_the_message_names_the_variable_and_the_options(
     examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "sk-1")
-    with endpoint_server(Reply(status=401, body="who?")) as server, pytest.raises(EndpointError, match=KEY_VARIABLE):
+    with endpoint_server(Reply(status=401, body="who?")) as server, pytest.raises(ModelError, match=KEY_VARIABLE):
         ZeroShot(model(server)).predict(examples({"caption": "a"}))
     assert server.keys == ["Bearer sk-1"]
-    with endpoint_server(Reply(status=404, body="?")) as server, pytest.raises(EndpointError, match="--llm-model"):
+    with endpoint_server(Reply(status=404, body="?")) as server, pytest.raises(ModelError, match="--llm-model"):
         ZeroShot(model(server)).predict(examples({"caption": "a"}))
 
 
