@@ -20,7 +20,7 @@ from evaluation.predict import BundlePredictor
 from evaluation.report_files import write_report
 from evaluation.reports import relevance_text, to_markdown, to_text
 from evaluation.shop_logs import ShopLogs
-from evaluation.worlds import Draw, Tools, World, measure_world
+from evaluation.worlds import Draw, World, measure_world
 from evaluation.zero_shot import ZeroShot
 from evidence.embedder import Embedder, HashedEmbedder
 from evidence.static_embedder import load_static_embedder
@@ -92,9 +92,11 @@ _PARAMETERS = {"llm": "language_model", "judge": "judge"}
 )
 @click.option(
     "--embedder",
-    "embedder_folder",
+    "embedders",
+    multiple=True,
     type=_FOLDER,
-    help="Static embedder for ANN, MCA and BAS.  [default: that of the first bundle, else the hashed one]",
+    help="Static embedder of --examples for ANN, MCA and BAS; given again, of each --unseen.  [default: that of the "
+    "first bundle, else the hashed one; for --unseen that of --examples]",
 )
 @_asked("llm", "measured as the zero-shot baseline")
 @_asked("judge", "that grades the answers (SR)")
@@ -112,7 +114,7 @@ def evaluate(
     out: Path | None,
     threads: int,
     logs: tuple[Path, ...],
-    embedder_folder: Path | None,
+    embedders: tuple[Path, ...],
     language_model: LanguageModel | None,
     judge: LanguageModel | None,
     judged: int,
@@ -131,7 +133,7 @@ def evaluate(
 
     The key of both endpoints is read from ONEBAR_EVALUATION_API_KEY.
     """
-    for option, given in (("--truth", truths), ("--logs", logs)):
+    for option, given in (("--truth", truths), ("--logs", logs), ("--embedder", embedders)):
         if len(given) > 1 + len(unseen):
             raise click.UsageError(f"{option} is given more often than there are folders of examples")
     begun = time.perf_counter()
@@ -139,18 +141,17 @@ def evaluate(
     draw = Draw(split, limit, seed)
     predictors = {_name(path, bundles): BundlePredictor(path, threads=threads, show_progress=True) for path in bundles}
     seen = read_seen(training or (folder,))
-    shops = zip_longest((folder, *unseen), truths, map(ShopLogs, logs))
-    own, *others = (World(*shop, title_only=place == 0) for place, shop in enumerate(shops))
-    embedder = _embedder(embedder_folder, predictors)
-    tools = Tools(
-        embedder,
-        popularity=embedder.tuned.get("popularity", 0.0),
-        zero_shot=ZeroShot(language_model, show_progress=True) if language_model else None,
+    first, *further = map(load_static_embedder, embedders) if embedders else [_embedder(predictors)]
+    shops = zip_longest((folder, *unseen), (first, *further), truths, map(ShopLogs, logs))
+    own, *others = (
+        World(path, embedder or first, truth, tables, title_only=place == 0)
+        for place, (path, embedder, truth, tables) in enumerate(shops)
     )
+    zero_shot = ZeroShot(language_model, show_progress=True) if language_model else None
     grader = Judge(judge, judged) if judge is not None else None
-    measured, shown = measure_world(own, predictors, seen, draw, tools)
+    measured, shown = measure_world(own, predictors, seen, draw, zero_shot)
     unseen_worlds = {
-        _name(world.folder, unseen): measure_world(world, predictors, seen, draw, tools) for world in others
+        _name(world.folder, unseen): measure_world(world, predictors, seen, draw, zero_shot) for world in others
     }
     report: dict[str, Any] = {
         "split": split,
@@ -158,7 +159,6 @@ def evaluate(
             name: {"model_version": predictor.bundle.model_version, "precision": predictor.bundle.precision}
             for name, predictor in predictors.items()
         },
-        "embedder": embedder.version,
         "judge": unasked(grader),
         **measured,
         "unseen": {name: found for name, (found, _) in unseen_worlds.items()},
@@ -181,10 +181,8 @@ def _write(out: Path | None, report: dict[str, Any], begun: float) -> None:
         click.echo("\n" + write_report(out, report, to_markdown(report)))
 
 
-def _embedder(folder: Path | None, predictors: dict[str, BundlePredictor]) -> Embedder:
-    """Return the embedder of the folder, of the first bundle whose embedder embeds texts, or the hashed one."""
-    if folder is not None:
-        return load_static_embedder(folder)
+def _embedder(predictors: dict[str, BundlePredictor]) -> Embedder:
+    """Return the embedder of the first bundle whose embedder embeds texts, else the hashed one."""
     found = (predictor.bundle.embedder for predictor in predictors.values())
     return next((embedder for embedder in found if embedder.embeds_texts), HashedEmbedder())
 

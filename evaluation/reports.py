@@ -38,17 +38,17 @@ def to_markdown(report: dict[str, Any]) -> str:
     lines = ["# Evaluation", ""]
     if report["judge"] is not None:
         lines += [f"SR by the judge `{report['judge']['model']}`: {report['judge']['state']}.", ""]
-    lines += _world_markdown(report)
+    lines += [_embedder(report), "", *_world_markdown(report)]
     for name, abstention in report["abstention"].items():
         lines += [f"## Abstention of {name}", "", *_abstention(abstention), ""]
     for name, world in report["unseen"].items():
-        lines += [f"# Unseen world {name}", "", *_world_markdown(world)]
+        lines += [f"# Unseen world {name}", "", _embedder(world, report), "", *_world_markdown(world)]
     return "\n".join(lines)
 
 
 def to_text(report: dict[str, Any]) -> str:
     """Return the short form for the terminal."""
-    lines = _world_text(report)
+    lines = [_embedder(report), *_world_text(report)]
     for name, abstention in report["abstention"].items():
         low_p, high_p = abstention["intervals"]["precision"]
         low_r, high_r = abstention["intervals"]["recall"]
@@ -60,7 +60,7 @@ def to_text(report: dict[str, Any]) -> str:
             f"false abstention {abstention['false_abstention']:.4f}",
         ]
     for name, world in report["unseen"].items():
-        lines += ["", f"Unseen world {name}", *_world_text(world)]
+        lines += ["", f"Unseen world {name}", _embedder(world, report), *_world_text(world)]
     return "\n".join(lines)
 
 
@@ -70,6 +70,14 @@ def relevance_text(report: dict[str, Any]) -> str:
     for name, world in report["unseen"].items():
         lines += ["", f"Unseen world {name}", *text_table(relevance_rows(world))]
     return "\n".join(lines)
+
+
+def _embedder(world: dict[str, Any], own: dict[str, Any] | None = None) -> str:
+    """Return which embedder the figures of a shop are made with; `own` is the report of the own shop."""
+    said = f"ANN, MCA and BAS use the embedder {world['embedder']}"
+    if own is None or own["embedder"] != world["embedder"]:
+        return f"{said}."
+    return f"{said}, the same as for the own shop. Give --embedder again for one that learned from this shop."
 
 
 def _world_markdown(world: dict[str, Any]) -> list[str]:

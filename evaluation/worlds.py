@@ -13,7 +13,6 @@ from evaluation.baseline_systems import CACHED, baselines, held_out_day
 from evaluation.grounding import Shop, entity_report
 from evaluation.inputs import Example, read_examples
 from evaluation.judging import Shown
-from evaluation.nearest import TextEmbedder
 from evaluation.novelty import Seen, novelty_masks
 from evaluation.predict import BundlePredictor
 from evaluation.reading import reading_masks, reading_report
@@ -29,6 +28,7 @@ from evaluation.systems import (
     summarize_slices,
 )
 from evaluation.zero_shot import ZeroShot
+from evidence.embedder import Embedder
 
 COMPARED_VIEWS = ("as_served", "decontaminated")
 """The views in which every bundle is compared with every other system."""
@@ -49,34 +49,25 @@ class World:
 
     Attributes:
         folder: of its examples; the baselines learn from its earlier days.
+        embedder: of the ANN baselines, the cascade, and BAS.
         truth: the folder `truth` of the simulated shop, None where there is none.
         logs: its log tables, None where they are not given; the cascade and some slices need them.
         title_only: whether the bundles are also measured on the title alone.
     """
 
     folder: Path
+    embedder: Embedder
     truth: Path | None = None
     logs: ShopLogs | None = None
     title_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What measuring uses besides the bundles.
-
-    Attributes:
-        embedder: of the ANN baseline, the cascade, and BAS.
-        popularity: the weight of clicks in the second ANN baseline.
-        zero_shot: a language model that is measured, None for none.
-    """
-
-    embedder: TextEmbedder
-    popularity: float = 0.0
-    zero_shot: ZeroShot | None = None
-
-
 def measure_world(
-    world: World, predictors: Mapping[str, BundlePredictor], seen: Seen, draw: Draw, tools: Tools
+    world: World,
+    predictors: Mapping[str, BundlePredictor],
+    seen: Seen,
+    draw: Draw,
+    zero_shot: ZeroShot | None = None,
 ) -> tuple[dict[str, Any], Shown]:
     """Return what the bundles and the baselines reach on one shop, and what they show.
 
@@ -85,11 +76,12 @@ def measure_world(
         predictors: the bundles by name.
         seen: what the training of the bundles has seen.
         draw: which clicks are measured.
-        tools: the embedder, and a language model.
+        zero_shot: a language model that is measured too, None for none.
 
     Returns:
-        A report: `examples` and `videos`, their numbers; `systems`; `differences` by view; `slices`; `relevance`;
-        `new_targets`, slices of each system; `reading`, one report for each bundle; `entities`, None without a truth.
+        A report: `embedder`, its version; `examples` and `videos`, their numbers; `systems`; `differences` by view;
+        `slices`; `relevance`; `new_targets`, slices of each system; `reading`, one report for each bundle; `entities`,
+        None without a truth.
         And what is shown as served, for a judge.
 
     Raises:
@@ -107,10 +99,10 @@ def measure_world(
         *baselines(
             world.folder,
             draw.split,
-            tools.embedder,
-            popularity=tools.popularity,
+            world.embedder,
+            popularity=world.embedder.tuned.get("popularity", 0.0),
             logs=world.logs,
-            zero_shot=tools.zero_shot,
+            zero_shot=zero_shot,
         ),
         *_bundles(world, predictors),
     ]
@@ -121,6 +113,7 @@ def measure_world(
     new_targets = novelty_masks(examples, seen)
     shown = Shown(examples, {name: outcome.predictions for name, outcome in served.items()})
     report = {
+        "embedder": world.embedder.version,
         "examples": len(examples),
         "videos": len(set(photos)),
         "systems": {
@@ -137,7 +130,7 @@ def measure_world(
             for view in COMPARED_VIEWS
         },
         "slices": slice_report(served, slices(examples, world.logs, day), photos, list(predictors)),
-        "relevance": {"bas": _bas(shown, photos, tools.embedder)},
+        "relevance": {"bas": _bas(shown, photos, world.embedder)},
         "new_targets": {name: summarize_slices(outcome, new_targets) for name, outcome in served.items()},
         "reading": {name: _reading(name, predictor, examples, served) for name, predictor in predictors.items()},
         "entities": entity_report(shop, examples, shown.queries) if shop is not None else None,
@@ -154,7 +147,7 @@ def _bundles(world: World, predictors: Mapping[str, BundlePredictor]) -> list[Sy
     return systems
 
 
-def _bas(shown: Shown, photos: Sequence[str], embedder: TextEmbedder) -> dict[str, Any]:
+def _bas(shown: Shown, photos: Sequence[str], embedder: Embedder) -> dict[str, Any]:
     return relevance_report(
         {name: similarity(shown.examples, queries, embedder) for name, queries in shown.queries.items()}, photos
     )

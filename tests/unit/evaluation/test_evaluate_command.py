@@ -19,6 +19,7 @@ from evidence.schema import Evidence
 from generation.engine import Engine
 from generation.request import GenerationRequest
 from generation.results import Generation
+from tests.fixtures.tiny_embedder import build_tiny_embedder
 from tests.unit.offline.summaries.endpoint_server import Reply, endpoint_server
 
 
@@ -145,6 +146,32 @@ def test_each_source_is_generated_once(bundle: Path, folder: Path, monkeypatch: 
     result = CliRunner().invoke(main, ["evaluate", str(bundle), *options])
     assert result.exit_code == 0, result.output
     assert len(sources) == len(set(sources)) == 12  # six videos, with histories and by the title alone
+
+
+def test_an_unseen_shop_has_the_embedder_that_is_given_for_it(folder: Path, tmp_path: Path) -> None:
+    first = build_tiny_embedder(tmp_path / "first", ["running shoes", "price"])
+    second = build_tiny_embedder(tmp_path / "second", ["running shoes", "0 1 2 3 4 5"], {"popularity": 0.1})
+
+    def report(*embedders: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+        options = [part for name in embedders for part in ("--embedder", str(tmp_path / name))]
+        shops = ["--examples", str(folder), "--unseen", str(folder), "--out", str(folder / "report")]
+        result = CliRunner().invoke(main, ["evaluate", *shops, *options])
+        assert result.exit_code == 0, result.output
+        found = json.loads((folder / "report.json").read_text())
+        markdown = (folder / "report.md").read_text()
+        assert result.output.count("ANN, MCA and BAS use the embedder") == 2
+        return found, found["unseen"][folder.name], markdown
+
+    own, unseen, markdown = report("first", "second")
+    assert (own["embedder"], unseen["embedder"]) == (first.version, second.version)
+    assert set(unseen["systems"]) - set(own["systems"]) == {"ANN, by clicks too"}
+    assert own["relevance"]["bas"]["ANN"] != unseen["relevance"]["bas"]["ANN"]
+    assert f"ANN, MCA and BAS use the embedder {second.version}." in markdown
+
+    own, unseen, markdown = report("first")
+    assert own["embedder"] == unseen["embedder"] == first.version
+    assert own["relevance"] == unseen["relevance"]
+    assert f"ANN, MCA and BAS use the embedder {first.version}, the same as for the own shop." in markdown
 
 
 def test_a_truth_without_examples_is_refused(folder: Path) -> None:
