@@ -21,7 +21,7 @@ from evaluation.grounding import Shop
 from evaluation.inputs import Example
 from evaluation.metrics import normal_form
 from evaluation.simulation.arms import Bar
-from evaluation.simulation.intervals import Doubles, ViewerBootstrap, bounds, ratio
+from evaluation.simulation.intervals import ClusterBootstrap, Doubles, bounds, ratio
 from evaluation.simulation.meanings import QueryMeanings
 from evaluation.words import words_of
 from evidence.safety import ProhibitedTerms
@@ -99,7 +99,7 @@ class BadCaseRules:
         return not words or hangs or len(set(words)) < len(words) or self._shop.has_unknown_word(query)
 
 
-def bad_case_report(control: BadCases, treatment: BadCases, bootstrap: ViewerBootstrap) -> dict[str, Any]:
+def bad_case_report(control: BadCases, treatment: BadCases, bootstrap: ClusterBootstrap) -> dict[str, Any]:
     """Return the rates of both systems, and the differences in percentage points with their intervals.
 
     `kinds` are of all shown queries. `kinds_both` are of the impressions where both systems show a bar: a system that
@@ -119,7 +119,7 @@ def bad_case_report(control: BadCases, treatment: BadCases, bootstrap: ViewerBoo
     }
 
 
-def _rates(control: Doubles, treatment: Doubles, bootstrap: ViewerBootstrap) -> dict[str, Any]:
+def _rates(control: Doubles, treatment: Doubles, bootstrap: ClusterBootstrap) -> dict[str, Any]:
     (old, old_drawn), (new, new_drawn) = (bootstrap.sums(counts) for counts in (control, treatment))
     kinds = {}
     for place, kind in enumerate(KINDS, 1):

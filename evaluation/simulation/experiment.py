@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.simulation.intervals import ViewerBootstrap, bounds, ratio
+from evaluation.simulation.intervals import ClusterBootstrap, bounds, ratio
 from evaluation.simulation.outcomes import MEASURES, Outcomes
 
 FIGURES: Mapping[str, tuple[str, str]] = {
@@ -36,7 +36,7 @@ def in_treatment(viewers: NDArray[np.int64], salt: str) -> NDArray[np.bool_]:
 def compare(
     control: Outcomes,
     treatment: Outcomes,
-    bootstrap: ViewerBootstrap,
+    bootstrap: ClusterBootstrap,
     *,
     of_control: NDArray[np.bool_] | None = None,
     of_treatment: NDArray[np.bool_] | None = None,
@@ -70,7 +70,7 @@ def compare(
 
 
 def split_comparison(
-    control: Outcomes, treatment: Outcomes, viewers: NDArray[np.int64], bootstrap: ViewerBootstrap, salt: str
+    control: Outcomes, treatment: Outcomes, viewers: NDArray[np.int64], bootstrap: ClusterBootstrap, salt: str
 ) -> dict[str, Any]:
     """Return the comparison that an online experiment would make: each viewer meets one system."""
     treated = in_treatment(viewers, salt)
@@ -82,7 +82,9 @@ def split_comparison(
     }
 
 
-def coverage(outcomes: Outcomes, viewers: NDArray[np.int64], bootstrap: ViewerBootstrap, splits: int) -> dict[str, Any]:
+def coverage(
+    outcomes: Outcomes, viewers: NDArray[np.int64], bootstrap: ClusterBootstrap, splits: int
+) -> dict[str, Any]:
     """Return how often the interval of an A/A comparison has 0 in it, over many splits of the viewers."""
     inside = dict.fromkeys(FIGURES, 0)
     for number in range(splits):
@@ -96,7 +98,7 @@ def coverage(outcomes: Outcomes, viewers: NDArray[np.int64], bootstrap: ViewerBo
 def by_slice(
     control: Outcomes,
     treatment: Outcomes,
-    bootstrap: ViewerBootstrap,
+    bootstrap: ClusterBootstrap,
     slices: Mapping[str, NDArray[np.bool_]],
 ) -> dict[str, Any]:
     """Return the paired comparison within each slice that has impressions."""

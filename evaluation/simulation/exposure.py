@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evaluation.errors import InputError
 from evaluation.simulation.arms import Bar
-from evaluation.simulation.intervals import ViewerBootstrap
+from evaluation.simulation.intervals import ClusterBootstrap
 
 FEWEST_BARS = 100
 """A threshold is not chosen by the CTR of fewer bars."""
@@ -54,7 +54,7 @@ def resampled_exposures(
     clicked: Sequence[NDArray[np.bool_]],
     share: float,
     floor: float | None,
-    bootstrap: ViewerBootstrap,
+    bootstrap: ClusterBootstrap,
 ) -> NDArray[np.float64]:
     """Choose floor and thresholds again on resamples of the viewers: what other viewers would have made of them.
 

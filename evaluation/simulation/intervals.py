@@ -1,4 +1,8 @@
-"""Intervals of ratios by bootstrap over viewers: the impressions of one viewer are not independent."""
+"""Intervals of ratios by a cluster bootstrap: the impressions of one viewer, or of one video, are not independent.
+
+The outcomes of a bar depend on its viewer, so viewers are drawn. A bad case depends on the video, whose viewers mostly
+get the same bar, so videos are drawn.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +16,34 @@ from evaluation.bootstrap import LEVEL, RESAMPLES
 
 Doubles = NDArray[np.float64]
 
+_AT_ONCE = 50
+"""Resamples that exist as float64 at the same time."""
 
-class ViewerBootstrap:
-    """One set of resamples of the viewers, for every figure of a simulation."""
 
-    def __init__(self, viewers: NDArray[np.int64], seed: int = 0) -> None:
+class ClusterBootstrap:
+    """One set of resamples of the units of a simulation: its viewers, or its videos."""
+
+    def __init__(self, units: NDArray[np.int64], seed: int = 0) -> None:
         """Draw the resamples.
 
         Args:
-            viewers: int64[N], the viewer of each impression.
+            units: int64[N], the viewer or the video of each impression.
             seed: of the resampling.
         """
-        _, self._place = np.unique(viewers, return_inverse=True)
+        _, self._place = np.unique(units, return_inverse=True)
         self.count = int(self._place.max()) + 1
+        # A unit is drawn once on average, so one byte holds the number of its draws.
+        self._drawn = np.empty((RESAMPLES, self.count), np.uint8)
         shares = np.full(self.count, 1.0 / self.count)
-        self._weights = np.random.default_rng(seed).multinomial(self.count, shares, size=RESAMPLES).astype(np.float64)
+        generator = np.random.default_rng(seed)
+        for start in range(0, RESAMPLES, _AT_ONCE):
+            block = self._drawn[start : start + _AT_ONCE]
+            block[:] = generator.multinomial(self.count, shares, size=len(block))
 
     def weights(self) -> Iterator[Doubles]:
         """Return, for each resample, how often each impression is in it, float64[N]."""
-        for drawn in self._weights:
-            yield drawn[self._place]
+        for drawn in self._drawn:
+            yield drawn.astype(np.float64)[self._place]
 
     def sums(self, values: Doubles) -> tuple[Doubles, Doubles]:
         """Return the sums of the columns, as observed and in each resample.
@@ -42,9 +54,11 @@ class ViewerBootstrap:
         Returns:
             float64[m] and float64 [RESAMPLES, m].
         """
-        of_viewer = np.stack([np.bincount(self._place, column, self.count) for column in values.T], axis=1)
-        drawn: Doubles = self._weights @ of_viewer
-        return of_viewer.sum(axis=0), drawn
+        of_unit = np.stack([np.bincount(self._place, column, self.count) for column in values.T], axis=1)
+        drawn = np.empty((RESAMPLES, values.shape[1]))
+        for start in range(0, RESAMPLES, _AT_ONCE):
+            drawn[start : start + _AT_ONCE] = self._drawn[start : start + _AT_ONCE].astype(np.float64) @ of_unit
+        return of_unit.sum(axis=0), drawn
 
 
 def ratio(above: Any, below: Any) -> Any:

@@ -23,7 +23,7 @@ from evaluation.simulation.bad_cases import BadCaseRules, BadCases, bad_case_rep
 from evaluation.simulation.evidence import EvidenceOfDay, days_of
 from evaluation.simulation.experiment import by_slice, compare, coverage, split_comparison
 from evaluation.simulation.exposure import ctr_at_share, is_shown, lowest_threshold, resampled_exposures
-from evaluation.simulation.intervals import ViewerBootstrap, bounds
+from evaluation.simulation.intervals import ClusterBootstrap, bounds
 from evaluation.simulation.outcomes import Outcomes, Viewers
 from evaluation.simulation.traffic import Traffic, draw_traffic
 from evaluation.slices import AGES, activity_name
@@ -110,7 +110,7 @@ class Simulation:
         thresholds, calibration = self._calibrate(before, plan)
         played = [self._play(day, plan.impressions, (plan.seed, _EXPERIMENT, day)) for day in self.days]
         viewers = np.concatenate([part.traffic.viewer for part in played])
-        bootstrap = ViewerBootstrap(viewers)
+        bootstrap = ClusterBootstrap(viewers)
         control, treatment = (self._outcomes(played, side, thresholds[side]) for side in (0, 1))
         everything = [self._outcomes(played, side, -math.inf) for side in (0, 1)]
         rules = BadCaseRules(self._shop, self._viewers.meanings, self._world.videos.unsafe.term >= 0)
@@ -160,7 +160,7 @@ class Simulation:
         if floor is None:
             floor = ctr_at_share(before.bars[0], clicked[0], plan.control_exposure)
         drawn = resampled_exposures(
-            before.bars, clicked, plan.control_exposure, plan.ctr_floor, ViewerBootstrap(before.traffic.viewer)
+            before.bars, clicked, plan.control_exposure, plan.ctr_floor, ClusterBootstrap(before.traffic.viewer)
         )
         thresholds = [lowest_threshold(bars, clicks, floor) for bars, clicks in zip(before.bars, clicked, strict=True)]
         shown = [is_shown(bars, threshold) for bars, threshold in zip(before.bars, thresholds, strict=True)]

@@ -14,7 +14,7 @@ from evaluation.grounding import Shop
 from evaluation.inputs import Example
 from evaluation.simulation.arms import Bar
 from evaluation.simulation.bad_cases import KINDS, BadCaseRules, bad_case_report
-from evaluation.simulation.intervals import ViewerBootstrap
+from evaluation.simulation.intervals import ClusterBootstrap
 from evaluation.simulation.outcomes import Viewers
 from evidence.schema import RawText
 
@@ -96,7 +96,7 @@ def test_rates_are_shares_of_the_shown_queries(rules: BadCaseRules, video: int, 
     control, treatment = (
         rules.find(examples, videos, [Bar(queries, 1.0)] * 2, shown) for queries in ((good, bad), (good,))
     )
-    report = bad_case_report(control, treatment, ViewerBootstrap(np.array([0, 0])))
+    report = bad_case_report(control, treatment, ClusterBootstrap(np.array([0, 0])))
     assert (report["control_queries"], report["treatment_queries"]) == (2, 1)
     assert report["kinds"]["literal"] == {"control": 0.5, "treatment": 0, "points": -50, "interval": [-50, -50]}
     assert report["both_impressions"] == 1
@@ -111,7 +111,7 @@ def test_impressions_where_both_show_a_bar_are_compared_apart(
     examples, videos = [example_of(video)] * 2, np.full(2, video)
     control = rules.find(examples, videos, [good, good], np.array([True, False]))
     treatment = rules.find(examples, videos, [good, bad], np.array([True, True]))
-    report = bad_case_report(control, treatment, ViewerBootstrap(np.array([0, 1])))
+    report = bad_case_report(control, treatment, ClusterBootstrap(np.array([0, 1])))
     assert report["kinds"]["literal"]["treatment"] == 0.5
     assert report["both_impressions"] == 1
     assert report["kinds_both"]["literal"]["treatment"] == 0

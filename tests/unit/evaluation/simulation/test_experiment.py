@@ -11,7 +11,7 @@ from evaluation.errors import InputError
 from evaluation.simulation.arms import Bar, bar_of
 from evaluation.simulation.experiment import compare, coverage, in_treatment, split_comparison
 from evaluation.simulation.exposure import FEWEST_BARS, ctr_at_share, is_shown, lowest_threshold, resampled_exposures
-from evaluation.simulation.intervals import ViewerBootstrap
+from evaluation.simulation.intervals import ClusterBootstrap
 from evaluation.simulation.outcomes import MEASURES, Outcomes
 
 COUNT = 4 * FEWEST_BARS
@@ -46,7 +46,7 @@ def test_the_ctr_of_the_control_at_a_share_of_the_impressions() -> None:
 
 
 def test_the_threshold_is_chosen_again_on_resamples_of_the_viewers() -> None:
-    everyone = ViewerBootstrap(np.arange(len(BARS)))
+    everyone = ClusterBootstrap(np.arange(len(BARS)))
     half = COUNT * 0.5 / len(BARS)
     fixed = resampled_exposures([BARS, BARS], [CLICKED, CLICKED], half, 0.8, everyone)
     shown = COUNT / 2 / 0.8 / len(BARS)
@@ -81,12 +81,12 @@ def viewers() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def bootstrap(viewers: np.ndarray) -> ViewerBootstrap:
-    return ViewerBootstrap(viewers)
+def bootstrap(viewers: np.ndarray) -> ClusterBootstrap:
+    return ClusterBootstrap(viewers)
 
 
 def test_a_paired_comparison_of_equal_systems_has_no_difference_and_no_width(
-    viewers: np.ndarray, bootstrap: ViewerBootstrap
+    viewers: np.ndarray, bootstrap: ClusterBootstrap
 ) -> None:
     same = outcomes(np.random.default_rng(1).random(len(viewers)) < 0.3)
     for figure in compare(same, same, bootstrap).values():
@@ -94,7 +94,7 @@ def test_a_paired_comparison_of_equal_systems_has_no_difference_and_no_width(
         assert figure["interval"] == [0, 0]
 
 
-def test_pairing_narrows_the_interval_of_a_small_lift(viewers: np.ndarray, bootstrap: ViewerBootstrap) -> None:
+def test_pairing_narrows_the_interval_of_a_small_lift(viewers: np.ndarray, bootstrap: ClusterBootstrap) -> None:
     chance = np.random.default_rng(2).random(len(viewers))
     old, new = outcomes(chance < 0.30), outcomes(chance < 0.33)
     paired = compare(old, new, bootstrap)["ctr"]
@@ -105,7 +105,9 @@ def test_pairing_narrows_the_interval_of_a_small_lift(viewers: np.ndarray, boots
     assert 3 * widths[0] < widths[1]
 
 
-def test_most_splits_of_one_system_have_zero_in_their_interval(viewers: np.ndarray, bootstrap: ViewerBootstrap) -> None:
+def test_most_splits_of_one_system_have_zero_in_their_interval(
+    viewers: np.ndarray, bootstrap: ClusterBootstrap
+) -> None:
     taste = np.random.default_rng(3).random(500)[viewers]  # viewers differ, so that impressions alone would not do
     same = outcomes(np.random.default_rng(4).random(len(viewers)) < 0.6 * taste)
     found = coverage(same, viewers, bootstrap, splits=40)["inside"]
@@ -113,7 +115,7 @@ def test_most_splits_of_one_system_have_zero_in_their_interval(viewers: np.ndarr
     assert found["exposure"] == 1.0
 
 
-def test_a_figure_without_a_base_is_zero(viewers: np.ndarray, bootstrap: ViewerBootstrap) -> None:
+def test_a_figure_without_a_base_is_zero(viewers: np.ndarray, bootstrap: ClusterBootstrap) -> None:
     nothing = outcomes(np.zeros(len(viewers)))
     figure = compare(nothing, nothing, bootstrap)["orders"]
     assert figure == {"control": 0, "treatment": 0, "change": 0, "interval": [0, 0]}
