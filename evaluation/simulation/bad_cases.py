@@ -99,12 +99,18 @@ class BadCaseRules:
         return not words or hangs or len(set(words)) < len(words) or self._shop.has_unknown_word(query)
 
 
-def bad_case_report(control: BadCases, treatment: BadCases, bootstrap: ClusterBootstrap) -> dict[str, Any]:
-    """Return the rates of both systems, and the differences in percentage points with their intervals.
+def bad_case_report(control: BadCases, treatment: BadCases, videos: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the rates of both systems, and the differences in percentage points with their intervals over videos.
 
     `kinds` are of all shown queries. `kinds_both` are of the impressions where both systems show a bar: a system that
     shows more bars also shows harder ones.
+
+    Args:
+        control: of N impressions.
+        treatment: of the same N impressions.
+        videos: int64[N], the unit of the intervals. Most viewers of a video get the same bar, and the same bad cases.
     """
+    bootstrap = ClusterBootstrap(videos)
     both = (control.counts[:, :1] > 0) & (treatment.counts[:, :1] > 0)  # [N, 1]
     return {
         "control_queries": int(control.counts[:, 0].sum()),

@@ -29,6 +29,14 @@ from evaluation.simulation.traffic import Traffic, draw_traffic
 from evaluation.slices import AGES, activity_name
 
 CASCADE = "MCA"
+INTERVALS_OVER = {
+    "calibration": "viewers",
+    "a_a": "viewers",
+    "a_b": "viewers",
+    "slices": "viewers",
+    "bad_cases": "videos",
+}
+"""Part of the report to the units that its bootstrap draws."""
 _CALIBRATION, _EXPERIMENT = 1, 2  # streams of random numbers
 
 
@@ -110,6 +118,7 @@ class Simulation:
         thresholds, calibration = self._calibrate(before, plan)
         played = [self._play(day, plan.impressions, (plan.seed, _EXPERIMENT, day)) for day in self.days]
         viewers = np.concatenate([part.traffic.viewer for part in played])
+        videos = np.concatenate([part.traffic.video for part in played])
         bootstrap = ClusterBootstrap(viewers)
         control, treatment = (self._outcomes(played, side, thresholds[side]) for side in (0, 1))
         everything = [self._outcomes(played, side, -math.inf) for side in (0, 1)]
@@ -121,6 +130,8 @@ class Simulation:
             "world": self._world.spec.to_dict(),
             "days": self.days,
             "viewers": bootstrap.count,
+            "videos": len(np.unique(videos)),
+            "intervals_over": INTERVALS_OVER,
             "plan": asdict(plan),
             "calibration": calibration,
             "a_a": {
@@ -133,7 +144,7 @@ class Simulation:
                 "paired": compare(control, treatment, bootstrap),
             },
             "slices": by_slice(control, treatment, bootstrap, self._slices(played)),
-            "bad_cases": bad_case_report(bad[0], bad[1], bootstrap),
+            "bad_cases": bad_case_report(bad[0], bad[1], videos),
         }
 
     def _play(self, day: int, count: int, seed: Sequence[int]) -> _Played:

@@ -23,7 +23,7 @@ _IN_SLICES = ("exposure", "clicks", "ctr", "expected_orders", "utility")
 
 def to_markdown(report: Mapping[str, Any]) -> str:
     """Return the whole report as Markdown."""
-    plan, calibration = report["plan"], report["calibration"]
+    plan, calibration, over = report["plan"], report["calibration"], report["intervals_over"]
     control, treatment = report["control"], report["treatment"]
     days = ", ".join(map(str, report["days"]))
     exposure, ctr = calibration["exposure"], calibration["ctr"]
@@ -31,8 +31,9 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         "# A/B test by simulation",
         "",
         f"{control} (control) against {treatment}: {plan['impressions']:,} impressions a day by "
-        f"{report['viewers']:,} viewers, log days {days} of the world with seed {report['world']['seed']}. "
-        "Assumptions: docs/simulation.md. Changes are relative; 95 % intervals by bootstrap over viewers.",
+        f"{report['viewers']:,} viewers of {report['videos']:,} videos, log days {days} of the world with seed "
+        f"{report['world']['seed']}. Assumptions: docs/simulation.md. Changes are relative. 95 % intervals by "
+        f"bootstrap over {over['a_b']}; those of bad cases over {over['bad_cases']}.",
         "",
         f"CTR constraint: at least {calibration['ctr_floor']:.4f}. In the {calibration['impressions']:,} impressions "
         f"of the calibration {control} showed {exposure['control']:.1%} of its bars at a CTR of {ctr['control']:.4f}, "
@@ -66,6 +67,8 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         *markdown_table(slice_rows(report["slices"])),
         "",
         "## Bad cases by rule",
+        "",
+        f"95 % intervals by bootstrap over the {report['videos']:,} {over['bad_cases']}.",
         "",
         f"Of all shown queries, {report['bad_cases']['control_queries']:,} of the control and "
         f"{report['bad_cases']['treatment_queries']:,} of the treatment:",

@@ -90,6 +90,15 @@ def test_a_bundle_against_itself_changes_nothing(simulation: dict[str, Any], wor
     assert report["bad_cases"]["control_queries"] == report["bad_cases"]["treatment_queries"] > 0
 
 
+def test_a_simulation_says_which_units_its_intervals_are_over(simulation: dict[str, Any], worlds: Path) -> None:
+    over = {name: unit for name, unit in simulation["intervals_over"].items() if unit != "viewers"}
+    assert over == {"bad_cases": "videos"}
+    assert set(simulation["intervals_over"]) == {"calibration", "a_a", "a_b", "slices", "bad_cases"}
+    assert 0 < simulation["videos"] < 300 > simulation["viewers"] > 0
+    bad_cases = (worlds / "simulation.md").read_text().split("## Bad cases by rule")[1]
+    assert f"bootstrap over the {simulation['videos']:,} videos" in bad_cases
+
+
 def test_the_slices_of_a_simulation_have_every_impression_once(simulation: dict[str, Any]) -> None:
     for kind in ("age", "viewer"):
         parts = [part["impressions"] for name, part in simulation["slices"].items() if name.startswith(kind)]

@@ -13,8 +13,7 @@ from demo.world.ids import photo_ids, user_ids
 from evaluation.grounding import Shop
 from evaluation.inputs import Example
 from evaluation.simulation.arms import Bar
-from evaluation.simulation.bad_cases import KINDS, BadCaseRules, bad_case_report
-from evaluation.simulation.intervals import ClusterBootstrap
+from evaluation.simulation.bad_cases import KINDS, BadCaseRules, BadCases, bad_case_report
 from evaluation.simulation.outcomes import Viewers
 from evidence.schema import RawText
 
@@ -96,7 +95,7 @@ def test_rates_are_shares_of_the_shown_queries(rules: BadCaseRules, video: int, 
     control, treatment = (
         rules.find(examples, videos, [Bar(queries, 1.0)] * 2, shown) for queries in ((good, bad), (good,))
     )
-    report = bad_case_report(control, treatment, ClusterBootstrap(np.array([0, 0])))
+    report = bad_case_report(control, treatment, videos)
     assert (report["control_queries"], report["treatment_queries"]) == (2, 1)
     assert report["kinds"]["literal"] == {"control": 0.5, "treatment": 0, "points": -50, "interval": [-50, -50]}
     assert report["both_impressions"] == 1
@@ -111,7 +110,17 @@ def test_impressions_where_both_show_a_bar_are_compared_apart(
     examples, videos = [example_of(video)] * 2, np.full(2, video)
     control = rules.find(examples, videos, [good, good], np.array([True, False]))
     treatment = rules.find(examples, videos, [good, bad], np.array([True, True]))
-    report = bad_case_report(control, treatment, ClusterBootstrap(np.array([0, 1])))
+    report = bad_case_report(control, treatment, videos)
     assert report["kinds"]["literal"]["treatment"] == 0.5
     assert report["both_impressions"] == 1
     assert report["kinds_both"]["literal"]["treatment"] == 0
+
+
+def test_viewers_of_one_video_do_not_narrow_the_interval() -> None:
+    """One of two videos has bad bars only: a resample of two videos has none, half or all of them bad."""
+    videos = np.repeat([0, 1], 500)  # each impression by a viewer of its own
+    bad = np.column_stack([np.ones(1000), *[videos == 1] * len(KINDS)]).astype(np.float64)
+    good = np.column_stack([np.ones(1000), *[np.zeros(1000)] * len(KINDS)])
+    report = bad_case_report(BadCases(good, {}), BadCases(bad, {}), videos)
+    for part in ("kinds", "kinds_both"):
+        assert report[part]["any"] == {"control": 0, "treatment": 0.5, "points": 50, "interval": [0, 100]}
