@@ -14,6 +14,7 @@ from evaluation.cascade.features import FeatureMaker
 from evaluation.cascade.past import PastClicks, read_past_clicks
 from evaluation.cascade.ranker import Ranker, train_ranker
 from evaluation.cascade.recall import Recall
+from evaluation.errors import InputError
 from evaluation.inputs import Example, examples_of_table, read_parquet
 from evaluation.metrics import CUTOFF, normal_form
 from evaluation.nearest import TextEmbedder
@@ -84,17 +85,28 @@ class CascadeTraining:
     Attributes:
         past: clicks of the days that may be indexed.
         ranker: trained on the last training day.
+        ranker_day: that day.
         embedder: of videos and queries.
         logs: the log tables of the shop.
     """
 
     past: PastClicks
     ranker: Ranker
+    ranker_day: int
     embedder: TextEmbedder
     logs: ShopLogs
 
     def as_of(self, day: int) -> Cascade:
-        """Return the cascade that a job at the start of `day` would have made."""
+        """Return the cascade that a job at the start of `day` would have made.
+
+        Raises:
+            InputError: the ranker learnt from that day or a later one.
+        """
+        if day <= self.ranker_day:
+            raise InputError(
+                f"the cascade learnt from the clicks of day {self.ranker_day} and cannot answer for day {day}; take "
+                f"later days, or examples of logs that end sooner"
+            )
         recall = Recall(self.past.before(day), self.logs.category)
         features = FeatureMaker(self.embedder, recall.clicks, self.logs.click_rates(day))
         return Cascade(recall, features, self.ranker, self.logs, day)
@@ -126,4 +138,4 @@ def train_cascade(folder: Path, logs: ShopLogs, embedder: TextEmbedder, seed: in
     features = FeatureMaker(embedder, recall.clicks, logs.click_rates(day))
     rows = features.rows(examples, recall.candidates(examples))
     ranker = train_ranker(rows, [normal_form(example.target) for example in examples], seed)
-    return CascadeTraining(past, ranker, embedder, logs)
+    return CascadeTraining(past, ranker, day, embedder, logs)

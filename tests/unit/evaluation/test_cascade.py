@@ -17,7 +17,7 @@ from evaluation.cascade.features import FEATURES, VIDEO_COSINE, FeatureMaker
 from evaluation.cascade.past import PastClicks
 from evaluation.cascade.ranker import Ranker, train_ranker
 from evaluation.cascade.recall import SOURCES, Recall
-from evaluation.cascade.stages import Cascade
+from evaluation.cascade.stages import Cascade, CascadeTraining
 from evaluation.errors import InputError
 from evaluation.inputs import Example, TitledQuery
 from evaluation.shop_logs import ShopLogs
@@ -175,3 +175,13 @@ def test_a_ranker_without_a_clicked_candidate_is_refused(
     rows = FeatureMaker(embedder, recall.clicks, logs.click_rates(2)).rows(found, recall.candidates(found))
     with pytest.raises(InputError, match="never recall"):
         train_ranker(rows, ["a query that no source has"])
+
+
+def test_a_day_that_the_ranker_learnt_from_is_refused(
+    past: PastClicks, logs: ShopLogs, embedder: StaticEmbedder
+) -> None:
+    training = CascadeTraining(past, Ranker(_ByCosine(), 0.2), ranker_day=1, embedder=embedder, logs=logs)
+    for day in (0, 1):
+        with pytest.raises(InputError, match=f"learnt from the clicks of day 1 and cannot answer for day {day}"):
+            training.as_of(day)
+    assert isinstance(training.as_of(2), Cascade)
