@@ -16,14 +16,12 @@ from evaluation.judging import Judge, grade_report, unasked
 from evaluation.labels import LabelledVideos, labelled_videos
 from evaluation.language_model import LanguageModel
 from evaluation.novelty import read_seen
-from evaluation.predict import BundlePredictor
+from evaluation.predict import BundlePredictor, choose_embedder
 from evaluation.report_files import write_report
 from evaluation.reports import relevance_text, to_markdown, to_text
 from evaluation.shop_logs import ShopLogs
 from evaluation.worlds import Draw, World, measure_world
 from evaluation.zero_shot import ZeroShot
-from evidence.embedder import Embedder, HashedEmbedder
-from evidence.static_embedder import load_static_embedder
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -141,7 +139,7 @@ def evaluate(
     draw = Draw(split, limit, seed)
     predictors = {_name(path, bundles): BundlePredictor(path, threads=threads, show_progress=True) for path in bundles}
     seen = read_seen(training or (folder,))
-    first, *further = map(load_static_embedder, embedders) if embedders else [_embedder(predictors)]
+    first, *further = (choose_embedder(path, predictors.values()) for path in embedders or (None,))
     shops = zip_longest((folder, *unseen), (first, *further), truths, map(ShopLogs, logs))
     own, *others = (
         World(path, embedder or first, truth, tables, title_only=place == 0)
@@ -179,12 +177,6 @@ def _write(out: Path | None, report: dict[str, Any], begun: float) -> None:
     report["seconds"] = round(time.perf_counter() - begun, 1)
     if out is not None:
         click.echo("\n" + write_report(out, report, to_markdown(report)))
-
-
-def _embedder(predictors: dict[str, BundlePredictor]) -> Embedder:
-    """Return the embedder of the first bundle whose embedder embeds texts, else the hashed one."""
-    found = (predictor.bundle.embedder for predictor in predictors.values())
-    return next((embedder for embedder in found if embedder.embeds_texts), HashedEmbedder())
 
 
 def _abstention(predictors: dict[str, BundlePredictor], videos: LabelledVideos) -> dict[str, Any]:

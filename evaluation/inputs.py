@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from evaluation.errors import InputError
@@ -114,6 +115,7 @@ def read_parquet(
     path: Path,
     columns: Sequence[str] | None = None,
     *,
+    where: pc.Expression | None = None,
     fix: str = "make the examples with `onebar offline examples`",
 ) -> pa.Table:
     """Read a Parquet file, or a folder of them, which may be partitioned (`day=3/…`).
@@ -121,6 +123,7 @@ def read_parquet(
     Args:
         path: of the file or the folder.
         columns: those that it must have, and the only ones that are read; None for all.
+        where: a condition on the rows; the others are not kept in memory.
         fix: what to do where the file is missing or of another form, for the message.
 
     Raises:
@@ -134,7 +137,7 @@ def read_parquet(
         missing = [name for name in columns or () if name not in names]
         if missing:
             raise InputError(f"{path} has no column {', '.join(missing)}; {fix}")
-        return dataset.to_table(columns=None if columns is None else list(columns))
+        return dataset.to_table(columns=None if columns is None else list(columns), filter=where)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} cannot be read as Parquet ({error}); {fix}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from tqdm import tqdm
 from evaluation.inputs import Example
 from evaluation.metrics import CUTOFF, distinct
 from evidence.abstain import model_abstains
+from evidence.embedder import Embedder, HashedEmbedder
 from evidence.render import Renderer
 from evidence.schema import Evidence
+from evidence.static_embedder import load_static_embedder
 from generation.bundle import Bundle, load_bundle
 from generation.engine import Engine
 from generation.request import GenerationRequest
@@ -99,3 +101,21 @@ class BundlePredictor:
             reject_first=bool(hypotheses) and bundle.is_reject(hypotheses[0]),
             probabilities=tuple(math.exp(logprobs[query]) for query in queries),
         )
+
+
+def choose_embedder(folder: Path | None, predictors: Iterable[BundlePredictor]) -> Embedder:
+    """Return the embedder of the baselines, one that embeds texts.
+
+    It is that of the folder, else that of the first bundle whose embedder embeds texts, else the hashed one.
+
+    Args:
+        folder: of a static embedder.
+        predictors: the bundles.
+
+    Raises:
+        EmbedderError: the folder cannot be used (evidence.errors).
+    """
+    if folder is not None:
+        return load_static_embedder(folder)
+    found = (predictor.bundle.embedder for predictor in predictors)
+    return next((embedder for embedder in found if embedder.embeds_texts), HashedEmbedder())

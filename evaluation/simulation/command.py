@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from evaluation.predict import BundlePredictor
+from evaluation.predict import BundlePredictor, choose_embedder
 from evaluation.report_files import write_report
 from evaluation.simulation.play import Plan, Simulation
 from evaluation.simulation.report import to_markdown
@@ -26,6 +26,12 @@ _PLAN = Plan()
     help="Folder with evidence-DAY.parquet and users-DAY.parquet; these log days are played.",
 )
 @click.option("--control", type=_FOLDER, help="Another bundle as the control, in place of the cascade MCA.")
+@click.option(
+    "--embedder",
+    "embedder_folder",
+    type=_FOLDER,
+    help="Static embedder for the cascade MCA.  [default: that of BUNDLE, or the hashed one if it is a transformer]",
+)
 @click.option("--impressions", default=_PLAN.impressions, show_default=True, help="Impressions of each day.")
 @click.option(
     "--calibration",
@@ -51,6 +57,7 @@ def simulate(
     examples: Path,
     evidence: Path,
     control: Path | None,
+    embedder_folder: Path | None,
     impressions: int,
     calibration: int,
     control_exposure: float,
@@ -67,9 +74,12 @@ def simulate(
     onebar offline users    var/world var/ab/users-11.parquet    --as-of-day 11 --embedder var/embedder
     onebar simulate var/world demo/bundle --examples var/examples --evidence var/ab --out build/simulation
     """
+    if control is not None and embedder_folder is not None:
+        raise click.UsageError("--embedder is for the cascade, and --control takes its place; give one of them")
     predictor = BundlePredictor(bundle, threads=threads, show_progress=True)
     other = None if control is None else BundlePredictor(control, threads=threads, show_progress=True)
-    simulation = Simulation(world, examples, evidence, predictor, other)
+    embedder = choose_embedder(embedder_folder, [predictor])
+    simulation = Simulation(world, examples, evidence, predictor, other, embedder)
     report = simulation.run(Plan(impressions, calibration, control_exposure, ctr_floor, splits, seed))
     text = to_markdown(report)
     click.echo(text)

@@ -1,28 +1,27 @@
 """What the systems read on a day: the rows that `onebar offline evidence` and `onebar offline users` write for serving.
 
-A day has two files, `evidence-DAY.parquet` and `users-DAY.parquet`. Personal queries are chosen here as in serving.
+A day has two files, `evidence-DAY.parquet` and `users-DAY.parquet`. Both systems read them. Personal queries are chosen
+here as in serving, for each bundle in the space of its own embedder.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from demo.world.ids import photo_ids, user_ids
 from evaluation.errors import InputError
 from evaluation.inputs import Example, read_parquet
 from evaluation.nearest import video_text
 from evaluation.simulation.traffic import Traffic
+from evaluation.simulation.vectors import embed_lists, rows_of, stored_vectors
 from evidence.assemble import build_evidence
 from evidence.embedder import Embedder, personal_threshold
-from evidence.embedding import filter_personal
+from evidence.embedding import Matrix, filter_personal
 from evidence.rows import TEXT_FIELDS, raw_text_of_row
 
-_FILE = "evidence-{day}.parquet"
-_USERS = "users-{day}.parquet"
 _COLUMNS = ("photo_id", *TEXT_FIELDS, "summary", "anchors", "histories")
 
 
@@ -42,46 +41,52 @@ def days_of(folder: Path) -> list[int]:
     return days
 
 
-class EvidenceOfDay:
-    """The evidence of one day, by video and by viewer."""
+class EvidenceOfTraffic:
+    """The evidence of the videos and viewers of some traffic. Rows of others are not kept."""
 
-    def __init__(self, folder: Path, day: int, embedder: Embedder, created_day: Any) -> None:
-        """Read the two files of a day.
+    def __init__(self, folder: Path, traffic: Traffic, created_day: Any) -> None:
+        """Read the two files of the day.
 
         Args:
             folder: with the files.
-            day: of the evidence.
-            embedder: of the personal filter.
+            traffic: of one day.
             created_day: int32[videos] of the world.
 
         Raises:
-            InputError: a file is missing or not of the documented form.
+            InputError: a file is missing or not of the documented form, or has no row for a video: it is of another
+                world.
         """
-        self._day, self._embedder, self._created_day = day, embedder, created_day
-        rows = read_parquet(folder / _FILE.format(day=day), _COLUMNS).to_pylist()
+        self._traffic, self._created_day = traffic, created_day
+        self._photos, self._viewers = photo_ids(traffic.video).to_pylist(), user_ids(traffic.viewer).to_pylist()
+        self._evidence_file = folder / f"evidence-{traffic.day}.parquet"
+        self._users_file = folder / f"users-{traffic.day}.parquet"
+        rows = read_parquet(self._evidence_file, _COLUMNS, where=rows_of("photo_id", set(self._photos))).to_pylist()
         self._videos = {row["photo_id"]: row for row in rows}
-        users = read_parquet(folder / _USERS.format(day=day), ("user_id", "queries"))
-        self._users = dict(zip(users["user_id"].to_pylist(), users["queries"].to_pylist(), strict=True))
+        missing = next((photo for photo in self._photos if photo not in self._videos), None)
+        if missing is not None:
+            raise InputError(f"{self._evidence_file.name} has no row for {missing}; is it of this world?")
+        users = read_parquet(
+            self._users_file, ("user_id", "queries"), where=rows_of("user_id", set(self._viewers))
+        ).to_pylist()
+        self._pasts = {row["user_id"]: tuple(row["queries"]) for row in users if row["queries"]}
 
-    def examples(self, traffic: Traffic) -> list[Example]:
+    def examples(self, embedder: Embedder) -> list[Example]:
         """Return what is known at each impression; the target is the intent of the viewer.
 
+        Args:
+            embedder: of the bundle that reads the evidence; it chooses the personal queries.
+
         Raises:
-            InputError: a video of the day has no evidence: the files are of another world.
+            InputError: the embedder cannot embed texts, and the files do not have its vectors.
         """
-        photos, viewers = photo_ids(traffic.video).to_pylist(), user_ids(traffic.viewer).to_pylist()
-        missing = next((photo for photo in photos if photo not in self._videos), None)
-        if missing is not None:
-            raise InputError(f"{_FILE.format(day=self._day)} has no row for {missing}; is it of this world?")
-        vectors = self._query_vectors(viewers)
-        texts = {photo: self._text(photo) for photo in dict.fromkeys(photos)}
-        places = {photo: place for place, photo in enumerate(texts)}
-        video_vectors = self._embedder.embed(list(texts.values()))
-        threshold = personal_threshold(self._embedder)
-        examples = []
-        for number, (photo, viewer) in enumerate(zip(photos, viewers, strict=True)):
+        videos, queries = self._vectors(embedder)
+        threshold = personal_threshold(embedder)
+        traffic, examples = self._traffic, []
+        for number, (photo, viewer) in enumerate(zip(self._photos, self._viewers, strict=True)):
             row = self._videos[photo]
-            past = self._users.get(viewer, ())
+            personal: tuple[str, ...] = ()
+            if photo in videos and viewer in queries:
+                personal = filter_personal(videos[photo][0], self._pasts[viewer], queries[viewer], threshold)
             examples.append(
                 Example(
                     example_id=str(number),
@@ -93,19 +98,22 @@ class EvidenceOfDay:
                     summary=row["summary"],
                     anchors=tuple(row["anchors"] or ()),
                     histories=tuple(row["histories"] or ()),
-                    personal=filter_personal(video_vectors[places[photo]], past, vectors.get(viewer), threshold),
+                    personal=personal,
                     photo_new=bool(self._created_day[traffic.video[number]] == traffic.day),
                 )
             )
         return examples
 
+    def _vectors(self, embedder: Embedder) -> tuple[Mapping[str, Matrix], Mapping[str, Matrix]]:
+        """Return float32 [1, d] of videos and float32 [past queries, d] of viewers, where there are any."""
+        if embedder.embeds_texts:
+            texts = {photo: [self._text(photo)] for photo in self._videos}
+            return embed_lists(embedder, texts), embed_lists(embedder, self._pasts)
+        return (
+            stored_vectors(self._evidence_file, ("photo_id", "embedding"), self._videos, embedder),
+            stored_vectors(self._users_file, ("user_id", "embeddings"), self._pasts, embedder),
+        )
+
     def _text(self, photo: str) -> str:
         row = self._videos[photo]
         return video_text(build_evidence(raw_text_of_row(row), row["summary"]))
-
-    def _query_vectors(self, viewers: list[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-        """Return the vectors of the past queries of each viewer that has any."""
-        known = [viewer for viewer in dict.fromkeys(viewers) if self._users.get(viewer)]
-        vectors = self._embedder.embed([query for viewer in known for query in self._users[viewer]])
-        ends = np.cumsum([len(self._users[viewer]) for viewer in known], dtype=np.int64)
-        return dict(zip(known, np.split(vectors, ends[:-1]), strict=True)) if known else {}

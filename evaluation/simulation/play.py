@@ -20,13 +20,14 @@ from evaluation.predict import BundlePredictor
 from evaluation.shop_logs import ShopLogs
 from evaluation.simulation.arms import Arm, Bar, BundleArm, CascadeArm
 from evaluation.simulation.bad_cases import BadCaseRules, BadCases, bad_case_report
-from evaluation.simulation.evidence import EvidenceOfDay, days_of
+from evaluation.simulation.evidence import EvidenceOfTraffic, days_of
 from evaluation.simulation.experiment import by_slice, compare, coverage, split_comparison
 from evaluation.simulation.exposure import ctr_at_share, is_shown, lowest_threshold, resampled_exposures
 from evaluation.simulation.intervals import ClusterBootstrap, bounds
 from evaluation.simulation.outcomes import Outcomes, Viewers
 from evaluation.simulation.traffic import Traffic, draw_traffic
 from evaluation.slices import AGES, activity_name
+from evidence.embedder import Embedder
 
 CASCADE = "MCA"
 INTERVALS_OVER = {
@@ -63,10 +64,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Played:
-    """One stretch of traffic, with the bars of both systems."""
+    """One stretch of traffic, with what control and treatment read and the bars of both."""
 
     traffic: Traffic
-    examples: list[Example]
+    examples: tuple[list[Example], list[Example]]
     bars: tuple[list[Bar], list[Bar]]
 
 
@@ -83,7 +84,8 @@ class Simulation:
         examples: Path,
         evidence: Path,
         predictor: BundlePredictor,
-        control: BundlePredictor | None = None,
+        control: BundlePredictor | None,
+        cascade_embedder: Embedder,
     ) -> None:
         """Read the world, and train the cascade if it is the control.
 
@@ -91,14 +93,16 @@ class Simulation:
             world: the folder of `onebar world`.
             examples: of its logs, made by `onebar offline examples`; the test split is not read.
             evidence: files `evidence-DAY.parquet` and `users-DAY.parquet`; those days are played.
-            predictor: the bundle. Its embedder is also that of the cascade.
+            predictor: the bundle.
             control: another bundle as control; None for the cascade.
+            cascade_embedder: of the relevance filter and the features of the cascade; it embeds texts.
 
         Raises:
             InputError: a file is missing or not of the documented form.
             WorldError: the folder is no world of this version (demo.errors).
         """
         self._evidence, self._predictor, self._control = evidence, predictor, control
+        self._cascade_embedder = cascade_embedder
         self.days = days_of(evidence)
         self._world: World = redraw_world(world)[0]
         self._logs = ShopLogs(world)
@@ -106,13 +110,14 @@ class Simulation:
         self._viewers = Viewers(self._world)
         self._training: CascadeTraining | None = None
         if control is None:
-            self._training = train_cascade(examples, self._logs, predictor.bundle.embedder)
+            self._training = train_cascade(examples, self._logs, cascade_embedder)
 
     def run(self, plan: Plan) -> dict[str, Any]:
         """Play the days, and return the report as plain values.
 
         Raises:
-            InputError: the calibration is too small for the wanted exposure.
+            InputError: the calibration is too small for the wanted exposure, the cascade learnt from a day that is to
+                be played, or the files of a day cannot be used (`EvidenceOfTraffic`).
         """
         before = self._play(self.days[0], plan.calibration, (plan.seed, _CALIBRATION))
         thresholds, calibration = self._calibrate(before, plan)
@@ -127,6 +132,7 @@ class Simulation:
         return {
             "control": CASCADE if self._control is None else _name(self._control),
             "treatment": _name(self._predictor),
+            "cascade_embedder": self._cascade_embedder.version if self._control is None else None,
             "world": self._world.spec.to_dict(),
             "days": self.days,
             "viewers": bootstrap.count,
@@ -149,11 +155,12 @@ class Simulation:
 
     def _play(self, day: int, count: int, seed: Sequence[int]) -> _Played:
         traffic = draw_traffic(self._world, day, count, (self._world.spec.seed, *seed))
-        embedder = self._predictor.bundle.embedder
-        created = self._world.videos.created_day
-        examples = EvidenceOfDay(self._evidence, day, embedder, created).examples(traffic)
-        treatment = BundleArm(self._predictor, self._logs.terms)
-        return _Played(traffic, examples, (self._control_arm(day).bars(examples), treatment.bars(examples)))
+        evidence = EvidenceOfTraffic(self._evidence, traffic, self._world.videos.created_day)
+        treatment = evidence.examples(self._predictor.bundle.embedder)
+        # The cascade reads the personal queries of the treatment, as in `onebar evaluate`.
+        control = treatment if self._control is None else evidence.examples(self._control.bundle.embedder)
+        bars = self._control_arm(day).bars(control), BundleArm(self._predictor, self._logs.terms).bars(treatment)
+        return _Played(traffic, (control, treatment), bars)
 
     def _control_arm(self, day: int) -> Arm:
         if self._control is not None:
@@ -200,7 +207,7 @@ class Simulation:
 
     def _bad_cases(self, rules: BadCaseRules, played: Sequence[_Played], side: int, threshold: float) -> BadCases:
         parts = [
-            rules.find(part.examples, part.traffic.video, part.bars[side], is_shown(part.bars[side], threshold))
+            rules.find(part.examples[side], part.traffic.video, part.bars[side], is_shown(part.bars[side], threshold))
             for part in played
         ]
         examples = {kind: [case for part in parts for case in part.examples[kind]] for kind in parts[0].examples}

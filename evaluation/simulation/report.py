@@ -27,13 +27,15 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     control, treatment = report["control"], report["treatment"]
     days = ", ".join(map(str, report["days"]))
     exposure, ctr = calibration["exposure"], calibration["ctr"]
+    embedder = report["cascade_embedder"]
     lines = [
         "# A/B test by simulation",
         "",
         f"{control} (control) against {treatment}: {plan['impressions']:,} impressions a day by "
         f"{report['viewers']:,} viewers of {report['videos']:,} videos, log days {days} of the world with seed "
         f"{report['world']['seed']}. Assumptions: docs/simulation.md. Changes are relative. 95 % intervals by "
-        f"bootstrap over {over['a_b']}; those of bad cases over {over['bad_cases']}.",
+        f"bootstrap over {over['a_b']}; those of bad cases over {over['bad_cases']}."
+        + (f" {control} has the embedder {embedder}." if embedder else ""),
         "",
         f"CTR constraint: at least {calibration['ctr_floor']:.4f}. In the {calibration['impressions']:,} impressions "
         f"of the calibration {control} showed {exposure['control']:.1%} of its bars at a CTR of {ctr['control']:.4f}, "

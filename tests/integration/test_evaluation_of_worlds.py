@@ -7,11 +7,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from cli.main import main
+from evidence.embedder import HashedEmbedder
 from tests.fixtures.tiny_bundle import build_tiny_bundle
+from tests.fixtures.tiny_embedder import (
+    TRANSFORMER_VERSION,
+    build_transformer_folder,
+    put_embedder,
+)
 
 SIZES = "--videos 300 --users 120 --days 5 --impressions-per-day 600".split()
 
@@ -52,22 +60,36 @@ def report(worlds: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def simulation(worlds: Path) -> dict[str, Any]:
     """An A/B test on the last day of the own world. The bundle is random, so it cannot reach the CTR of the cascade."""
-    evidence = worlds / "ab"
-    evidence.mkdir()
-    for kind, name in (("evidence", "evidence-4.parquet"), ("users", "users-4.parquet")):
-        onebar("offline", kind, worlds / "own", evidence / name, "--as-of-day", "4", "--no-embeddings")
+    write_day(worlds, worlds / "ab", "4", "--no-embeddings")
     return simulated(worlds, worlds / "simulation")
 
 
-def simulated(worlds: Path, out: Path, *options: str | Path) -> dict[str, Any]:
-    output = onebar(
-        "simulate", worlds / "own", worlds / "bundle", "--examples", worlds / "examples" / "own",
-        "--evidence", worlds / "ab", "--impressions", "300", "--calibration", "300", "--splits", "4",
-        "--out", out, *options,
-    )  # fmt: skip
+def write_day(worlds: Path, folder: Path, day: str, *options: str | Path) -> None:
+    folder.mkdir()
+    for kind in ("evidence", "users"):
+        onebar("offline", kind, worlds / "own", folder / f"{kind}-{day}.parquet", "--as-of-day", day, *options)
+
+
+def simulated(
+    worlds: Path, out: Path, *options: str | Path, bundle: str = "bundle", evidence: Path | None = None
+) -> dict[str, Any]:
+    output = onebar(*arguments_of_simulate(worlds, out, bundle, evidence or worlds / "ab"), *options)
     assert out.with_suffix(".md").read_text() in output
     found: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
     return found
+
+
+def arguments_of_simulate(worlds: Path, out: Path, bundle: str, evidence: Path) -> list[str | Path]:
+    return [
+        "simulate", worlds / "own", worlds / bundle, "--examples", worlds / "examples" / "own", "--evidence", evidence,
+        "--impressions", "300", "--calibration", "300", "--splits", "4", "--out", out,
+    ]  # fmt: skip
+
+
+def refusal(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 1
+    return result.output
 
 
 def test_a_random_bundle_shows_nothing_under_the_ctr_of_the_cascade(simulation: dict[str, Any]) -> None:
@@ -83,6 +105,7 @@ def test_a_random_bundle_shows_nothing_under_the_ctr_of_the_cascade(simulation: 
 
 def test_a_bundle_against_itself_changes_nothing(simulation: dict[str, Any], worlds: Path, tmp_path: Path) -> None:
     report = simulated(worlds, tmp_path / "alone", "--control", worlds / "bundle", "--control-exposure", "0.5")
+    assert report["cascade_embedder"] is None
     assert report["control"] == report["treatment"] == simulation["treatment"] != simulation["control"]
     paired = report["a_b"]["paired"]
     assert paired["exposure"]["control"] > 0.4
@@ -95,8 +118,37 @@ def test_a_simulation_says_which_units_its_intervals_are_over(simulation: dict[s
     assert over == {"bad_cases": "videos"}
     assert set(simulation["intervals_over"]) == {"calibration", "a_a", "a_b", "slices", "bad_cases"}
     assert 0 < simulation["videos"] < 300 > simulation["viewers"] > 0
-    bad_cases = (worlds / "simulation.md").read_text().split("## Bad cases by rule")[1]
+    text = (worlds / "simulation.md").read_text()
+    assert "MCA has the embedder hashed-ngrams-1." in text
+    bad_cases = text.split("## Bad cases by rule")[1]
     assert f"bootstrap over the {simulation['videos']:,} videos" in bad_cases
+
+
+def test_a_bundle_with_a_transformer_reads_the_stored_vectors(
+    simulation: dict[str, Any], worlds: Path, tmp_path: Path
+) -> None:
+    """The cascade embeds texts itself, with the hashed embedder."""
+    folder = build_transformer_folder(tmp_path / "embedder", HashedEmbedder.dimension, {})
+    put_embedder(Path(shutil.copytree(worlds / "bundle", worlds / "transformer")), folder)
+    message = refusal(*arguments_of_simulate(worlds, tmp_path / "out", "transformer", worlds / "ab"))
+    assert "has no vectors" in message
+    write_day(worlds, tmp_path / "ab", "4")
+    for path in (tmp_path / "ab").iterdir():  # as if the transformer had made the same vectors
+        table = pq.read_table(path)
+        version = pa.array([TRANSFORMER_VERSION] * len(table))
+        place = table.schema.get_field_index("embedding_version")
+        pq.write_table(table.set_column(place, "embedding_version", version), path)
+    report = simulated(worlds, tmp_path / "out", bundle="transformer", evidence=tmp_path / "ab")
+    assert report["cascade_embedder"] == simulation["cascade_embedder"] == HashedEmbedder.version
+    assert report["a_a"] == simulation["a_a"]  # the cascade has the same personal queries and the same features
+
+
+def test_a_day_that_the_cascade_learnt_from_is_refused(
+    simulation: dict[str, Any], worlds: Path, tmp_path: Path
+) -> None:
+    write_day(worlds, tmp_path / "ab", "2", "--no-embeddings")
+    arguments = arguments_of_simulate(worlds, tmp_path / "out", "bundle", tmp_path / "ab")
+    assert "learnt from the clicks of day 2 and cannot answer for day 2" in refusal(*arguments)
 
 
 def test_the_slices_of_a_simulation_have_every_impression_once(simulation: dict[str, Any]) -> None:
@@ -160,9 +212,7 @@ def test_words_count_as_seen_if_any_folder_of_training_has_them(worlds: Path) ->
 
 def test_the_truth_of_another_world_is_refused(worlds: Path) -> None:
     arguments = ["evaluate", "--examples", worlds / "examples" / "own", "--truth", worlds / "other" / "truth"]
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == 1
-    assert "is not the truth of these examples" in result.output
+    assert "is not the truth of these examples" in refusal(*arguments)
 
 
 def test_the_figures_are_recorded_in_the_manifest(worlds: Path, report: dict[str, Any], tmp_path: Path) -> None:

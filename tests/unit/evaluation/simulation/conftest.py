@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from demo.world.behaviour import World
@@ -12,8 +13,13 @@ from demo.world.draw import redraw_world
 from demo.world.spec import WorldSpec
 from evaluation.simulation.outcomes import Viewers
 from evaluation.simulation.traffic import Traffic, draw_traffic
+from offline.evidence.embedded_logs import embed_logs
+from offline.evidence.store_rows import evidence_table, user_table, write_rows
 
 DAY = 2
+VIDEOS, USERS = f"evidence-{DAY}.parquet", f"users-{DAY}.parquet"
+
+Tables = dict[str, pa.Table]
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +43,17 @@ def viewers(world: World) -> Viewers:
 @pytest.fixture(scope="session")
 def traffic(world: World) -> Traffic:
     return draw_traffic(world, DAY, 400, (1, 2))
+
+
+@pytest.fixture(scope="session")
+def tables(folder: Path) -> Tables:
+    """By file name, what `onebar offline evidence` and `onebar offline users` write without --embedder."""
+    embedded = embed_logs(folder)
+    return {VIDEOS: evidence_table(embedded, DAY), USERS: user_table(embedded, DAY)}
+
+
+def written(tables: Tables, folder: Path) -> Path:
+    """Write the files of a day, and return their folder."""
+    for name, table in tables.items():
+        write_rows(table, folder / name)
+    return folder
