@@ -6,15 +6,37 @@ instead of single clicks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.metrics import Scores
 
 RESAMPLES = 1000
 LEVEL = 0.95
+
+_AT_ONCE = 50
+"""Resamples whose weights exist at the same time: 800 bytes a cluster, where all of them would need 16 KB."""
+
+
+def resamples(count: int, seed: int = 0) -> Iterator[NDArray[np.int64]]:
+    """Draw `count` clusters with replacement, RESAMPLES times.
+
+    The draws are those of one call for all resamples, since they come from one generator in the same order.
+
+    Args:
+        count: the number of clusters.
+        seed: of the resampling.
+
+    Yields:
+        int64 [resamples of a block, count], how often each cluster is in each resample.
+    """
+    generator = np.random.default_rng(seed)
+    shares = np.full(count, 1.0 / count)
+    for first in range(0, RESAMPLES, _AT_ONCE):
+        yield generator.multinomial(count, shares, size=min(_AT_ONCE, RESAMPLES - first))
 
 
 def intervals(values: Scores, clusters: Sequence[str], seed: int = 0) -> Scores:
@@ -34,8 +56,8 @@ def intervals(values: Scores, clusters: Sequence[str], seed: int = 0) -> Scores:
     count = int(place.max()) + 1
     sizes = np.bincount(place, minlength=count).astype(np.float64)
     sums = np.stack([np.bincount(place, column, minlength=count) for column in values.T], axis=1)  # [count, m]
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), size=RESAMPLES)
-    means = (drawn @ sums) / (drawn @ sizes)[:, None]  # [RESAMPLES, m]
+    blocks = [(drawn @ sums) / (drawn @ sizes)[:, None] for drawn in resamples(count, seed)]
+    means = np.concatenate(blocks)  # [RESAMPLES, m]
     tail = (1 - LEVEL) / 2
     bounds: Scores = np.quantile(means, [tail, 1 - tail], axis=0).T
     return bounds

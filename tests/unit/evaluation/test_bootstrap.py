@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from evaluation.bootstrap import estimate, intervals
+from evaluation.bootstrap import RESAMPLES, estimate, intervals, resamples
 
 
 def test_the_mean_lies_within_and_constants_have_no_width() -> None:
@@ -41,3 +43,25 @@ def test_an_estimate_is_a_mean_within_its_interval() -> None:
     low, high = found["interval"]
     assert low < 0.75 <= high
     assert estimate(np.zeros(0), []) == {"mean": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_blocks_of_resamples_are_one_draw_in_parts() -> None:
+    whole = np.random.default_rng(5).multinomial(30, np.full(30, 1 / 30), size=RESAMPLES)
+    blocks = list(resamples(30, seed=5))
+    assert len(blocks) > 1
+    assert np.concatenate(blocks).tolist() == whole.tolist()
+    values = np.random.default_rng(6).random((30, 3))
+    bounds = np.quantile(whole @ values / 30, [0.025, 0.975], axis=0).T
+    assert intervals(values, [f"p{n:02}" for n in range(30)], seed=5) == pytest.approx(bounds, abs=1e-12)
+
+
+def test_memory_grows_by_less_than_two_kilobytes_a_video() -> None:
+    videos = 2000
+    values, names = np.random.default_rng(3).random((videos, 1)), [f"p{n}" for n in range(videos)]
+    tracemalloc.start()
+    try:
+        intervals(values, names)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2000 * videos
