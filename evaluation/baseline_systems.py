@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
 
 from evaluation.baselines import CopyEvidence, MostPopular, TitleNeighbours
 from evaluation.cascade.stages import train_cascade
-from evaluation.inputs import TitledQuery, read_parquet, read_titled_queries
+from evaluation.inputs import TitledQuery, read_parquet
 from evaluation.nearest import NearestQueries, TextEmbedder
 from evaluation.novelty import TRAINING_FILE
+from evaluation.past_clicks import read_past_clicks
 from evaluation.shop_logs import ShopLogs
 from evaluation.systems import System
 from evaluation.zero_shot import ZeroShot
@@ -42,7 +44,7 @@ def baselines(
     Raises:
         InputError: a file is missing or not of the documented form.
     """
-    training = read_titled_queries(folder / TRAINING_FILE)
+    training = read_past_clicks(folder / TRAINING_FILE).pairs
     past = [*training, *_validation_day(folder)] if split == "test" else training
     queries = [pair.query for pair in past]
     systems = [
@@ -71,6 +73,6 @@ def held_out_day(path: Path) -> int:
     return int(pc.max(read_parquet(path, ("day",))["day"]).as_py())
 
 
-def _validation_day(folder: Path) -> list[TitledQuery]:
+def _validation_day(folder: Path) -> Sequence[TitledQuery]:
     path = folder / "examples_valid.parquet"
-    return read_titled_queries(path) if path.is_file() else []
+    return read_past_clicks(path).pairs if path.is_file() else ()

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from evaluation.errors import InputError
 from evaluation.metrics import normal_form
 from evidence.assemble import build_evidence, select_text
-from evidence.rows import EVIDENCE_COLUMNS, TEXT_FIELDS, raw_text_of_row
+from evidence.rows import EVIDENCE_COLUMNS, raw_text_of_row
 from evidence.schema import Evidence, RawText
 
 COLUMNS = ("example_id", "photo_id", "user_id", "kind", "source", "target", *EVIDENCE_COLUMNS, "photo_new")
@@ -60,27 +60,6 @@ class TitledQuery:
     title: str
     query: str
     item: str = ""
-
-
-def read_titled_queries(path: Path) -> list[TitledQuery]:
-    """Read the clicks of a file of examples as pairs of title and query, from which baselines learn.
-
-    Raises:
-        InputError: as `read_examples`.
-    """
-    table = read_parquet(path, ("photo_id", "kind", "target", *TEXT_FIELDS))
-    titles: dict[str, str] = {}
-    pairs = []
-    for row in table.to_pylist():
-        if row["kind"] != "click":
-            continue
-        photo = row["photo_id"]
-        if photo not in titles:
-            titles[photo] = select_text(raw_text_of_row(row))
-        pairs.append(TitledQuery(titles[photo], row["target"]))
-    if not pairs:
-        raise InputError(f"{path} has no click row; make it again with `onebar offline examples`")
-    return pairs
 
 
 def read_examples(path: Path, *, kind: str | None = None, limit: int | None = None, seed: int = 0) -> list[Example]:

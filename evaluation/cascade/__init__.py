@@ -1,6 +1,5 @@
 """The multi-stage cascade (MCA), the baseline of the paper's A/B test, trained from logs.
 
-past.py       clicked queries of earlier days
 recall.py     candidates from five sources
 features.py   what the ranker knows of a candidate
 ranker.py     the CTR ranker, gradient boosting

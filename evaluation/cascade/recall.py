@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluation.baselines import TitleNeighbours
-from evaluation.cascade.past import PastClicks
 from evaluation.inputs import Example
 from evaluation.metrics import normal_form
+from evaluation.past_clicks import PastClicks
 
 SOURCES = ("histories", "anchors", "personal", "titles", "category")
 WIDTH = 20

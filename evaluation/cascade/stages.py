@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.cascade.features import FeatureMaker
-from evaluation.cascade.past import PastClicks, read_past_clicks
 from evaluation.cascade.ranker import Ranker, train_ranker
 from evaluation.cascade.recall import Recall
 from evaluation.errors import InputError
 from evaluation.inputs import Example, examples_of_table, read_parquet
 from evaluation.metrics import CUTOFF, normal_form
 from evaluation.nearest import TextEmbedder
+from evaluation.past_clicks import PastClicks, read_past_clicks
 from evaluation.shop_logs import ShopLogs
 from evidence.rows import TEXT_FIELDS
 
@@ -127,7 +127,7 @@ def train_cascade(folder: Path, logs: ShopLogs, embedder: TextEmbedder, seed: in
     Raises:
         InputError: a file is missing or not of the documented form, or there are too few days.
     """
-    past = read_past_clicks([folder / "examples_train.parquet", folder / "examples_valid.parquet"])
+    past = read_past_clicks(folder / "examples_train.parquet", folder / "examples_valid.parquet")
     table = read_parquet(folder / "examples_train.parquet")
     clicks = table.filter(pc.equal(table["kind"], "click"))
     day = int(pc.max(clicks["day"]).as_py())

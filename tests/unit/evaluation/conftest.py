@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evaluation.inputs import COLUMNS, Example, read_examples
+from evaluation.inputs import Example, read_examples
 from evaluation.predict import BundlePredictor
 from tests.fixtures.tiny_bundle import build_tiny_bundle
 
@@ -30,17 +30,21 @@ DEFAULTS: dict[str, Any] = {
     "histories": [],
     "personal": [],
     "photo_new": False,
+    "day": 3,
 }
-_TYPES = {"photo_new": pa.bool_(), **dict.fromkeys(("anchors", "histories", "personal"), pa.list_(pa.string()))}
+_TYPES = {
+    "photo_new": pa.bool_(),
+    "day": pa.int32(),
+    **dict.fromkeys(("anchors", "histories", "personal"), pa.list_(pa.string())),
+}
 
 
 def write_examples(path: Path, rows: list[dict[str, Any]]) -> Path:
     """Write examples as `onebar offline examples` does; missing values take a default."""
     full = [{**DEFAULTS, "example_id": f"e{n}", **row} for n, row in enumerate(rows)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(
-        pa.table({name: pa.array([row[name] for row in full], _TYPES.get(name, pa.string())) for name in COLUMNS}), path
-    )
+    columns = {name: pa.array([row[name] for row in full], _TYPES.get(name, pa.string())) for name in DEFAULTS}
+    pq.write_table(pa.table(columns), path)
     return path
 
 

@@ -14,12 +14,12 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from evaluation.cascade.features import FEATURES, VIDEO_COSINE, FeatureMaker
-from evaluation.cascade.past import PastClicks
 from evaluation.cascade.ranker import Ranker, train_ranker
 from evaluation.cascade.recall import SOURCES, Recall
 from evaluation.cascade.stages import Cascade, CascadeTraining
 from evaluation.errors import InputError
 from evaluation.inputs import Example, TitledQuery
+from evaluation.past_clicks import PastClicks
 from evaluation.shop_logs import ShopLogs
 from evidence.static_embedder import StaticEmbedder
 from tests.fixtures.tiny_embedder import build_tiny_embedder

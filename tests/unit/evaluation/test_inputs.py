@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from evaluation.errors import InputError
-from evaluation.inputs import Example, decontaminate, read_examples, read_titled_queries
+from evaluation.inputs import Example, decontaminate, read_examples
 
 
 def test_examples_keep_raw_fields_and_clean_them_as_evidence(examples: Callable[..., list[Example]]) -> None:
@@ -48,18 +48,6 @@ def test_a_limit_draws_the_same_rows_every_time_in_file_order(examples_file: Cal
     assert first == sorted(first, key=lambda name: int(name[1:]))
     assert first != [example.example_id for example in read_examples(path, limit=7, seed=1)]
     assert len(read_examples(path, limit=500)) == 50
-
-
-def test_training_pairs_are_clicks_with_canonical_titles(examples_file: Callable[..., Path]) -> None:
-    path = examples_file(
-        [
-            {"photo_id": "p0", "caption": "#fyp", "item_title": "Road bike"},
-            {"kind": "reject", "target": "[REJECT]"},
-            {"photo_id": "p0", "caption": "#fyp", "item_title": "Road bike", "target": "bike price"},
-        ]
-    )
-    pairs = [(pair.title, pair.query) for pair in read_titled_queries(path)]
-    assert pairs == [("Road bike", "road bike"), ("Road bike", "bike price")]
 
 
 def test_only_the_wanted_kind_is_read(examples_file: Callable[..., Path]) -> None:

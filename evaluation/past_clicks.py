@@ -1,8 +1,8 @@
-"""Clicked queries of earlier days, from which the sources of the cascade recall."""
+"""Clicked queries of earlier days, from which the baselines learn and the cascade recalls."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class PastClicks:
         return PastClicks(self.day[rows], [self.photo[row] for row in rows], [self.pairs[row] for row in rows])
 
 
-def read_past_clicks(paths: Iterable[Path]) -> PastClicks:
+def read_past_clicks(*paths: Path) -> PastClicks:
     """Read the clicks of files of examples.
 
     Args:
@@ -59,5 +59,6 @@ def read_past_clicks(paths: Iterable[Path]) -> PastClicks:
             photos.append(photo)
             pairs.append(TitledQuery(titles[photo], row["target"]))
     if not pairs:
-        raise InputError("the examples have no click row; make them again with `onebar offline examples`")
+        names = " and ".join(map(str, paths))
+        raise InputError(f"no row of {names} is a click; make the examples again with `onebar offline examples`")
     return PastClicks(np.array(days, np.int64), photos, pairs)
