@@ -20,6 +20,7 @@ from evidence.safety import ProhibitedTerms
 from evidence.term_list import load_terms
 
 _IDS = ("photo_id", "user_id")
+_FIX = "log tables come from your platform (docs/own_logs.md), or from a simulated shop: `onebar world`"
 
 RATE_STRENGTH = 20.0
 """Expected clicks that the average rate weighs as much as, in the click rate of a query."""
@@ -52,7 +53,7 @@ class ShopLogs:
         return folder if folder.is_dir() and not file.exists() else file
 
     def _read(self, name: str, columns: Sequence[str]) -> pa.Table:
-        table = read_parquet(self._path(name), columns)
+        table = read_parquet(self._path(name), columns, fix=_FIX)
         for place, column in enumerate(table.column_names):
             if column in _IDS:  # which a platform may write as numbers, and examples have as texts
                 table = table.set_column(place, column, pc.cast(table[column], pa.string()))

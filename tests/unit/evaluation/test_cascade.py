@@ -101,6 +101,14 @@ def test_a_table_of_the_logs_may_be_a_partitioned_folder(logs: ShopLogs, tmp_pat
         _ = partitioned.activity
 
 
+def test_a_table_that_is_missing_or_too_narrow_is_blamed_on_the_logs(logs: ShopLogs, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"users\.parquet is missing; .*docs/own_logs\.md.*`onebar world`"):
+        _ = logs.activity
+    pq.write_table(pa.table({"user_id": ["u"]}), tmp_path / "users.parquet")
+    with pytest.raises(InputError, match=r"users\.parquet has no column activity; .*docs/own_logs\.md"):
+        _ = logs.activity
+
+
 def test_ids_that_are_numbers_are_those_of_the_examples(tmp_path: Path) -> None:
     videos = {"photo_id": [1, 2], "category": ["sports", None], "created_day": [0, 1]}
     pq.write_table(pa.table(videos), tmp_path / "videos.parquet")
