@@ -13,6 +13,7 @@ import click
 from offline.build.command import build
 from offline.cli_options import Source, reads_logs
 from offline.embedder.folder import load_embedder
+from offline.embedder.held_out import check_held_out
 from offline.embedder_command import embedder
 from offline.evidence.behaviour_lists import write_lists
 from offline.evidence.embedded_logs import EmbeddedLogs, embed_logs
@@ -145,7 +146,8 @@ def examples(
 ) -> None:
     """Write training, validation and test examples of LOGS into the folder OUT.
 
-    The last day is the test, the day before it the validation. Every example has the evidence of its own day.
+    The last day is the test, the day before it the validation. Every example has the evidence of its own day. An
+    embedder that has learnt from the test day (--all-days) is refused.
 
     \b
     onebar offline examples logs build/examples
@@ -153,6 +155,7 @@ def examples(
     """
     begun = time.perf_counter()
     embedded = _embed(source, embedder_folder)
+    check_held_out(embedder_folder, embedded.logs.last_day)
     labels = label_videos(embedded.logs, read_terms(Path(source.dataset), terms))
     settings = ExampleSettings(first_day, reject_rate, seed)
     write_examples(embedded, labels, settings, out, show_progress=True)
@@ -171,13 +174,15 @@ def lists(source: Source, out: Path, terms: Path | None, first_day: int, embedde
     """Write behaviour lists of LOGS for list-wise training into the folder OUT.
 
     A list has queries of one video for one viewer, best first: clicked by the viewer, clicked by others, exposed,
-    retrieved. The last day gives no lists, the day before it those of the validation.
+    retrieved. The last day gives no lists, the day before it those of the validation. An embedder that has learnt from
+    the last day (--all-days) is refused.
 
     \b
     onebar offline lists logs build/lists
     """
     begun = time.perf_counter()
     embedded = _embed(source, embedder_folder)
+    check_held_out(embedder_folder, embedded.logs.last_day)
     labels = label_videos(embedded.logs, read_terms(Path(source.dataset), terms))
     settings = ListSettings(first_day)
     counts = write_lists(embedded, labels, settings, out, show_progress=True)

@@ -28,7 +28,7 @@ import click
     "--hard-negatives", is_flag=True, help="Queries that were shown on a video and not clicked are negatives."
 )
 @click.option("--seed", default=0, show_default=True, help="Of the first vectors and the order of pairs.")
-@click.option("--all-days", is_flag=True, help="After the report, train again on all days, with the settings tuned.")
+@click.option("--all-days", is_flag=True, help="After the report, train again on all days. Not for examples and lists.")
 def embedder(
     logs: Path,
     out: Path,

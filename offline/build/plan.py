@@ -29,6 +29,7 @@ from offline.build.shared import SharedLogs, SharedVectors, shows_progress
 from offline.build.summary import FOLDER as SUMMARIES
 from offline.build.summary import REPLACED, SummaryChoices, summary_step
 from offline.cli_options import Source
+from offline.embedder.held_out import check_held_out
 from offline.evidence.examples import ExampleSettings, write_examples
 from offline.evidence.examples_report import describe
 from offline.evidence.safety_labels import label_videos, read_terms
@@ -220,6 +221,7 @@ def _examples(vectors: SharedVectors, inputs: Mapping[str, str], before: tuple[s
     def run(folder: Path) -> Mapping[str, Any]:
         begun = time.perf_counter()
         embedded = vectors.embedded
+        check_held_out(vectors.embedder, embedded.logs.last_day)
         labels = label_videos(embedded.logs, read_terms(Path(dataset), terms))
         out = folder / EXAMPLES
         counts = write_examples(embedded, labels, settings, out, show_progress=shows_progress())

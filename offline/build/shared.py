@@ -60,7 +60,7 @@ class SharedVectors:
             embedder: folder of the embedder, which a step before may write; None takes the hashed one.
         """
         self._shared = shared
-        self._embedder = embedder
+        self.embedder = embedder
 
     @property
     def dataset(self) -> str:
@@ -70,5 +70,5 @@ class SharedVectors:
     @cached_property
     def embedded(self) -> EmbeddedLogs:
         """The logs with their vectors. Raises an EmbedderError if the folder cannot be used."""
-        embedder = load_embedder(self._embedder)
+        embedder = load_embedder(self.embedder)
         return embed_coded_logs(self._shared.logs, embedder=embedder, show_progress=shows_progress())
