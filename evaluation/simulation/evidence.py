@@ -23,6 +23,10 @@ from evidence.embedding import Matrix, filter_personal
 from evidence.rows import TEXT_FIELDS, raw_text_of_row
 
 _COLUMNS = ("photo_id", *TEXT_FIELDS, "summary", "anchors", "histories")
+_FIX = (
+    "make it with `onebar offline evidence LOGS evidence-DAY.parquet --as-of-day DAY`, and users-DAY.parquet with "
+    "`onebar offline users`"
+)
 
 
 def days_of(folder: Path) -> list[int]:
@@ -34,10 +38,7 @@ def days_of(folder: Path) -> list[int]:
     names = (re.fullmatch(r"evidence-(\d+)\.parquet", path.name) for path in folder.iterdir())
     days = sorted(int(name.group(1)) for name in names if name)
     if not days:
-        raise InputError(
-            f"{folder} has no file evidence-DAY.parquet; make it with `onebar offline evidence LOGS "
-            "evidence-DAY.parquet --as-of-day DAY` and the same with `onebar offline users`"
-        )
+        raise InputError(f"{folder} has no file evidence-DAY.parquet; {_FIX}")
     return days
 
 
@@ -60,14 +61,14 @@ class EvidenceOfTraffic:
         self._photos, self._viewers = photo_ids(traffic.video).to_pylist(), user_ids(traffic.viewer).to_pylist()
         self._evidence_file = folder / f"evidence-{traffic.day}.parquet"
         self._users_file = folder / f"users-{traffic.day}.parquet"
-        rows = read_parquet(self._evidence_file, _COLUMNS, where=rows_of("photo_id", set(self._photos))).to_pylist()
+        shown = rows_of("photo_id", set(self._photos))
+        rows = read_parquet(self._evidence_file, _COLUMNS, where=shown, fix=_FIX).to_pylist()
         self._videos = {row["photo_id"]: row for row in rows}
         missing = next((photo for photo in self._photos if photo not in self._videos), None)
         if missing is not None:
             raise InputError(f"{self._evidence_file.name} has no row for {missing}; is it of this world?")
-        users = read_parquet(
-            self._users_file, ("user_id", "queries"), where=rows_of("user_id", set(self._viewers))
-        ).to_pylist()
+        asking = rows_of("user_id", set(self._viewers))
+        users = read_parquet(self._users_file, ("user_id", "queries"), where=asking, fix=_FIX).to_pylist()
         self._pasts = {row["user_id"]: tuple(row["queries"]) for row in users if row["queries"]}
 
     def examples(self, embedder: Embedder) -> list[Example]:

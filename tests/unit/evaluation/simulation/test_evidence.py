@@ -108,3 +108,12 @@ def test_evidence_of_another_world_is_refused(tables: Tables, traffic: Traffic, 
     written({**tables, VIDEOS: tables[VIDEOS].slice(0, 10)}, tmp_path)
     with pytest.raises(InputError, match=f"{VIDEOS} has no row for .* is it of this world"):
         personal(tmp_path, traffic, world, HASHED)
+
+
+@pytest.mark.parametrize("name", [VIDEOS, USERS])
+def test_a_missing_file_is_named_with_the_commands_that_make_it(
+    tables: Tables, traffic: Traffic, world: World, tmp_path: Path, name: str
+) -> None:
+    (written(tables, tmp_path) / name).unlink()
+    with pytest.raises(InputError, match=rf"{name} is missing; .*`onebar offline evidence .*`onebar offline users`"):
+        personal(tmp_path, traffic, world, HASHED)
