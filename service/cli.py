@@ -14,7 +14,12 @@ from service.settings import load_settings
 @click.command()
 @click.option("--bundle", type=click.Path(path_type=Path), help="The folder that `onebar export` wrote.")
 @click.option("--store", help="redis://…, rediss://…, redis+cluster://…, sqlite:///FILE or memory://.")
-@click.option("--evidence", type=click.Path(path_type=Path), multiple=True, help="Evidence to load into memory://.")
+@click.option(
+    "--evidence",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Evidence to load at start, into memory:// or sqlite://.",
+)
 @click.option("--host", help="Address to listen on; 0.0.0.0 for all interfaces.")
 @click.option("--port", type=int, help="Port of POST /recommend.")
 @click.option("--rules", type=click.Path(path_type=Path), help="YAML file of business rules.")

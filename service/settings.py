@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from evidence.embedding import PERSONAL_LIMIT
 from feature_store import StoreSettings
+from feature_store.schemes import EMBEDDED_SCHEMES, REDIS_SCHEMES, listed
 from service.errors import ConfigurationError
 
 MIN_DEADLINE_MS = 1
@@ -28,12 +29,19 @@ class _Branch(BaseModel):
 class FeatureStoreSettings(_Branch):
     """The feature store and how long a request waits for it."""
 
-    url: str = Field(default="memory://", description="redis://, rediss://, redis+cluster://, sqlite:/// or memory://.")
-    evidence: tuple[Path, ...] = Field(default=(), description="Files that are loaded at start; only for memory://.")
+    url: str = Field(default="memory://", description=f"{listed((*REDIS_SCHEMES, *EMBEDDED_SCHEMES))}.")
+    evidence: tuple[Path, ...] = Field(
+        default=(), description="Files that are loaded at start; only for memory:// and sqlite://."
+    )
     timeout_ms: float = Field(
         default=1000 * StoreSettings().timeout_seconds, gt=0, description="Longest wait of a request for the store."
     )
-    share: float = Field(default=0.3, gt=0, le=1, description="Longest wait as a share of its remaining time.")
+    share: float = Field(
+        default=0.3,
+        gt=0,
+        le=1,
+        description="Longest wait for the store as a share of the time that a request has left.",
+    )
 
 
 class PersonalSettings(_Branch):
@@ -43,11 +51,11 @@ class PersonalSettings(_Branch):
         default=None,
         ge=-1,
         le=1,
-        description="Cosine similarity with the video above which a query is used. None takes the threshold tuned for "
-        "the embedder of the bundle, or 0.2.",
+        description="Cosine similarity with the video above which a past query is used; without it, the threshold "
+        "tuned for the embedder of the bundle, or 0.2.",
     )
     limit: int = Field(
-        default=PERSONAL_LIMIT, ge=0, le=64, description="Largest number of queries in the personal part."
+        default=PERSONAL_LIMIT, ge=0, le=64, description="Most past queries in the source; 0 leaves them out."
     )
 
 
@@ -79,11 +87,23 @@ class ConnectionSettings(_Branch):
 
 
 class DecodingSettings(_Branch):
-    """Constraints and options of decoding; an option that is None is taken from the bundle."""
+    """Constraints and options of decoding."""
 
-    prohibited_terms: bool = Field(default=True, description="Whether decoding excludes the prohibited terms.")
-    min_new_tokens: int | None = Field(default=None, ge=0)
-    no_repeat_ngram_size: int | None = Field(default=None, ge=0, description="0 allows repetitions.")
+    prohibited_terms: bool = Field(
+        default=True, description="Whether decoding excludes the prohibited terms; the policy filters them in any case."
+    )
+    min_new_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens before a query may end; fewer than `max_new_tokens` of the bundle. Without it, as in the "
+        "bundle.",
+    )
+    no_repeat_ngram_size: int | None = Field(
+        default=None,
+        ge=0,
+        description="Length in tokens of the sequences that may not occur twice in a query; 0 allows all. "
+        "Without it, as in the bundle.",
+    )
 
 
 class PrivacySettings(_Branch):
@@ -98,10 +118,12 @@ class PrivacySettings(_Branch):
 class EventSettings(_Branch):
     """The sink of events, and the limits of the queue and the spool in front of it."""
 
-    sink: Literal["jsonl", "redis_stream", "none"] = "jsonl"
+    sink: Literal["jsonl", "redis_stream", "none"] = Field(
+        default="jsonl", description="Where events go: lines of a file, a Redis Stream, or nowhere."
+    )
     path: str = Field(default="-", description="File of the jsonl sink, appended to; - is standard output.")
     max_file_bytes: int | None = Field(
-        default=None, ge=MIB, description="Size from which the jsonl sink takes no more events; None sets no limit."
+        default=None, ge=MIB, description="Size from which the jsonl sink takes no more events; without it, no limit."
     )
     url: str | None = Field(default=None, description="Redis server of the stream; the redis_stream sink needs it.")
     stream: str = Field(default="onebar:events", min_length=1, description="Key of the stream.")
@@ -121,7 +143,11 @@ class EventSettings(_Branch):
     queue_size: int = Field(
         default=10_000, gt=0, description="Events that wait for the sink; more are dropped and counted."
     )
-    queue_max_bytes: int = Field(default=16 * MIB, ge=64 * 1024, description="The same in bytes.")
+    queue_max_bytes: int = Field(
+        default=16 * MIB,
+        ge=64 * 1024,
+        description="Bytes of events that wait for the sink; more are dropped and counted.",
+    )
     max_event_bytes: int = Field(
         default=16 * 1024, ge=1024, le=64 * 1024, description="A larger event is dropped and counted."
     )
@@ -135,7 +161,7 @@ class ReviewSettings(_Branch):
     )
     public: bool = Field(default=False, description="Whether /review is on the public port as well.")
     without_key: bool = Field(
-        default=False, description="Whether it needs no key where both addresses are loopback ones; for a demo."
+        default=False, description="Whether /review needs no key where both addresses are loopback ones; for a demo."
     )
 
 
@@ -144,13 +170,13 @@ class PromotionSettings(_Branch):
 
     folder: Path | None = Field(
         default=None,
-        description="Folder of the record that `onebar bundle promote` writes. The service follows it, and `bundle` is"
-        " served only where the record names none. None serves `bundle` alone.",
+        description="Folder of the record that `onebar bundle promote` writes. The service follows it, and serves "
+        "`ONEBAR_BUNDLE` only where the record names no bundle.",
     )
     golden_requests: Path | None = Field(
         default=None,
-        description="JSON Lines of request bodies that every good bundle answers. None takes golden_requests.jsonl of"
-        " the bundle, or a few built-in ones.",
+        description="JSON Lines of request bodies that every good bundle answers; without it, `golden_requests.jsonl` "
+        "of the bundle, or a few built-in ones.",
     )
     golden_share: float = Field(
         default=0.8,
@@ -164,7 +190,7 @@ class PromotionSettings(_Branch):
 class ShadowSettings(_Branch):
     """A candidate bundle that answers a copy of some requests. Its answers are compared and never shown."""
 
-    bundle: Path | None = Field(default=None, description="Folder of the candidate; None runs none.")
+    bundle: Path | None = Field(default=None, description="Folder of the candidate; without it, none runs.")
     share: float = Field(default=0.0, ge=0, le=1, description="Share of the requests that are copied; 0 runs none.")
 
 
@@ -172,7 +198,8 @@ class FeedbackSettings(_Branch):
     """Clicks, engagement and orders that callers report."""
 
     without_key: bool = Field(
-        default=False, description="Whether it needs no key where the public port is on a loopback address; for a demo."
+        default=False,
+        description="Whether /feedback needs no key where the public port is on a loopback address; for a demo.",
     )
 
 
@@ -181,7 +208,8 @@ class PageSettings(_Branch):
 
     enabled: bool = Field(default=False, description="Whether the page is on the public port.")
     feed: Path | None = Field(
-        default=None, description="Its videos and viewers, from `onebar demo-feed`; without it, one enters a photo_id."
+        default=None,
+        description="The page's videos and viewers, from `onebar demo-feed`; without it, one enters a photo_id.",
     )
     reports: Path | None = Field(
         default=None, description="Folder with the JSON of evaluations, load tests and benchmarks, read at start."
@@ -196,24 +224,35 @@ class Settings(BaseSettings):
     )
 
     bundle: Path = Field(default=Path("demo/bundle"), description="The folder of the bundle.")
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
+    host: str = Field(default="127.0.0.1", description="Address of the public port; 0.0.0.0 is all interfaces.")
+    port: int = Field(default=8000, ge=0, le=65535, description="The public port; 0 takes a free port.")
     admin_host: str = Field(default="127.0.0.1", description="Address of the admin port; keep it inside the cluster.")
     admin_port: int = Field(
         default=8001, ge=0, le=65535, description="Health, metrics, version and docs; 0 takes a free port."
     )
     docs_public: bool = Field(default=False, description="Whether /docs is on the public port as well.")
     rules: Path | None = Field(default=None, description="YAML file of business rules.")
-    prohibited_terms: Path | None = Field(default=None, description="File of category<TAB>term lines.")
+    prohibited_terms: Path | None = Field(
+        default=None, description="File of prohibited terms, a category, a tab and a term a line."
+    )
     query_set: Path | None = Field(default=None, description="File of queries, one a line; no others are generated.")
 
-    default_deadline_ms: float = Field(default=25.0, ge=MIN_DEADLINE_MS, le=MAX_DEADLINE_MS)
+    default_deadline_ms: float = Field(
+        default=25.0,
+        ge=MIN_DEADLINE_MS,
+        le=MAX_DEADLINE_MS,
+        description="Deadline of a request that names none, from its arrival to its answer.",
+    )
     response_reserve_ms: float = Field(
         default=1.0, ge=0, description="Part of the deadline reserved for policy and sending."
     )
     max_queue: int = Field(default=64, ge=1, description="Requests admitted at once; a further one gets 429.")
-    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
-    max_batch_body_bytes: int = Field(default=256 * 1024, ge=1024)
+    max_body_bytes: int = Field(
+        default=64 * 1024, ge=1024, description="Body of a request to /recommend; a larger one gets 413."
+    )
+    max_batch_body_bytes: int = Field(
+        default=256 * 1024, ge=1024, description="Body of a request to /recommend/batch; a larger one gets 413."
+    )
     intra_op_threads: int = Field(
         default=1, ge=0, le=64, description="Threads of ONNX Runtime; 0 means the cores of the control group."
     )
@@ -228,7 +267,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         default=5.0, ge=0, description="Time after SIGTERM in which /readyz returns 503 and requests are answered."
     )
-    shutdown_seconds: int = Field(default=15, ge=1, description="Longest time for requests in flight after that.")
+    shutdown_seconds: int = Field(default=15, ge=1, description="Longest time for requests in flight after the drain.")
     engine_stall_seconds: float = Field(
         default=2.0, gt=0, description="Time without a step of a busy engine after which /readyz returns 503."
     )
@@ -237,7 +276,9 @@ class Settings(BaseSettings):
         gt=0,
         description="Time without a step after which the process exits with 1, as it does when the engine ends.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important log lines that are written; they go to standard error."
+    )
 
     connections: ConnectionSettings = ConnectionSettings()
     store: FeatureStoreSettings = FeatureStoreSettings()

@@ -47,7 +47,8 @@ async def open_store(
             writer = getattr(opened, "writer", None)
             if writer is None:
                 raise ConfigurationError(
-                    "Evidence files are loaded only into memory://; use `onebar evidence load` for other stores."
+                    "Evidence files are loaded at start only into memory:// and sqlite://; use `onebar evidence load`"
+                    " for other stores."
                 )
             report = load_path(path, writer(), key_ring=key_ring)
             logger.info("evidence loaded", extra={"file": path.name, "rows": report.written, "bad": report.bad})
