@@ -17,7 +17,9 @@ _KEY = click.option("--key", envvar="ONEBAR_KEY", help="The API key; better give
 @_URL
 @_KEY
 @click.option("--user", "user_id", help="The viewer.")
-@click.option("--explain", is_flag=True, help="Also print the source text and every hypothesis.")
+@click.option(
+    "--explain", is_flag=True, help="Also return the source text and every hypothesis; of rows, into --output."
+)
 @click.option("--input", "input_file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="A .csv, .tsv or .jsonl file; each row is sent as inline evidence.")  # fmt: skip
 @click.option("--caption-column", default="caption", show_default=True, help="The column with the caption.")
@@ -64,7 +66,8 @@ def recommend(
         click.echo(json.dumps(reply.body, ensure_ascii=False, indent=2))
         sys.exit(0 if reply.status == 200 else 1)
     rows = read_rows(input_file, Columns(caption_column, summary_column, id_column), limit)
-    report = run_file(url, rows, concurrency, {"user_id": user_id, "deadline_ms": deadline_ms}, output, key)
+    common = {"user_id": user_id, "explain": explain or None, "deadline_ms": deadline_ms}
+    report = run_file(url, rows, concurrency, common, output, key)
     click.echo(report.text())
     sys.exit(0 if report.clean else 1)
 

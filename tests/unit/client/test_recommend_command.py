@@ -103,7 +103,7 @@ class Busy(BaseHTTPRequestHandler):
         elif self.seen and body["photo_id"] not in self.seen:
             self.reply(429, {"error": "overloaded", "errors": [], "retry_after_ms": 1})
         else:
-            self.reply(200, ANSWER | {"photo_id": body["photo_id"]})
+            self.reply(200, ANSWER | {"photo_id": body["photo_id"], "explain": body.get("explain")})
         self.seen.add(body["photo_id"])
 
     def reply(self, status: int, body: dict) -> None:
@@ -143,6 +143,15 @@ def test_refused_rows_are_in_the_summary_and_the_exit_code_is_1(url, tmp_path):
     result = CliRunner().invoke(main, ["recommend", "--url", url, "--input", str(file), "--caption-column", "title"])
     assert result.exit_code == 1
     assert "422 invalid_request evidence.caption" in result.output
+
+
+def test_every_row_asks_for_the_explanation(url, tmp_path):
+    file, output = tmp_path / "rows.csv", tmp_path / "answers.jsonl"
+    file.write_text("caption\nshoe\nhat\n")
+    arguments = ["--url", url, "--input", str(file), "--explain", "--output", str(output)]
+    assert CliRunner().invoke(main, ["recommend", *arguments]).exit_code == 0
+    answers = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [answer["response"]["explain"] for answer in answers] == [True, True]
 
 
 def test_one_video(url):
