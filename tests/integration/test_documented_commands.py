@@ -266,6 +266,14 @@ def examples(command: click.Command) -> list[str]:
     return [line.split("  ")[0] for line in found]
 
 
+def test_every_command_has_a_place_in_the_documents() -> None:
+    pages = [ROOT / README, *(ROOT / "docs").glob("*.md")]
+    text = " ".join(" ".join(page.read_text(encoding="utf-8").split()) for page in pages)
+    commands = [" ".join(words) for words, _ in leaf_commands(main, ("onebar",))]
+    assert len(commands) > len(COMMANDS)
+    assert [command for command in commands if not re.search(rf"\b{command}\b(?!-)", text)] == []
+
+
 def test_examples_in_help_have_only_commands_and_options_that_exist() -> None:
     commands = dict(leaf_commands(main, ("onebar",)))
     lines = [line for command in commands.values() for line in examples(command)]
