@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from pathlib import Path
 
 import click
 
 from service.errors import RulesError
-from service.settings import load_settings
+from service.settings import load_settings, unknown_variables
 
 
 @click.command()
@@ -65,6 +67,9 @@ def serve(
         store={key: value for key, value in (("url", store), ("evidence", evidence or None)) if value} or None,
     )  # fmt: skip
     configure_logging(settings.log_level)
+    for name, nearest in unknown_variables(os.environ).items():
+        hint = f"; did you mean {nearest}?" if nearest else ""
+        logging.getLogger(__name__).warning("%s is no setting of the service and has no effect%s", name, hint)
     sys.exit(run(create_app(settings), settings))
 
 

@@ -70,6 +70,11 @@ def load_decoding_constraints(
             if (value := getattr(decoding, name)) is not None
         }
         options = replace(bundle.generation, **given)
+        if options.no_repeat_ngram_size == 1 and bundle.special_tokens.decoder_start == bundle.special_tokens.eos:
+            raise OptionsError(
+                "no_repeat_ngram_size 1 forbids the token that ends a query, because the decoder of this bundle starts "
+                "with it; give 0, or 2 or more"
+            )
         if terms and decoding.prohibited_terms:
             prohibited = ProhibitedPhrases.of_bundle(terms, bundle)
             processors.append(prohibited)

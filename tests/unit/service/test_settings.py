@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import ConfigurationError
-from service.settings import load_settings
+from service.settings import load_settings, unknown_variables
 
 
 def test_settings_come_from_the_environment_and_overrides_take_precedence(monkeypatch):
@@ -49,6 +49,17 @@ def test_every_invalid_variable_is_named(monkeypatch):
         load_settings()
     for name in ("ONEBAR_PORT", "ONEBAR_DEFAULT_DEADLINE_MS", "ONEBAR_EVENTS__SINK"):
         assert name in str(caught.value)
+
+
+def test_variables_outside_of_the_groups_that_are_no_setting_are_found_with_the_nearest_one():
+    given = {"ONEBAR_PORT": "1", "onebar_host": "h", "ONEBAR_EVENTS__SINK": "none", "PATH": "/bin"}
+    assert unknown_variables(given) == {}
+    wrong = {"ONEBAR_LOG_LEVL": "debug", "ONEBAR_EVENT__SINK": "none", "ONEBAR_XYZZY": "1"}
+    assert unknown_variables(given | wrong) == {
+        "ONEBAR_EVENT__SINK": "ONEBAR_EVENTS",
+        "ONEBAR_LOG_LEVL": "ONEBAR_LOG_LEVEL",
+        "ONEBAR_XYZZY": None,
+    }
 
 
 def test_a_group_that_is_not_json_is_one_sentence(monkeypatch):

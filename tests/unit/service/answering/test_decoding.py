@@ -74,6 +74,11 @@ def test_options_that_contradict_the_bundle_are_an_error(bundle):
         load_decoding_constraints(settings(bundle, decoding={"min_new_tokens": longest}), bundle, [])
 
 
+def test_ngrams_of_one_token_are_an_error_where_the_decoder_starts_with_the_end_token(bundle):
+    with pytest.raises(ConfigurationError, match=r"no_repeat_ngram_size 1 forbids the token that ends a query.*give 0"):
+        load_decoding_constraints(settings(bundle, decoding={"no_repeat_ngram_size": 1}), bundle, [])
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
 def test_an_unusable_file_of_queries_is_an_error(bundle, tmp_path, content):
     path = tmp_path / "queries.txt"
