@@ -24,9 +24,12 @@ def events() -> None:
 
 
 @events.command()
-@click.argument("sink")
+@click.argument("sinks", metavar="[SINK]", nargs=-1)
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--day", type=click.IntRange(0), help="Only this log day. Default: all days of the events.")
+@click.option("--stream-url", envvar="ONEBAR_EVENTS__URL", show_envvar=True,
+              help="The Redis of the stream, without SINK. The arguments of a command are visible to other users of"
+                   " the machine, its environment is not.")  # fmt: skip
 @click.option("--stream", default=DEFAULT_STREAM, show_default=True, help="Key of the stream in Redis.")
 @click.option("--logs", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Log tables whose days and users count. Default: OUT.")  # fmt: skip
@@ -37,10 +40,13 @@ def events() -> None:
 @click.option("--window-hours", type=click.FloatRange(0, 24 * 365), default=_SETTINGS.window_hours, show_default=True,
               help="Feedback counts for so long after its answer.")  # fmt: skip
 @click.option("--ignore-key", "ignored_keys", multiple=True, metavar="ID", help="Leave out the feedback of an API key.")
+@click.option("--keep-rows", is_flag=True,
+              help="Keep rows of the files before whose answers the events no longer have.")  # fmt: skip
 @click.option("--memory", default="1GB", show_default=True, help="DuckDB spills to disk above it.")
 def export(
-    sink: str,
+    sinks: tuple[str, ...],
     out: Path,
+    stream_url: str | None,
     day: int | None,
     stream: str,
     logs: Path | None,
@@ -48,24 +54,30 @@ def export(
     user_key: Path | None,
     window_hours: float,
     ignored_keys: tuple[str, ...],
+    keep_rows: bool,
     memory: str,
 ) -> None:
     """Write what the service showed, and what viewers did with it, as tables of OUT.
 
     SINK is where the service writes its events: a JSON Lines file, a folder of such files (also the spool), or the URL
-    of a Redis server. OUT gets impressions/day-D.parquet and exposures/day-D.parquet (docs/data_formats.md#events), and
-    events_report.json. Feedback that names no shown query, or comes too late, is counted and left out.
+    of a Redis server, which is better given in ONEBAR_EVENTS__URL if it has a password. OUT gets
+    impressions/day-D.parquet and exposures/day-D.parquet (docs/data_formats.md#events), and events_report.json.
+    Feedback that names no shown query, or comes too late, is counted and left out.
 
     \b
     onebar events export /var/log/onebar/events.jsonl logs --day 12 --user-key users.key
     onebar events export redis://events.internal:6379/0 logs --day 12 --user-key users.key
+    ONEBAR_EVENTS__URL="$EVENTS_URL" onebar events export logs --day 12 --user-key users.key
     """
+    if len(sinks) > 1 or not (sinks or stream_url):
+        raise click.UsageError("name one SINK before OUT, or give the URL of a Redis in ONEBAR_EVENTS__URL")
+    sink = sinks[0] if sinks else str(stream_url)
     engine = open_engine(memory=memory)
     logs = logs or out
     zero = _day_zero(logs, first_day, engine)
     viewers = viewers_of(logs, user_key, engine) if user_key else None
     settings = JoinSettings(day, window_hours, ignored_keys)
-    report = export_events(lines_of(sink, stream), out, engine, zero, settings, viewers)
+    report = export_events(lines_of(sink, stream), out, engine, zero, settings, viewers, keep_rows)
     click.echo(report.to_text())
 
 

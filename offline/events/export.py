@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from offline.errors import SettingsError
 from offline.events.joining import COUNTED, LEFT_OUT, Joined, JoinSettings, join
 from offline.events.staging import ANSWERS, FEEDBACK, KINDS, OFFERS, LineCounts, stage
 from offline.logs.engine import Engine
+from offline.logs.faults import cast_columns
 from offline.logs.schema import TABLES
 
 EXPORTED = ("impressions", "exposures")
@@ -36,6 +38,8 @@ class ExportReport:
         counted: counted feedback by kind of event.
         counted_by_key: counted feedback by the id of its API key; "" without a key.
         days: by log day, the rows of each table.
+        kept: by log day, how many of these rows are of the files before, since the events no longer have their
+            answers; only days that have such rows.
     """
 
     lines: LineCounts
@@ -44,6 +48,7 @@ class ExportReport:
     counted: Mapping[str, int]
     counted_by_key: Mapping[str, int]
     days: Mapping[int, Mapping[str, int]]
+    kept: Mapping[int, Mapping[str, int]]
 
     def to_text(self) -> str:
         """Return the report as text."""
@@ -54,6 +59,8 @@ class ExportReport:
         rows += [f"{'counted':<10}{name:<20}{value:>12,}" for name, value in self.counted.items()]
         for day, tables in self.days.items():
             rows += [f"{f'day {day}':<10}{name:<20}{value:>12,}" for name, value in tables.items()]
+        for day, tables in self.kept.items():
+            rows += [f"{f'day {day}':<10}{f'{name} kept':<20}{value:>12,}" for name, value in tables.items()]
         return "\n".join(rows)
 
 
@@ -64,10 +71,12 @@ def export(
     day_zero: int,
     settings: JoinSettings,
     viewers: pa.Table | None = None,
+    keep_rows: bool = False,
 ) -> ExportReport:
     """Write `impressions/day-D.parquet` and `exposures/day-D.parquet` for each exported day, and the report.
 
-    The files of a day are replaced; those of other days are not touched. The same events give the same bytes.
+    The files of a day are replaced, each in one step; those of other days are not touched. The same events give the
+    same bytes.
 
     Args:
         lines: of the event log.
@@ -76,8 +85,11 @@ def export(
         day_zero: days from 1970 to log day 0.
         settings: what counts.
         viewers: user ids behind pseudonyms; the ids of the events are used as they are when None.
+        keep_rows: rows of the files before stay where the events no longer have their answers, as in a Redis Stream
+            that was trimmed since. The report counts them.
 
     Raises:
+        TableError: with `keep_rows`, a file before cannot be read.
         SettingsError: `out` has a table as one file, the log has no answer of the wanted day, or one before day 0.
     """
     for name in EXPORTED:
@@ -93,11 +105,20 @@ def export(
         joined = join(engine, answers, offers, feedback, viewers, settings)
         days = _days(joined, engine)
         if settings.day is not None and not days:
-            raise SettingsError(f"the events have no answer of day {settings.day} with a viewer; nothing was written")
+            if not (keep_rows and _file(out, EXPORTED[0], settings.day).is_file()):
+                raise SettingsError(
+                    f"the events have no answer of day {settings.day} with a viewer; nothing was written"
+                )
+            days = [settings.day]
         if days and days[0] < 0:
             raise SettingsError(f"the events have answers of day {days[0]}; name a first day that is not after them")
-        written = {day: _write_day(joined, day, out, engine) for day in days}
-        report = _report(counts, joined, written, engine)
+        written: dict[int, Mapping[str, int]] = {}
+        kept: dict[int, Mapping[str, int]] = {}
+        for day in days:
+            written[day], old = _write_day(joined, day, out, engine, keep_rows)
+            if any(old.values()):
+                kept[day] = old
+        report = _report(counts, joined, written, kept, engine)
     out.mkdir(parents=True, exist_ok=True)
     _replace(out / REPORT_FILE, lambda path: path.write_text(json.dumps(asdict(report), indent=2) + "\n", "utf-8"))
     return report
@@ -108,26 +129,53 @@ def _days(joined: Joined, engine: Engine) -> list[int]:
     return days
 
 
-def _write_day(joined: Joined, day: int, out: Path, engine: Engine) -> dict[str, int]:
+def _file(out: Path, name: str, day: int) -> Path:
+    return out / name / f"day-{day:05d}.parquet"
+
+
+def _write_day(
+    joined: Joined, day: int, out: Path, engine: Engine, keep_rows: bool
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return by table the rows of the files, and how many of them were kept."""
     counts: dict[str, int] = {}
+    kept: dict[str, int] = {}
     for name in EXPORTED:
         table: ir.Table = getattr(joined, name)
-        rows = table.filter(table.day == day).select(*TABLES[name].schema.names).order_by(*_ORDER[name])
-        (out / name).mkdir(parents=True, exist_ok=True)
-        path = out / name / f"day-{day:05d}.parquet"
-        _replace(path, partial(engine.save, rows))
+        rows = table.filter(table.day == day).select(*TABLES[name].schema.names)
+        path = _file(out, name, day)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if keep_rows and path.is_file():
+            with engine.reading(str(path)):
+                old = _without_answers(joined, name, path, engine)
+                kept[name] = engine.count(old)
+            rows = rows.union(old)
+        _replace(path, partial(engine.save, rows.order_by(*_ORDER[name])))
         counts[name] = pq.read_metadata(path).num_rows
-    return counts
+    return counts, kept
+
+
+def _without_answers(joined: Joined, name: str, path: Path, engine: Engine) -> ir.Table:
+    """Return the rows of a file whose answers are not exported now. An answer without queries is an impression too."""
+    stored = cast_columns(engine.backend.read_parquet(path), name, str(path))
+    return stored.select(*TABLES[name].schema.names).anti_join(joined.impressions, "impression_id")
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there, so that readers see the old one or the new one."""
+    """Write a file beside its place and move it there: after a crash there is the old one or the new one."""
     aside = path.with_name(f"{path.name}.partial")
     write(aside)
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
     aside.replace(path)
 
 
-def _report(counts: LineCounts, joined: Joined, days: Mapping[int, Mapping[str, int]], engine: Engine) -> ExportReport:
+def _report(
+    counts: LineCounts,
+    joined: Joined,
+    days: Mapping[int, Mapping[str, int]],
+    kept: Mapping[int, Mapping[str, int]],
+    engine: Engine,
+) -> ExportReport:
     answers = _tally(joined.answers, "outcome", engine)
     feedback = _tally(joined.feedback, "outcome", engine)
     counted = joined.feedback.filter(joined.feedback.outcome == COUNTED)
@@ -139,6 +187,7 @@ def _report(counts: LineCounts, joined: Joined, days: Mapping[int, Mapping[str, 
         counted={kind: kinds.get(kind, 0) for kind in KINDS},
         counted_by_key=_tally(counted.mutate(key_id=counted.key_id.fill_null("")), "key_id", engine),
         days=days,
+        kept=kept,
     )
 
 

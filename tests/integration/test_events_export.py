@@ -25,9 +25,10 @@ LOCAL = {"host": "127.0.0.1"}
 TODAY = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d")
 
 
-def exported(sink: str, out: Path) -> tuple[str, list[dict[str, Any]]]:
+def exported(sink: str, out: Path, *options: str, **environment: str) -> tuple[str, list[dict[str, Any]]]:
     """Return what the command prints, and the exposures."""
-    result = CliRunner().invoke(main, ["events", "export", sink, str(out), "--first-day", TODAY])
+    arguments = ["events", "export", *([sink] if sink else []), str(out), "--first-day", TODAY, *options]
+    result = CliRunner(env=environment).invoke(main, arguments)
     assert result.exit_code == 0, result.output
     tables = [pq.read_table(path) for path in sorted((out / "exposures").glob("*.parquet"))]
     return result.output, [row for table in tables for row in table.to_pylist()]
@@ -72,3 +73,31 @@ def test_a_redis_that_does_not_answer_and_a_missing_first_day_are_one_sentence(t
     assert "127.0.0.1:1" in down.output
     unknown = CliRunner().invoke(main, arguments)
     assert (unknown.exit_code, "--first-day" in unknown.output) == (1, True)
+
+
+def test_a_password_is_in_the_environment_and_a_trimmed_stream_loses_no_row(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    noon = int(datetime.strptime(TODAY, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000) + 12 * 3_600_000
+    answers = [
+        {"kind": "answer", "time_ms": noon, "request_id": name, "photo_id": "p1", "user_id": "u1", "model_version": "m",
+         "hypotheses": [{"query": "hose", "verdict": "shown", "rule": None}]}
+        for name in ("r1", "r2")
+    ]  # fmt: skip
+    order = {"kind": "feedback", "time_ms": noon + 46_800_000, "happened_ms": noon + 46_800_000, "request_id": "r2",
+             "event": "order", "rank": 1, "order_value": 3.0}  # fmt: skip
+    with closing(redis.Redis.from_url(redis_server.url)) as stream:
+        ids = [stream.xadd("onebar:events", {"event": json.dumps(event)}) for event in answers]
+        stream.config_set("requirepass", "secret-1")
+        environment = {"ONEBAR_EVENTS__URL": redis_server.url.replace("redis://", "redis://:secret-1@")}
+        options = ("--day", "0", "--keep-rows")
+        _, before = exported("", tmp_path / "logs", *options, **environment)
+        stream.execute_command("AUTH", "secret-1")
+        stream.xadd("onebar:events", {"event": json.dumps(order)})
+        stream.xtrim("onebar:events", minid=ids[1], approximate=False)
+    assert [row["order_value"] for row in before] == [0.0, 0.0]
+    text, after = exported("", tmp_path / "logs", *options, **environment)
+    assert [(row["impression_id"], row["order_value"]) for row in after] == [("r1", 0.0), ("r2", 3.0)]
+    assert "exposures kept" in text
+    none = CliRunner().invoke(main, ["events", "export", str(tmp_path / "logs")])
+    assert (none.exit_code, "ONEBAR_EVENTS__URL" in none.output) == (2, True)

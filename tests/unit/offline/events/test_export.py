@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,16 @@ def feedback(request_id: str, event: str = "click", after_ms: int = 60_000, **fi
 
 
 def exported(
-    events: list[Any], out: Path, engine: Engine, settings: JoinSettings | None = None, viewers: pa.Table | None = None
+    events: list[Any],
+    out: Path,
+    engine: Engine,
+    settings: JoinSettings | None = None,
+    viewers: pa.Table | None = None,
+    keep_rows: bool = False,
 ) -> tuple[ExportReport, list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the report and the rows of both tables, which follow the schema."""
     lines = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
-    report = export(lines, out, engine, DAY_ZERO, settings or JoinSettings(), viewers)
+    report = export(lines, out, engine, DAY_ZERO, settings or JoinSettings(), viewers, keep_rows)
     tables = []
     for name in EXPORTED:
         parts = [pq.read_table(path) for path in sorted((out / name).glob("*.parquet"))]
@@ -184,6 +190,50 @@ def test_a_day_is_replaced_by_the_same_bytes_and_other_days_stay(tmp_path: Path,
     exported([*events, feedback("r1", rank=1)], tmp_path, engine, JoinSettings(day=3))
     assert [old == file.read_bytes() for file, old in zip(files, before, strict=True)] == [False, True, True, True]
     assert not list(tmp_path.glob("**/*.partial"))
+
+
+def test_a_day_that_is_exported_again_has_its_late_feedback_and_loses_no_row(tmp_path: Path, engine: Engine) -> None:
+    """An order at 01:00 for an answer of 23:30, after the export of the night; then the stream is trimmed."""
+    half_past_eleven = 11 * HOUR + HOUR // 2
+    answers = [answer("r1", "web camera", "tripod"), answer("r2", "webcam", after_ms=half_past_eleven)]
+    order = feedback("r2", "order", rank=1, order_value=20.0, after_ms=13 * HOUR)
+    day_3 = JoinSettings(day=3)
+    report, _, before = exported([*answers, feedback("r1", rank=2)], tmp_path, engine, day_3, keep_rows=True)
+    assert [row["clicked"] for row in before] == [False, True, False]
+    assert report.kept == {}
+    # The answer r1 and its click are no longer there.
+    report, impressions, exposures = exported([answers[1], order], tmp_path, engine, day_3, keep_rows=True)
+    assert [row["impression_id"] for row in impressions] == ["r1", "r2"]
+    assert [(row["query"], row["clicked"], row["order_value"]) for row in exposures] == [
+        ("web camera", False, 0.0), ("tripod", True, 0.0), ("webcam", True, 20.0),
+    ]  # fmt: skip
+    assert report.days == {3: {"impressions": 2, "exposures": 3}}
+    assert report.kept == {3: {"impressions": 1, "exposures": 2}}
+    assert "kept" in report.to_text()
+    files = sorted(tmp_path.glob("*/*.parquet"))
+    bytes_before = [file.read_bytes() for file in files]
+    report, _, _ = exported([answer("later", "a", after_ms=24 * HOUR)], tmp_path, engine, day_3, keep_rows=True)
+    assert report.kept == {3: {"impressions": 2, "exposures": 3}}
+    assert [file.read_bytes() for file in files] == bytes_before
+    with pytest.raises(SettingsError, match="no answer of day 5"):
+        exported([*answers], tmp_path, engine, JoinSettings(day=5), keep_rows=True)
+
+
+def test_an_export_that_is_cut_off_leaves_the_old_files(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(_: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    events = [answer("r1", "web camera")]
+    exported(events, tmp_path, engine)
+    files = sorted(tmp_path.glob("*/*.parquet"))
+    before = [file.read_bytes() for file in files]
+    with pytest.raises(OSError, match="No space left"):
+        exported([*events, feedback("r1", rank=1)], tmp_path, replace(engine, save=cut_off), keep_rows=True)
+    assert [file.read_bytes() for file in files] == before
+    assert exported([*events, feedback("r1", rank=1)], tmp_path, engine, keep_rows=True)[2][0]["clicked"]
 
 
 def test_what_cannot_be_exported_is_an_error_of_one_sentence(tmp_path: Path, engine: Engine) -> None:
