@@ -44,6 +44,8 @@ def send(section: AlertSection, message: Mapping[str, Any]) -> list[str]:
             )
             with urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS):
                 pass
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except OSError as error:
             faults.append(f"the alert webhook failed: {error}")
+        except (ValueError, http.client.HTTPException) as error:  # their texts have the URL, which may be secret
+            faults.append(f"the alert webhook failed ({type(error).__name__}): check its URL")
     return faults

@@ -30,6 +30,6 @@ def refresh(config_file: Path, day: int, dry_run: bool) -> None:
     config = load_config(config_file)
     if dry_run:
         for step in plan(config, day):
-            click.echo(f"{step.name:<12} onebar {' '.join(step.command)}")
+            click.echo(f"{step.name:<12} {step.line}")
         return
     run(config, day, click.echo)

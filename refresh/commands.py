@@ -45,14 +45,13 @@ class Runner:
         """
         for path in step.makes:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        command = [*self.onebar, *(os.path.expandvars(part) for part in step.command)]
         extra = {name: os.path.expandvars(value) for name, value in step.environment.items()}
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)} | extra
         with log.open("ab") as output:
-            output.write(f"$ onebar {' '.join(step.command)}\n".encode())
+            output.write(f"$ {step.line}\n".encode())
             output.flush()
             status = subprocess.run(
-                command,
+                [*self.onebar, *step.command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,7 +1,7 @@
 """The settings of a refresh, a YAML file. Paths in it are relative to its folder.
 
-In `events.sink` and `publish.store`, `${NAME}` stands for an environment variable, so that a password is neither in the
-file nor in the journal.
+In `events.sink`, `publish.store` and `alert.webhook`, `${NAME}` stands for an environment variable, so that the file
+has no password. The arguments of commands and the files of the refresh have none in any case.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def load_config(path: Path) -> Config:
         ConfigError: it cannot be read, or a setting is wrong; the message names each.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:  # given a text, YAML quotes lines in errors; they may have a password
+            document = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as YAML ({error}); docs/refresh.md has an example") from error
     if not isinstance(document, dict):

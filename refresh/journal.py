@@ -26,9 +26,10 @@ class Journal:
         day: the log day.
         serving: what was served when the refresh began.
         since: see `steps.steps_of`.
+        late: the same.
         checkpoint: folder of the candidate's checkpoint, in `folder`.
         began: time in UTC.
-        steps: by name, the command, the seconds that it took, and when it ended.
+        steps: by name, the command (`Step.identity`), the seconds that it took, and when it ended.
         begun: by name, the command of each step that has begun and not ended.
     """
 
@@ -36,6 +37,7 @@ class Journal:
     day: int
     serving: Serving
     since: int | None
+    late: list[int]
     checkpoint: str
     began: str
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -44,22 +46,24 @@ class Journal:
     _broken_off: bool = False
 
     @classmethod
-    def open(cls, folder: Path, day: int, checkpoint: str, find: Callable[[], tuple[Serving, int | None]]) -> Journal:
+    def open(
+        cls, folder: Path, day: int, checkpoint: str, find: Callable[[], tuple[Serving, int | None, list[int]]]
+    ) -> Journal:
         """Return the journal of a day, or begin one.
 
         Args:
             folder: of the day.
             day: the log day.
             checkpoint: folder of the candidate's checkpoint.
-            find: returns what is served now, and `since`; both are kept for the whole refresh of a day.
+            find: returns what is served now, `since` and `late`; they are kept for the whole refresh of a day.
         """
         known = read_json(folder / JOURNAL)
         if known is None:
-            serving, since = find()
-            journal = cls(folder, day, serving, since, checkpoint, now())
+            journal = cls(folder, day, *find(), checkpoint, now())
         else:
             serving = Serving(**known["serving"])
-            journal = cls(folder, day, serving, known["since"], checkpoint, known["began"], known["steps"])
+            late = known.get("late", [])  # a journal of an earlier release has none
+            journal = cls(folder, day, serving, known["since"], late, checkpoint, known["began"], known["steps"])
             journal.begun = known.get("begun", {})
         journal.write()
         return journal
@@ -67,8 +71,8 @@ class Journal:
     def is_done(self, step: Step) -> bool:
         """Return whether a step need not run. Steps must be asked in their order."""
         entry = self.steps.get(step.name)
-        self._broken_off = not self._again and self.begun.get(step.name) == list(step.command)
-        done = not self._again and entry is not None and entry["command"] == list(step.command)
+        self._broken_off = not self._again and self.begun.get(step.name) == list(step.identity)
+        done = not self._again and entry is not None and entry["command"] == list(step.identity)
         self._again = not done
         return done
 
@@ -79,12 +83,12 @@ class Journal:
     def run(self, step: Step, work: Callable[[], object]) -> None:
         """Do the work of a step and note that it is done."""
         self.steps.pop(step.name, None)
-        self.begun[step.name] = list(step.command)
+        self.begun[step.name] = list(step.identity)
         self.write()
         begun = time.monotonic()
         work()
         seconds = round(time.monotonic() - begun, 1)
-        self.steps[step.name] = {"command": list(step.command), "seconds": seconds, "ended": now()}
+        self.steps[step.name] = {"command": list(step.identity), "seconds": seconds, "ended": now()}
         del self.begun[step.name]
         self.write()
 
@@ -99,6 +103,7 @@ class Journal:
             "began": self.began,
             "serving": asdict(self.serving),
             "since": self.since,
+            "late": self.late,
             "checkpoint": self.checkpoint,
             "steps": self.steps,
             "begun": self.begun,

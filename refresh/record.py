@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ class Record:
         seconds: of each step.
         began: time in UTC.
         ended: time in UTC.
+        late_events: by day before, the report of its export again.
     """
 
     day: int
@@ -44,6 +45,7 @@ class Record:
     seconds: dict[str, float]
     began: str
     ended: str
+    late_events: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: Path, state: Path) -> None:
         """Write it to the folder of the day, and a line of it to the history of the refresh."""

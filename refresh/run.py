@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -16,8 +17,19 @@ from refresh.errors import ConfigError, RefreshError, StepError
 from refresh.files import locked, now, read_json
 from refresh.journal import Journal
 from refresh.record import RECORD, Outcome, Record
-from refresh.serving import Serving, find_serving
-from refresh.steps import BUILD, EVENTS_REPORT, EXPORT, GATE, Places, Step, last_stage, promotion, steps_of
+from refresh.serving import JOURNAL, Serving, find_serving
+from refresh.steps import (
+    BUILD,
+    EVENTS,
+    EXPORT,
+    GATE,
+    Places,
+    Step,
+    events_report_of,
+    last_stage,
+    promotion,
+    steps_of,
+)
 from refresh.textfile import write_metrics
 
 _TABLES = "tables.json"
@@ -77,20 +89,30 @@ def plan(config: Config, day: int) -> list[Step]:
         RefreshError: the settings do not fit what is there.
     """
     places = Places(config.state, day)
-    serving, since = _begin(config, places)
-    return steps_of(config, serving, places, since)
+    serving, since, late = _begin(config, places)
+    return steps_of(config, serving, places, since, late)
 
 
-def _begin(config: Config, places: Places) -> tuple[Serving, int | None]:
-    """Return what is served, and the first day that the build has not seen if the build trained the embedder."""
+def _begin(config: Config, places: Places) -> tuple[Serving, int | None, list[int]]:
+    """Return what is served, `since` if the build trained the embedder, and `late` (`steps.steps_of`)."""
+    late = _late_days(config, places)
     tables = read_json(places.build / _TABLES) if config.embedder == "build" else None
-    since = None if tables is None else min(int(tables["last_day"]) + 1, places.day)
-    return find_serving(config), since
+    since = None if tables is None else min(int(tables["last_day"]) + 1, places.day, *late)
+    return find_serving(config), since, late
+
+
+def _late_days(config: Config, places: Places) -> list[int]:
+    """Return the days before that a refresh has exported while feedback on their last answers could still come."""
+    if config.events is None:
+        return []
+    first = max(0, places.day - math.ceil(config.events.window_hours / 24))
+    journals = {day: read_json(Places(config.state, day).folder / JOURNAL) for day in range(first, places.day)}
+    return [day for day, journal in journals.items() if journal is not None and EVENTS in journal["steps"]]
 
 
 def _candidate(config: Config, places: Places, journal: Journal, runner: Runner, say: Say) -> dict[str, Any]:
     """Run the steps up to the gate and return its decision."""
-    for step in steps_of(config, journal.serving, places, journal.since):
+    for step in steps_of(config, journal.serving, places, journal.since, journal.late):
         # Within the step, so that a build with faults is made again.
         check = partial(_check_build, config, places, journal.serving) if step.name == BUILD else None
         _do(step, journal, runner, places, say, check)
@@ -128,8 +150,8 @@ def _do(
         runner.run(step, places.folder / f"{step.name}.log")
         if check is not None:
             check()
-        for path in step.keeps:
-            shutil.copy(path, places.folder / path.name)
+        for name, path in step.keeps.items():
+            shutil.copy(path, places.folder / name)
 
     journal.run(step, work)
     say(f"{step.name:<12} {journal.seconds()[step.name]:,.0f} s")
@@ -180,6 +202,7 @@ def _record(
         candidate = {
             "bundle": str(places.bundle), "bundle_id": manifest["model_version"], "checkpoint": checkpoint,
         }  # fmt: skip
+    late = [(day, read_json(places.folder / events_report_of(places, day))) for day in journal.late]
     return Record(
         day=places.day,
         outcome=outcome,
@@ -188,10 +211,11 @@ def _record(
         serving=asdict(journal.serving),
         candidate=candidate,
         decision=read_json(places.decision) if GATE in journal.steps else None,
-        events=read_json(places.folder / EVENTS_REPORT),
+        events=read_json(places.folder / events_report_of(places, places.day)),
         seconds=dict(journal.seconds()),
         began=journal.began,
         ended=now(),
+        late_events={str(day): report for day, report in late if report is not None},
     )
 
 

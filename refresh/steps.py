@@ -1,5 +1,6 @@
 """The commands of one day, in their order.
 
+events-N    the same as `events`, again, for the day N days before, whose viewers have gone on to click and to order
 events      the events of the service become impressions and exposures of the logs
 build       evidence, user histories and examples of the logs up to the day
 publish     the evidence goes to the store; it does not depend on the candidate
@@ -14,7 +15,8 @@ promote     the services change to the candidate, if the gate says so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +34,10 @@ EVENTS_REPORT = "events_report.json"
 GATE_REFUSED = 3
 """Exit status of `onebar gate` where it refuses a candidate."""
 
+_CREDENTIALS = re.compile(r"(?<=://).*@")
+_OPTIONS = re.compile(r"[?#].*")
+"""Parts of a URL that may be or have a password; it may have any of these characters itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -39,21 +45,37 @@ class Step:
 
     Attributes:
         name: of the step.
-        command: arguments of `onebar`, with `${NAME}` for environment variables.
+        command: arguments of `onebar`; other users of a machine can read them.
         makes: what it writes and cannot continue; it is removed before the command runs.
         continues: a folder that it continues if it was broken off; it is removed before another beginning.
-        keeps: files that it writes elsewhere, and that are copied to the folder of the day.
-        environment: further variables of the process, with `${NAME}` as above.
+        keeps: files that it writes elsewhere, by the name that they are copied to in the folder of the day.
+        environment: further variables of the process, URLs that may have a password; `${NAME}` in them stands for
+            another variable.
         accepted: exit statuses that are no failure.
     """
 
     name: str
     command: tuple[str, ...]
     makes: tuple[Path, ...] = ()
-    keeps: tuple[Path, ...] = ()
+    keeps: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     accepted: tuple[int, ...] = (0,)
     continues: Path | None = None
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment without passwords, as a shell has it before a command."""
+        return tuple(f"{name}={_without_password(url)}" for name, url in self.environment.items())
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What the journal knows the step by. It has no password."""
+        return (*self.variables, *self.command)
+
+    @property
+    def line(self) -> str:
+        """The command line for people. It has no password."""
+        return " ".join((*self.variables, "onebar", *self.command))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +147,21 @@ def embedder_of(config: Config, serving: Serving, places: Places) -> str | None:
     return serving.embedder
 
 
-def steps_of(config: Config, serving: Serving, places: Places, since: int | None) -> list[Step]:
+def steps_of(config: Config, serving: Serving, places: Places, since: int | None, late: Sequence[int]) -> list[Step]:
     """Return the steps of a day, but for `promote`.
 
     Args:
         config: the settings.
         serving: what was served when the refresh of this day began.
         places: the files of the day.
-        since: the first day that the build has not seen, where the build trained the embedder; else None.
+        since: the first day that the build has not seen as it is, where the build trained the embedder; else None.
+        late: days before, whose events are exported again.
     """
     embedder = embedder_of(config, serving, places)
     with_embedder = () if embedder is None else ("--embedder", embedder)
     steps = []
     if config.events is not None:
-        steps.append(_events(config, places))
+        steps += [_events(config, places, day) for day in (*late, places.day)]
     steps.append(_build(config, places, with_embedder or ("--hashed",), since))
     if config.publish is not None:
         steps.append(_publish(config, places))
@@ -165,16 +188,31 @@ def promotion(config: Config, places: Places, reason: str) -> Step:
     return Step(PROMOTE, command)
 
 
-def _events(config: Config, places: Places) -> Step:
+def events_report_of(places: Places, day: int) -> str:
+    """Return the name of the report on the events of a day, in the folder of the day of the refresh."""
+    return f"{_events_name(places, day)}_report.json"
+
+
+def _events_name(places: Places, day: int) -> str:
+    return EVENTS if day == places.day else f"{EVENTS}-{places.day - day}"
+
+
+def _events(config: Config, places: Places, day: int) -> Step:
     section = config.events
     assert section is not None
     key = ("--user-key", str(section.user_key)) if section.user_key else ()
     ignored = tuple(part for name in section.ignore_keys for part in ("--ignore-key", name))
+    is_file = "://" not in section.sink and "$" not in section.sink
     command = (
-        "events", "export", section.sink, str(config.logs), "--day", str(places.day), "--stream", section.stream,
-        "--window-hours", f"{section.window_hours:g}", *key, *ignored,
+        "events", "export", *((section.sink,) if is_file else ()), str(config.logs), "--day", str(day), "--stream",
+        section.stream, "--window-hours", f"{section.window_hours:g}", "--keep-rows", *key, *ignored,
     )  # fmt: skip
-    return Step(EVENTS, command, keeps=(config.logs / EVENTS_REPORT,))  # the next export replaces it
+    return Step(
+        _events_name(places, day),
+        command,
+        keeps={events_report_of(places, day): config.logs / EVENTS_REPORT},  # the next export replaces it
+        environment={} if is_file else {"ONEBAR_EVENTS__URL": section.sink},
+    )
 
 
 def _build(config: Config, places: Places, with_embedder: tuple[str, ...], since: int | None) -> Step:
@@ -189,7 +227,6 @@ def _publish(config: Config, places: Places) -> Step:
     assert section is not None
     key = ("--user-key", str(section.user_key)) if section.user_key else ()
     raw = ("--raw-user-ids",) if section.raw_user_ids else ()
-    # The URL may have a password, and other users of a machine can read the arguments of a process.
     return Step(
         PUBLISH,
         ("evidence", "publish", str(places.build), *key, *raw),
@@ -242,3 +279,8 @@ def _gate(config: Config, serving: Serving, places: Places) -> Step:
     for name, value in section.margins.items():
         command += ["--margin", f"{name}={value:g}"]
     return Step(GATE, tuple(command), (places.decision,), accepted=(0, GATE_REFUSED))
+
+
+def _without_password(url: str) -> str:
+    """Return a URL without its credentials and options. Where it is not certain what is a password, more is hidden."""
+    return _OPTIONS.sub("?***", _CREDENTIALS.sub("***@", url))

@@ -37,7 +37,7 @@ def main() -> None:
         group, name
     )
     call = {"step": step, "argv": sys.argv[1:], "nice": os.nice(0), "threads": os.environ["OMP_NUM_THREADS"],
-            "store": os.environ.get("ONEBAR_STORE__URL")}  # fmt: skip
+            "store": os.environ.get("ONEBAR_STORE__URL"), "events": os.environ.get("ONEBAR_EVENTS__URL")}  # fmt: skip
     with (FOLDER / "calls.jsonl").open("a") as calls:
         calls.write(json.dumps(call) + "\n")
     if setting("kill") == step:
@@ -50,7 +50,8 @@ def main() -> None:
         print(f"Error: {step} cannot be done today")
         sys.exit(1)
     if step == "events":
-        write(Path(paths[1]) / "events_report.json", json.dumps({"feedback": {"counted": 7, "unknown_request": 2}}))
+        report = {"day": int(option("--day")), "feedback": {"counted": 7, "unknown_request": 2}}
+        write(Path(paths[0]) / "events_report.json", json.dumps(report))
     elif step == "build":
         write(Path(paths[1]) / "tables.json", json.dumps({"last_day": int(setting("last_day", "12"))}))
     elif group == "train":

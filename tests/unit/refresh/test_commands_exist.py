@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -13,7 +14,7 @@ from refresh.config import load_config
 from refresh.run import plan
 from refresh.steps import Places, Step, promotion
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "logs": "logs", "state": "state", "promoted": "promoted", "bundle": "bundle", "checkpoint": "checkpoint",
     "events": {"sink": "events.jsonl", "user_key": "users.key", "ignore_keys": ["bad"]},
     "publish": {"store": "redis://store:6379/0", "user_key": "users.key"},
@@ -38,19 +39,20 @@ def parse(step: Step) -> None:
     assert not rest, step
 
 
-@pytest.mark.parametrize("embedder", ["build", "folder"])
-def test_every_command_is_understood(tmp_path: Path, embedder: str) -> None:
-    for name in ("bundle", "checkpoint", "state/build", "logs"):
+@pytest.mark.parametrize(("embedder", "sink"), [("build", "events.jsonl"), ("folder", "redis://events:6379/0")])
+def test_every_command_is_understood(tmp_path: Path, embedder: str, sink: str) -> None:
+    for name in ("bundle", "checkpoint", "state/build", "state/days/day-00011", "logs"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "bundle/manifest.json").write_text('{"model_version": "x"}')
     (tmp_path / "state/build/tables.json").write_text('{"last_day": 11}')
+    (tmp_path / "state/days/day-00011/journal.json").write_text('{"steps": {"events": {}}}')
     (tmp_path / "terms.tsv").write_text("")
     path = tmp_path / "refresh.yaml"
-    path.write_text(yaml.safe_dump(SETTINGS | {"embedder": embedder}))
+    path.write_text(yaml.safe_dump(SETTINGS | {"embedder": embedder, "events": SETTINGS["events"] | {"sink": sink}}))
     config = load_config(path)
     steps = [*plan(config, 12), promotion(config, Places(config.state, 12), "a reason")]
     assert [step.name for step in steps] == [
-        "events", "build", "publish", "lists", "sft", "preference", "piopd", "export", "gate", "promote",
+        "events-1", "events", "build", "publish", "lists", "sft", "preference", "piopd", "export", "gate", "promote",
     ]  # fmt: skip
     for step in steps:
         parse(step)

@@ -15,66 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
-from refresh.commands import Runner
-from refresh.config import Config, load_config
+from refresh.config import load_config
 from refresh.errors import BusyError, ConfigError, RefreshError, StepError
 from refresh.files import locked
-from refresh.record import Record
-from refresh.run import plan, refresh
+from refresh.run import plan
 from tests.fixtures.http_server import serving_http
+from tests.unit.refresh.days import ALL_STEPS, FAKE, SETTINGS, SHORT, SHORT_STEPS, calls, history, run, settings, steps
 
-FAKE = (sys.executable, "-S", "-E", str(Path(__file__).with_name("fake_onebar.py")))
-ALL_STEPS = ["events", "build", "publish", "lists", "sft", "preference", "piopd", "export", "gate", "promote"]
-SETTINGS: dict[str, Any] = {
-    "logs": "logs", "state": "state", "promoted": "promoted",
-    "bundle": "first/bundle", "checkpoint": "first/checkpoint",
-    "events": {"sink": "redis://:${EVENTS_PASSWORD}@events:6379/0", "user_key": "users.key", "ignore_keys": ["bad"]},
-    "publish": {"store": "redis://:${STORE_PASSWORD}@store:6379/0", "raw_user_ids": True},
-    "train": {"sft": {"set": ["optim.max_steps=3"]}, "preference": {}, "piopd": {"set": ["optim.max_steps=2"]}},
-    "gate": {"limit": 500, "margins": {"hr": 0.02}},
-    "metrics_file": "textfile/onebar_refresh.prom",
-}  # fmt: skip
-
-SHORT: dict[str, Any] = {"events": None, "publish": None, "train": {}}
-"""Leaves out what a test is not about: each step is a process."""
-
-SHORT_STEPS = ["build", "sft", "export", "gate", "promote"]
-
-
-@pytest.fixture(autouse=True)
-def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE", str(tmp_path))
-    monkeypatch.setenv("EVENTS_PASSWORD", "secret-1")
-    monkeypatch.setenv("STORE_PASSWORD", "secret-2")
-    (tmp_path / "logs").mkdir()
-    for name, content in (("bundle/manifest.json", '{"model_version": "first"}'), ("checkpoint/weights", "w0")):
-        path = tmp_path / "first" / name
-        path.parent.mkdir(parents=True)
-        path.write_text(content)
-
-
-def settings(folder: Path, **changes: Any) -> Config:
-    path = folder / "refresh.yaml"
-    path.write_text(yaml.safe_dump(SETTINGS | changes))
-    return load_config(path)
-
-
-def run(config: Config, day: int = 12) -> Record:
-    return refresh(config, day, lambda _: None, Runner(config.nice, config.threads, onebar=FAKE))
-
-
-def calls(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "calls.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def steps(folder: Path) -> list[str]:
-    return [call["step"] for call in calls(folder)]
-
-
-def history(folder: Path) -> list[tuple[int, str]]:
-    lines = (folder / "state" / "history.jsonl").read_text().splitlines()
-    return [(entry["day"], entry["outcome"]) for entry in map(json.loads, lines)]
+pytestmark = pytest.mark.usefixtures("shop")
 
 
 def test_a_day_runs_every_step_once_and_says_what_was_promoted_and_why(tmp_path: Path) -> None:
@@ -84,7 +32,7 @@ def test_a_day_runs_every_step_once_and_says_what_was_promoted_and_why(tmp_path:
     assert (record.outcome, record.serving["bundle_id"]) == ("promoted", "first")
     assert record.candidate is not None
     assert record.reasons == ("HR@8 0.4000 to 0.4100 (+0.0100, -0.0020 to +0.0220) on 1,234 clicks",)
-    assert record.events == {"feedback": {"counted": 7, "unknown_request": 2}}
+    assert record.events == {"day": 12, "feedback": {"counted": 7, "unknown_request": 2}}
     weights = (Path(record.candidate["checkpoint"]) / "weights").read_text().split(" ")
     assert [part.split(":")[0] for part in weights] == ["w0", "sft", "preference", "piopd"]
     current = json.loads((tmp_path / "promoted/current.json").read_text())
@@ -283,14 +231,6 @@ def test_a_webhook_without_a_port_is_a_fault_of_the_alert_alone(tmp_path: Path) 
         run(settings(tmp_path, alert={"webhook": "http://alerts:${UNSET_PORT}/"}, **SHORT))
 
 
-def test_passwords_are_in_no_file(tmp_path: Path) -> None:
-    run(settings(tmp_path, train={}))
-    (store,) = [call["store"] for call in calls(tmp_path) if call["step"] == "publish"]
-    assert store == "redis://:secret-2@store:6379/0"
-    for path in (tmp_path / "state").rglob("*"):
-        assert path.is_dir() or "secret-" not in path.read_text(), path
-
-
 def test_a_promoted_bundle_of_unknown_origin_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     config = settings(tmp_path, **SHORT)
     other = tmp_path / "other"
@@ -317,6 +257,7 @@ def test_two_refreshes_do_not_run_at_once(tmp_path: Path, monkeypatch: pytest.Mo
         ("- a list", "is not a mapping"),
         ("{", "cannot be read as YAML"),
         ("logs: logs", "state: Field required"),
+        ('state: "redis://:secret-1@events', r"^(?!.*secret-1).*cannot be read as YAML"),
         (yaml.safe_dump(SETTINGS | {"nise": 3}), "nise: Extra inputs"),
         (yaml.safe_dump(SETTINGS | {"nice": 40}), "nice: Input should be less"),
     ],
