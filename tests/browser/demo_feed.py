@@ -110,3 +110,15 @@ def with_feature(**features: Any) -> Callable[[Route], None]:
         route.fulfill(response=response, json=response.json() | features)
 
     return handle
+
+
+def refuse(status: int) -> Callable[[Route], None]:
+    """Return a handler that answers as a service that refuses a request with a status."""
+    return lambda route: route.fulfill(status=status, json={"error": "refused", "message": "Refused.", "errors": []})
+
+
+def hold(page: Page, address: str) -> list[Route]:
+    """Return a list to which every request to an address is added; it waits until the test answers it."""
+    held: list[Route] = []
+    page.route(address, lambda route: held.append(route))
+    return held

@@ -38,34 +38,48 @@ export function current() {
 /** The entry of the video as it is stored, without edits. */
 export const stored = () => video() && entries.get(keyOf(video()));
 
+/** Marks a video as asked for. Returns the function that takes its entry; without one, the video is not known any more. */
+function wait(key) {
+  const waiting = { status: "waiting" };
+  put(key, waiting);
+  return (entry) => {
+    if (entries.get(key) !== waiting) return; // forgotten since then, as after a change of the rules
+    if (entry) put(key, entry);
+    else entries.delete(key);
+  };
+}
+
 /** Asks for one video, unless it is known. Returns whether it asked. */
 async function ask(index) {
   const item = state.videos[index];
   if (!item) return false;
   const key = keyOf(item);
   if (entries.has(key)) return false;
-  put(key, { status: "waiting" });
+  const take = wait(key);
+  let entry;
   try {
-    put(key, await recommend(bodyOf(item), "single"));
+    entry = await recommend(bodyOf(item), "single");
   } catch (error) {
-    put(key, failed(error));
+    entry = failed(error);
   }
+  take(entry);
   return true;
 }
 
 async function askBatch(indexes) {
   const items = indexes.map((index) => state.videos[index]).filter(Boolean);
   if (!items.length || items.some((item) => entries.has(keyOf(item)))) return;
-  const keys = items.map(keyOf);
-  keys.forEach((key) => put(key, { status: "waiting" }));
+  const takes = items.map((item) => wait(keyOf(item)));
   // All deadlines of a batch count from its arrival.
   const deadline_ms = Math.min(MAX_DEADLINE_MS, Math.max(100, state.deployment.deadline_ms * 2));
+  let found = [];
   try {
-    const found = await recommendBatch(items.map((item) => ({ ...bodyOf(item), deadline_ms })));
-    found.forEach((entry, at) => (entry ? put(keys[at], entry) : entries.delete(keys[at])));
+    found = await recommendBatch(items.map((item) => ({ ...bodyOf(item), deadline_ms })));
   } catch {
-    keys.forEach((key) => entries.delete(key)); // asked for alone when it is watched
+    // None has an answer.
   }
+  takes.forEach((take, at) => take(found[at]));
+  askWatched(); // a video that got no answer is asked for alone when it is watched, which may be so already
 }
 
 /** Asks for the watched video, unless it is known. */
@@ -80,7 +94,14 @@ export async function prefetch() {
   if (isWatched()) await askBatch(Array.from({ length: BATCH }, (_, at) => index + 2 + at));
 }
 
+/** Asks again for what failed: the edited request if there is one, else the watched video. */
 export function retry() {
+  if (isEdited()) {
+    state.edited = { status: "waiting" };
+    emit("answer");
+    editChanged(state.edits);
+    return;
+  }
   entries.delete(keyOf(video()));
   prefetch();
 }
@@ -133,13 +154,20 @@ export function editChanged(edits) {
   }, DEBOUNCE_MS);
 }
 
-/** Forgets the edits; for another video or another viewer. */
-export function dropEdits() {
+function dropEdits() {
   clearTimeout(timer);
   edit?.abort();
   edit = null;
   state.edits = noEdits();
   state.edited = null;
+}
+
+/** Asks for what is watched now, another video or for another viewer. The edits and the failures were those of before. */
+export function watchedChanged() {
+  dropEdits();
+  for (const [key, entry] of entries) if (entry.status === "failed") entries.delete(key);
+  emit("answer");
+  prefetch();
 }
 
 /** Forgets all answers and asks again, as after a change of the rules. */

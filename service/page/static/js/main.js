@@ -1,5 +1,5 @@
 // Starts the page. The data are asked for while the modules that draw them (`view.js`) are loading.
-import { askWatched, dropEdits, prefetch } from "./answers.js";
+import { askWatched, prefetch, watchedChanged } from "./answers.js";
 import { deployment, feed, setKey } from "./api.js";
 import { emit, on, state } from "./store.js";
 
@@ -44,11 +44,7 @@ async function start() {
   const asked = askWatched();
   const view = await drawing;
   view.mount();
-  on("video viewer", () => {
-    dropEdits();
-    emit("answer");
-    prefetch();
-  });
+  on("video viewer", watchedChanged);
   // The first bar is painted before anything else is asked for.
   await Promise.race([asked, pause(PATIENCE_MS)]);
   await view.painted();
