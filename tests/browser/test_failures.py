@@ -120,3 +120,25 @@ def test_a_failure_of_before_the_video_was_watched_is_not_shown(demo: str, new_p
     watch(page, 0)
     watch(page, 1)
     expect(page.locator(QUERIES)).to_have_text(queries_of(answers(demo, 2)[1]))
+
+
+@pytest.mark.parametrize("style", ["panel", "review"])
+def test_styles_that_failed_are_loaded_by_the_next_click(demo: str, new_page: NewPage, style: str) -> None:
+    page = new_page(390, 844)
+    page.expected_errors = "net::ERR_"  # type: ignore[attr-defined]
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    address = f"**/page/css/{style}.css"
+    page.route(address, lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        page.goto(f"{demo}/#review")
+    expect(page.locator(QUERIES).first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    page.unroute(address)
+    if style == "review":
+        page.locator("#page-review").get_by_role("button", name="Try again").click()
+        expect(page.locator(".review-change")).to_be_visible()
+    else:
+        page.get_by_role("button", name="Why this bar?").click()
+        expect(page.locator("#panel.open")).to_have_css("position", "fixed")
+    assert len([url for url in asked if url.endswith(f"/{style}.css")]) == 2

@@ -65,9 +65,21 @@ export function trap(inside, close) {
   };
 }
 
-/** Adds style sheets of `css/`, once each; resolves when they apply. */
+const styles = new Map(); // by name, a promise that they apply
+
+function addStyles(name) {
+  return new Promise((resolve, reject) => {
+    const link = h("link", { rel: "stylesheet", href: `page/css/${name}.css`, onload: resolve, onerror: (event) => {
+      styles.delete(name);
+      link.remove();
+      reject(event);
+    } });
+    document.head.append(link);
+  });
+}
+
+/** Adds style sheets of `css/`, once each; resolves when they apply. Those that failed are asked for again. */
 export const loadStyles = (...names) => Promise.all(names.map((name) => {
-  const href = `page/css/${name}.css`;
-  if (document.head.querySelector(`link[href="${href}"]`)) return undefined;
-  return new Promise((resolve, reject) => document.head.append(h("link", { rel: "stylesheet", href, onload: resolve, onerror: reject })));
+  if (!styles.has(name)) styles.set(name, addStyles(name));
+  return styles.get(name);
 }));

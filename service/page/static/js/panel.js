@@ -9,8 +9,8 @@ import { t } from "./words.js";
 const PAGES = [
   { id: "why", mount: mountWhy },
   { id: "requests", mount: mountRequests },
-  { id: "review", isHere: () => state.deployment.review, mount: (root) => mountLater(root, import("./review/review.js"), "review") },
-  { id: "reports", isHere: () => state.deployment.reports, mount: (root) => mountLater(root, import("./reports/reports.js"), "reports") },
+  { id: "review", isHere: () => state.deployment.review, mount: (root) => mountLater(root, () => import("./review/review.js"), "review") },
+  { id: "reports", isHere: () => state.deployment.reports, mount: (root) => mountLater(root, () => import("./reports/reports.js"), "reports") },
 ];
 const narrow = matchMedia("(max-width: 999px)");
 let release = null;
@@ -40,12 +40,13 @@ export function closeDrawer() {
 }
 
 /** Mounts a page whose module and styles are loaded when it is first selected. */
-async function mountLater(root, loading, style) {
+async function mountLater(root, load, style) {
   try {
-    const [module] = await Promise.all([loading, loadStyles(style)]);
+    const [module] = await Promise.all([load(), loadStyles(style)]);
     module.mount(root);
   } catch {
-    replace(root, h("p", { class: "card notice" }, t("error_down")));
+    replace(root, h("div", { class: "card notice" }, h("p", {}, t("error_down")),
+      h("button", { class: "button", type: "button", onclick: () => mountLater(root, load, style) }, t("retry"))));
   }
 }
 
