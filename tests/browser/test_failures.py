@@ -13,6 +13,7 @@ from tests.browser.demo_feed import (
     answers,
     feed,
     hold,
+    is_within_the_width,
     open_feed,
     queries_of,
     refuse,
@@ -21,6 +22,7 @@ from tests.browser.demo_feed import (
 
 NewPage = Callable[..., Page]
 
+LIVE = "#live"
 OVERLOADED = "The service is overloaded"
 OLD_QUERY = "a query that a reviewer blocks"
 
@@ -142,3 +144,39 @@ def test_styles_that_failed_are_loaded_by_the_next_click(demo: str, new_page: Ne
         page.get_by_role("button", name="Why this bar?").click()
         expect(page.locator("#panel.open")).to_have_css("position", "fixed")
     assert len([url for url in asked if url.endswith(f"/{style}.css")]) == 2
+
+
+def test_a_screen_reader_is_told_of_a_failure_and_the_bar_is_busy_only_while_it_waits(
+    demo: str, new_page: NewPage
+) -> None:
+    page = new_page()
+    page.expected_errors = "429"  # type: ignore[attr-defined]
+    bar = page.locator(".bar")
+    page.route("**/recommend/batch", refuse(429))
+    with page.expect_response("**/recommend/batch"):
+        open_feed(page, demo)
+    expect(bar).to_have_attribute("aria-busy", "false")
+    expect(page.locator(LIVE)).to_contain_text("suggestions")
+    held = hold(page, "**/recommend")
+    with page.expect_request("**/recommend"):
+        watch(page, 2)
+    expect(bar).to_have_attribute("aria-busy", "true")
+    expect(page.locator(LIVE)).to_have_text("")
+    refuse(429)(held.pop())
+    expect(page.locator(LIVE)).to_have_text(OVERLOADED)
+    expect(bar).to_have_attribute("aria-busy", "false")
+    with page.expect_request("**/recommend"):
+        page.get_by_role("button", name="Try again").click()
+    expect(page.locator(LIVE)).to_have_text("")  # so that the same failure is news again
+    refuse(429)(held.pop())
+    expect(page.locator(LIVE)).to_have_text(OVERLOADED)
+
+
+def test_a_refusal_is_shown_with_the_message_of_the_service(demo: str, new_page: NewPage) -> None:
+    page = new_page(320, 700)
+    page.expected_errors = "422"  # type: ignore[attr-defined]
+    page.route("**/recommend", lambda route: route.continue_(post_data={"photo_id": ""}))
+    page.goto(demo)
+    expect(page.locator(REASON)).to_contain_text("The request was refused: The request has 1 fault")
+    expect(page.locator(LIVE)).to_contain_text("The request was refused: The request has 1 fault")
+    assert is_within_the_width(page)

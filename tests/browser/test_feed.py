@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.browser.accessibility import violations
 from tests.browser.demo_feed import (
     QUERIES,
     REASON,
@@ -148,7 +149,10 @@ def test_another_viewer_gets_another_bar(demo: str, new_page: NewPage) -> None:
     watch(page, index)
     expect(page.locator(QUERIES)).to_have_text(first)
     page.locator("#viewer").click()
-    page.get_by_role("radio").nth(viewer).click()
+    viewers = page.get_by_role("dialog", name="Who is watching?")
+    expect(viewers.locator("[aria-pressed=true]")).to_contain_text(feed()["viewers"][0]["user_id"])
+    assert violations(page, within=".sheet") == []
+    viewers.get_by_role("button", name=feed()["viewers"][viewer]["user_id"]).click()
     expect(page.locator(QUERIES)).to_have_text(second)
     expect(page.locator("#viewer")).to_contain_text(feed()["viewers"][viewer]["user_id"])
 

@@ -3,7 +3,7 @@ import { current, retry } from "./answers.js";
 import { sendClick } from "./api.js";
 import { bdi, h, icon, replace } from "./dom.js";
 import { isEdited, on, video } from "./store.js";
-import { t } from "./words.js";
+import { errorText, t } from "./words.js";
 
 const SLOW_MS = 1200;
 
@@ -18,12 +18,12 @@ export function mountBar(phone, openPanel) {
     clearTimeout(slowTimer);
     const entry = current();
     bar.setAttribute("aria-label", t("bar"));
-    bar.setAttribute("aria-busy", String(entry?.status !== "ready"));
+    bar.setAttribute("aria-busy", String(!entry || entry.status === "waiting"));
     const head = h("div", { class: "bar-head" }, icon("search"), h("span", {}, t("bar")), isEdited() && h("span", {}, `· ${t("edited")}`),
       h("button", { class: "why", type: "button", "data-focus": "why", onclick: openPanel }, t("why")));
     replace(bar, head, content(entry, isSlow));
     if (entry?.status === "waiting") slowTimer = setTimeout(() => render(true), SLOW_MS);
-    else announce(entry);
+    announce(entry);
   }
 
   function content(entry, isSlow) {
@@ -31,8 +31,10 @@ export function mountBar(phone, openPanel) {
       return isSlow ? h("p", { class: "quiet" }, t("slow")) : h("div", { class: "skeleton", "aria-hidden": "true" }, h("span"), h("span"), h("span"));
     }
     if (entry.status === "failed") {
-      return h("p", { class: "quiet" }, icon("none"), t(`error_${entry.error.kind}`),
-        h("button", { class: "button", type: "button", "data-focus": "retry", onclick: retry }, t("retry")));
+      // Only the start of the page asks for a key.
+      const [label, again] = entry.error.kind === "unauthorized" ? ["another_key", () => location.reload()] : ["retry", retry];
+      return h("p", { class: "quiet" }, icon("none"), bdi(errorText(entry.error)),
+        h("button", { class: "button", type: "button", "data-focus": "retry", onclick: again }, t(label)));
     }
     const { queries, reason } = entry.answer;
     if (!queries.length) return h("p", { class: "quiet", "data-reason": reason }, icon("none"), t(`reason_${reason}`));
@@ -45,15 +47,20 @@ export function mountBar(phone, openPanel) {
     (await import("./results.js")).openResults(phone, item.query);
   }
 
-  /** Says the new content once; a re-rendered bar is not news. */
+  /** Says the new content once; a re-rendered bar is not news. While it waits, nothing of before is left to be read. */
   function announce(entry) {
-    if (entry?.status !== "ready") return;
-    const queries = entry.answer.queries.map((item) => item.query);
-    const text = queries.length ? t("announced", { count: queries.length, list: queries.join(", ") }) : t(`reason_${entry.answer.reason}`);
-    const news = `${video().photo_id} ${text}`;
+    const text = spoken(entry);
+    const news = `${video()?.photo_id} ${text}`;
     if (news === announced) return;
     announced = news;
     document.getElementById("live").textContent = text;
+  }
+
+  function spoken(entry) {
+    if (!entry || entry.status === "waiting") return "";
+    if (entry.status === "failed") return errorText(entry.error);
+    const queries = entry.answer.queries.map((item) => item.query);
+    return queries.length ? t("announced", { count: queries.length, list: queries.join(", ") }) : t(`reason_${entry.answer.reason}`);
   }
 
   on("answer language", () => render());

@@ -8,7 +8,7 @@ const HUES = 360;
 function face(viewer) {
   const node = h("span", { class: "face", "aria-hidden": "true" }, viewer ? viewer.user_id.slice(-2) : "?");
   const hue = viewer ? (Number.parseInt(viewer.user_id.slice(1), 10) * 47) % HUES : 220;
-  node.style.setProperty("background", viewer ? `hsl(${hue} 45% 38%)` : "#555c68");
+  node.style.setProperty("background", viewer ? `hsl(${hue} 45% 32%)` : "#555c68");
   return node;
 }
 
@@ -34,9 +34,9 @@ export function mountViewers(phone) {
       emit("viewer");
     };
     const options = [...state.viewers, null].map((viewer) =>
-      h("button", { class: "viewer", type: "button", role: "radio", "aria-checked": String(viewer === state.viewer), onclick: () => choose(viewer) },
+      h("button", { class: "viewer", type: "button", "aria-pressed": String(viewer === state.viewer), onclick: () => choose(viewer) },
         face(viewer), h("span", {}, ...describe(viewer))));
-    const close = openSheet(phone, t("viewers"), h("div", { role: "radiogroup", "aria-label": t("viewers") }, options));
+    const close = openSheet(phone, t("viewers"), options);
   }
 
   on("viewer language", render);

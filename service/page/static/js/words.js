@@ -5,7 +5,7 @@ export const WORDS = {
     language: "中文", language_label: "Switch to Chinese", theme_auto: "Theme: as the system", theme_light: "Theme: light", theme_dark: "Theme: dark", docs: "API",
     feed: "Videos", next: "Next video", previous: "Previous video", watching_as: "Watching as {name}; change the viewer", no_viewer: "No viewer", no_viewer_note: "Nothing is known of the viewer",
     viewers: "Who is watching?", likes: "Likes {list}", tier_budget: "low prices", tier_middle: "middle prices", tier_premium: "high prices", no_caption: "No caption",
-    bar: "Search for", why: "Why this bar?", waiting: "Waiting for the service", slow: "The service takes longer than usual", retry: "Try again", edited: "edited",
+    bar: "Search for", why: "Why this bar?", waiting: "Waiting for the service", slow: "The service takes longer than usual", retry: "Try again", another_key: "Enter another key", edited: "edited",
     reason_model_reject: "No suggestion: the model chose to show nothing", reason_no_evidence: "No suggestion: nothing is known of this video", reason_all_filtered: "No suggestion: the rules dropped every query", reason_deadline: "No suggestion: it was not ready in time",
     error_down: "The service does not answer", error_timeout: "The service took too long", error_overloaded: "The service is overloaded", error_unauthorized: "The API key is not valid", error_refused: "The request was refused", error_cancelled: "Cancelled",
     announced: "{count} suggestions: {list}", results: "Results for", results_count: "{count} items of the demo's shop", no_results: "No item of the demo's shop matches", no_shop: "This deployment has no catalogue for the page", close: "Close",
@@ -43,7 +43,7 @@ export const WORDS = {
     language: "English", language_label: "切换为英文", theme_auto: "主题：跟随系统", theme_light: "主题：浅色", theme_dark: "主题：深色", docs: "接口",
     feed: "视频", next: "下一个视频", previous: "上一个视频", watching_as: "当前观众 {name}，点击更换", no_viewer: "无观众", no_viewer_note: "对观众一无所知",
     viewers: "谁在观看？", likes: "喜欢 {list}", tier_budget: "低价", tier_middle: "中价", tier_premium: "高价", no_caption: "无标题",
-    bar: "搜一搜", why: "为什么是这些词？", waiting: "等待服务", slow: "服务比平时慢", retry: "重试", edited: "已编辑",
+    bar: "搜一搜", why: "为什么是这些词？", waiting: "等待服务", slow: "服务比平时慢", retry: "重试", another_key: "输入其他密钥", edited: "已编辑",
     reason_model_reject: "无推荐：模型选择不展示", reason_no_evidence: "无推荐：没有该视频的信息", reason_all_filtered: "无推荐：规则过滤了全部查询", reason_deadline: "无推荐：未能及时生成",
     error_down: "服务没有响应", error_timeout: "服务超时", error_overloaded: "服务过载", error_unauthorized: "API 密钥无效", error_refused: "请求被拒绝", error_cancelled: "已取消",
     announced: "{count} 条推荐：{list}", results: "搜索结果：", results_count: "演示商店的 {count} 件商品", no_results: "演示商店没有匹配的商品", no_shop: "此部署没有供页面使用的商品目录", close: "关闭",
@@ -93,4 +93,10 @@ export const getLanguage = () => language;
 export function t(name, values = {}) {
   const text = WORDS[language][name] ?? name.replace(/^(rule|reason|error|stage|field|note|constraint)_/, "").replaceAll("_", " ");
   return text.replace(/\{(\w+)\}/g, (_, key) => values[key] ?? "");
+}
+
+/** Says why there is no answer. The service's own message says more only where it refused the request itself. */
+export function errorText({ kind, message }) {
+  const text = t(`error_${kind}`);
+  return kind === "refused" && message ? `${text}: ${message}` : text;
 }

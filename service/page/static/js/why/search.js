@@ -1,8 +1,8 @@
 // The beam search of the shown answer. It is asked for only while this section is open and can be seen.
 import { askSearch, current } from "../answers.js";
-import { h, loadStyles, replace } from "../dom.js";
+import { bdi, h, loadStyles, replace } from "../dom.js";
 import { on } from "../store.js";
-import { t } from "../words.js";
+import { errorText, t } from "../words.js";
 
 const found = new WeakMap(); // the search of an answer: { status, search, error }
 let asking = null;
@@ -29,7 +29,7 @@ export function mountSearch(root) {
     }
     body.removeAttribute("aria-busy");
     drawn = result;
-    if (result.status === "failed") replace(body, h("p", { class: "small muted" }, t(`error_${result.error.kind}`), " ", retryButton(entry)));
+    if (result.status === "failed") replace(body, h("p", { class: "small muted" }, bdi(errorText(result.error)), " ", retryButton(entry)));
     else if (!result.search) replace(body, h("p", { class: "small muted" }, t("no_search")));
     else {
       try {
