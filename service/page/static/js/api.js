@@ -20,6 +20,8 @@ export class ApiError extends Error {
 }
 
 async function call(path, { body, signal, as = key } = {}) {
+  // A header cannot have other characters: fetch fails before it sends, as if the service were down.
+  if (!/^[!-~]*$/.test(as)) throw new ApiError("unauthorized", "");
   const headers = as ? { authorization: `Bearer ${as}` } : {};
   if (body) headers["content-type"] = "application/json";
   const timeout = AbortSignal.timeout(TIMEOUT_MS);

@@ -7,12 +7,12 @@ const PATIENCE_MS = 1500; // for the first answer
 const drawing = import("./view.js");
 
 async function loadDeployment() {
-  for (;;) {
+  for (let isWrong = false; ; isWrong = true) {
     try {
       return await deployment();
     } catch (error) {
       if (error.kind !== "unauthorized") throw error;
-      setKey(await (await drawing).askForKey());
+      setKey(await (await drawing).askForKey(isWrong));
     }
   }
 }

@@ -47,8 +47,8 @@ function nameLanguage() {
   renderTools();
 }
 
-/** Asks for what is missing to start, in the phone. Returns what was entered, by the names of the fields. */
-function askFor(title, note, fields) {
+/** Asks for what is missing to start, in the phone. Returns what was entered, by the names of the fields. `fault` says what was wrong before. */
+function askFor(title, note, fields, fault) {
   nameLanguage();
   return new Promise((resolve) => {
     const inputs = fields.map(([name, type]) => h("input", { class: "field", name, type, autocomplete: "off", spellcheck: "false" }));
@@ -59,14 +59,15 @@ function askFor(title, note, fields) {
     };
     replace(
       phone,
-      h("form", { class: "ask", onsubmit: submit }, h("h2", {}, t(title)), h("p", { class: "muted small" }, t(note)), ...labels,
+      h("form", { class: "ask", onsubmit: submit }, h("h2", {}, t(title)), h("p", { class: "muted small" }, t(note)),
+        fault && h("p", { class: "fault", role: "alert" }, fault), ...labels,
         h("button", { class: "button primary", type: "submit" }, t("open"))),
     );
     inputs[0].focus();
   });
 }
 
-export const askForKey = async () => (await askFor("key_title", "key_note", [["key", "password"]])).key;
+export const askForKey = async (isWrong) => (await askFor("key_title", "key_note", [["key", "password"]], isWrong && t("error_unauthorized"))).key;
 export const askForVideo = () => askFor("ask_title", "ask_note", [["photo_id", "text"], ["user_id", "text"]]);
 
 export function showFailure(error) {
