@@ -105,3 +105,24 @@ def test_a_pin_on_a_narrow_screen_and_a_conflict_with_another_reviewer(demo: str
     assert page.locator("#page-review b").count() == 0
     assert is_within_the_width(page)
     assert violations(page, "color-contrast", "label", "button-name", within="#page-review") == []
+
+
+def test_what_a_reviewer_has_typed_outlives_a_change_of_the_language(demo: str, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{demo}/#review")
+    change, search = page.locator(".review-change"), page.locator(".review-search")
+    change.locator("select").select_option("pin_query")
+    typed = {
+        change: {"query": "a query", "photo_id": "p000001", "reason": "a long reason"},
+        search: {"video": "p000002", "query": "part", "request_id": "r1"},
+    }
+    for form, values in typed.items():
+        for name, text in values.items():
+            form.locator(f"[name={name}]").fill(text)
+    page.get_by_role("button", name="Switch to Chinese").click()
+    expect(page.get_by_text("此演示无需密钥即可审核")).to_be_visible()
+    for form, values in typed.items():
+        for name, text in values.items():
+            expect(form.locator(f"[name={name}]")).to_have_value(text)
+    expect(change.locator("select")).to_have_value("pin_query")
+    expect(change.locator("[name=photo_id]")).to_be_visible()

@@ -7,11 +7,11 @@ import { timeOf } from "./times.js";
 const FIELDS = ["video", "query", "request_id"];
 const SHOWN = 50;
 
-/** Returns the card. `propose(kind, query, photo_id)` fills the form of a change; `kinds` are those that are possible. */
-export function answersCard(possible, kinds, propose) {
+/** Returns the card. `propose(kind, query, photo_id)` fills the form of a change; `kinds` are those that are possible, `typed` the values of the search. */
+export function answersCard(possible, kinds, propose, typed) {
   const heading = h("div", { class: "card-head" }, h("h2", {}, t("review_answers")));
   if (!possible.available) return h("section", { class: "card" }, heading, h("p", { class: "small muted" }, possible.because));
-  const inputs = Object.fromEntries(FIELDS.map((name) => [name, h("input", { class: "field", name, type: "search", dir: "auto", autocomplete: "off", spellcheck: "false", maxlength: "256" })]));
+  const inputs = Object.fromEntries(FIELDS.map((name) => [name, h("input", { class: "field", name, value: typed[name], type: "search", dir: "auto", autocomplete: "off", spellcheck: "false", maxlength: "256" })]));
   const list = h("div", { class: "review-answers", "aria-live": "polite" });
   const submit = (event) => {
     event?.preventDefault();

@@ -39,13 +39,16 @@ export function mount(root) {
     askForKey(null);
   }
 
+  /** What was typed into a form, by the names of its fields; it is kept when the view is drawn again. */
+  const typed = (name) => Object.fromEntries(new FormData(root.querySelector(`form.${name}`) ?? undefined));
+
   function show() {
-    const rules = rulesCard(possible.rules);
+    const rules = rulesCard(possible.rules, typed("review-change"));
     const needsKey = state.deployment.review === "key";
     replace(root, h("div", { class: "review" },
       h("p", { class: "card notice row-between" }, h("span", {}, possible.reviewer ? t("review_as", { name: possible.reviewer }) : t("review_open")),
         needsKey && h("button", { class: "button", type: "button", onclick: leave }, t("review_leave"))),
-      h("div", { class: "cards" }, answersCard(possible.answers, rules.kinds, rules.propose), rules.node)));
+      h("div", { class: "cards" }, answersCard(possible.answers, rules.kinds, rules.propose, typed("review-search")), rules.node)));
   }
 
   on("language", () => (possible ? show() : state.deployment.review === "key" && askForKey(null)));

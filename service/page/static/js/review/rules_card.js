@@ -10,8 +10,8 @@ const MAX_QUERY = 256;
 const MAX_REASON = 500;
 const isPin = (kind) => kind === "pin_query" || kind === "unpin_query";
 
-/** Returns { node, kinds, propose }: the card, the changes that are possible, and what fills its form. */
-export function rulesCard(possible) {
+/** Returns { node, kinds, propose }: the card, the changes that are possible, and what fills its form. `typed`: the values of the form. */
+export function rulesCard(possible, typed) {
   const { kinds } = possible;
   const heading = h("div", { class: "card-head" }, h("h2", {}, t("review_rules")));
   const note = possible.because && h("p", { class: "small muted" }, possible.because);
@@ -19,9 +19,9 @@ export function rulesCard(possible) {
 
   let version = null;
   const kind = h("select", { class: "field", name: "kind", onchange: () => fit() }, kinds.map((name) => h("option", { value: name }, t(`change_${name}`))));
-  const query = h("input", { class: "field", name: "query", dir: "auto", autocomplete: "off", spellcheck: "false", maxlength: MAX_QUERY, required: true });
-  const video = h("input", { class: "field", name: "photo_id", autocomplete: "off", spellcheck: "false", maxlength: "128" });
-  const reason = h("input", { class: "field", name: "reason", dir: "auto", autocomplete: "off", maxlength: MAX_REASON, required: true });
+  const query = h("input", { class: "field", name: "query", value: typed.query, dir: "auto", autocomplete: "off", spellcheck: "false", maxlength: MAX_QUERY, required: true });
+  const video = h("input", { class: "field", name: "photo_id", value: typed.photo_id, autocomplete: "off", spellcheck: "false", maxlength: "128" });
+  const reason = h("input", { class: "field", name: "reason", value: typed.reason, dir: "auto", autocomplete: "off", maxlength: MAX_REASON, required: true });
   const videoLabel = h("label", {}, t("review_by_video"), video);
   const outcome = h("p", { class: "outcome", role: "status" });
   const button = h("button", { class: "button primary", type: "submit" }, t("change_submit"));
@@ -100,6 +100,7 @@ export function rulesCard(possible) {
     ];
   }
 
+  if (typed.kind) kind.value = typed.kind;
   fit();
   load();
   return { node: h("section", { class: "card" }, heading, note, kinds.length > 0 && form, outcome, rules), kinds, propose };
