@@ -11,6 +11,8 @@ from tests.browser.demo_feed import QUERIES, answers, feed, open_feed, record_bo
 
 NewPage = Callable[..., Page]
 
+MAX_RECENT = 64  # of the API
+
 
 def test_the_panel_shows_stages_fields_segments_and_hypotheses_of_the_answer(demo: str, new_page: NewPage) -> None:
     page = new_page()
@@ -70,6 +72,20 @@ def test_a_recent_query_becomes_personal_evidence(demo: str, new_page: NewPage) 
     expect(page.locator(".segment.part-personal")).to_contain_text(query)
     page.get_by_role("button", name=f"Remove {query}").click()
     expect(page.get_by_text("· edited")).to_have_count(0)
+
+
+def test_of_many_recent_queries_the_latest_that_the_service_takes_are_kept(demo: str, new_page: NewPage) -> None:
+    page = open_feed(new_page(), demo)
+    bodies = record_bodies(page, "/recommend")
+    for number in range(MAX_RECENT + 1):
+        page.locator("#recent-query").fill(f"kettle {number}")
+        page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Remove kettle")).to_have_count(MAX_RECENT)
+    with page.expect_response("**/recommend") as received:
+        page.get_by_role("switch", name="Use Summary").click()
+    assert received.value.status == 200
+    assert bodies[-1]["recent_queries"] == [f"kettle {number}" for number in range(MAX_RECENT, 0, -1)]
+    expect(page.locator(".segment.part-personal")).to_contain_text("kettle")
 
 
 def test_an_answer_to_an_earlier_edit_is_dropped(demo: str, new_page: NewPage) -> None:

@@ -8,6 +8,7 @@ import { compare } from "./diff.js";
 const TEXTS = ["caption", "photo_title", "title", "item_title"];
 const MAX_CAPTION = 4096;
 const MAX_QUERY = 256;
+const MAX_RECENT = 64; // of the API
 const MAX_UNUSED = 24;
 
 /** The inputs stay in place while the rest changes: moved, they would lose the focus and a word being composed. */
@@ -32,7 +33,7 @@ export function mountEvidence(root) {
     const text = query.value.trim();
     if (!text) return;
     query.value = "";
-    change({ recent: [text, ...state.edits.recent] });
+    change({ recent: [text, ...state.edits.recent].slice(0, MAX_RECENT) });
   }
 
   function change(part) {
