@@ -20,7 +20,7 @@ from evaluation.predict import BundlePredictor, choose_embedder
 from evaluation.report_files import write_report
 from evaluation.reports import relevance_text, to_markdown, to_text
 from evaluation.shop_logs import ShopLogs
-from evaluation.worlds import Draw, World, measure_world
+from evaluation.worlds import Draw, World, measure_world, read_held_out
 from evaluation.zero_shot import ZeroShot
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -141,16 +141,18 @@ def evaluate(
     seen = read_seen(training or (folder,))
     first, *further = (choose_embedder(path, predictors.values()) for path in embedders or (None,))
     shops = zip_longest((folder, *unseen), (first, *further), truths, map(ShopLogs, logs))
-    own, *others = (
+    worlds = [
         World(path, embedder or first, truth, tables, title_only=place == 0)
         for place, (path, embedder, truth, tables) in enumerate(shops)
-    )
+    ]
+    held_out = [read_held_out(world, draw) for world in worlds]  # all of them, before the first is measured
     zero_shot = ZeroShot(language_model, show_progress=True) if language_model else None
     grader = Judge(judge, judged) if judge is not None else None
-    measured, shown = measure_world(own, predictors, seen, draw, zero_shot)
-    unseen_worlds = {
-        _name(world.folder, unseen): measure_world(world, predictors, seen, draw, zero_shot) for world in others
-    }
+    (measured, shown), *others = (
+        measure_world(world, clicks, predictors, seen, zero_shot)
+        for world, clicks in zip(worlds, held_out, strict=True)
+    )
+    unseen_worlds = {_name(path, unseen): found for path, found in zip(unseen, others, strict=True)}
     report: dict[str, Any] = {
         "split": split,
         "bundles": {

@@ -62,20 +62,56 @@ class World:
     title_only: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """The held-out clicks of a shop.
+
+    Attributes:
+        split: which held-out day they are of.
+        examples: the clicks.
+        day: that day, None without log tables.
+        shop: its truth, None without one.
+    """
+
+    split: str
+    examples: list[Example]
+    day: int | None
+    shop: Shop | None
+
+
+def read_held_out(world: World, draw: Draw) -> HeldOut:
+    """Return the clicks to measure on, so that a wrong folder of any shop is found before hours of measuring.
+
+    Args:
+        world: the shop.
+        draw: which clicks are measured.
+
+    Raises:
+        InputError: the folder has no such examples, or the truth is of another shop.
+        WorldError: the truth cannot be read (demo.errors).
+    """
+    path = world.folder / f"examples_{draw.split}.parquet"
+    examples = read_examples(path, kind="click", limit=draw.limit, seed=draw.seed)
+    shop = Shop(world.truth) if world.truth is not None else None
+    if shop is not None:
+        shop.check(examples)
+    return HeldOut(draw.split, examples, held_out_day(path) if world.logs is not None else None, shop)
+
+
 def measure_world(
     world: World,
+    held_out: HeldOut,
     predictors: Mapping[str, BundlePredictor],
     seen: Seen,
-    draw: Draw,
     zero_shot: ZeroShot | None = None,
 ) -> tuple[dict[str, Any], Shown]:
     """Return what the bundles and the baselines reach on one shop, and what they show.
 
     Args:
         world: the shop.
+        held_out: its clicks.
         predictors: the bundles by name.
         seen: what the training of the bundles has seen.
-        draw: which clicks are measured.
         zero_shot: a language model that is measured too, None for none.
 
     Returns:
@@ -85,20 +121,14 @@ def measure_world(
         And what is shown as served, for a judge.
 
     Raises:
-        InputError: the folder has no such examples, or the truth is of another shop.
+        InputError: the clicks of earlier days, or a log table, cannot be read.
         ModelError: a language model cannot be asked.
-        WorldError: the truth cannot be read (demo.errors).
     """
-    path = world.folder / f"examples_{draw.split}.parquet"
-    examples = read_examples(path, kind="click", limit=draw.limit, seed=draw.seed)
-    shop = Shop(world.truth) if world.truth is not None else None
-    if shop is not None:
-        shop.check(examples)
-    day = held_out_day(path) if world.logs is not None else None
+    examples = held_out.examples
     systems = [
         *baselines(
             world.folder,
-            draw.split,
+            held_out.split,
             world.embedder,
             popularity=world.embedder.tuned.get("popularity", 0.0),
             logs=world.logs,
@@ -129,11 +159,11 @@ def measure_world(
             }
             for view in COMPARED_VIEWS
         },
-        "slices": slice_report(served, slices(examples, world.logs, day), photos, list(predictors)),
+        "slices": slice_report(served, slices(examples, world.logs, held_out.day), photos, list(predictors)),
         "relevance": {"bas": _bas(shown, photos, world.embedder)},
         "new_targets": {name: summarize_slices(outcome, new_targets) for name, outcome in served.items()},
         "reading": {name: _reading(name, predictor, examples, served) for name, predictor in predictors.items()},
-        "entities": entity_report(shop, examples, shown.queries) if shop is not None else None,
+        "entities": entity_report(held_out.shop, examples, shown.queries) if held_out.shop is not None else None,
     }
     return report, shown
 

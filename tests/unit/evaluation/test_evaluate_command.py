@@ -100,18 +100,32 @@ def test_abstention_is_measured_on_the_day_of_the_split(
     assert measured("--split", "valid") == of_valid
 
 
-@pytest.mark.parametrize("command", ["evaluate", "gate"])
-def test_wrong_labels_are_refused_before_a_model_runs(
-    command: str, bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_generation(monkeypatch: pytest.MonkeyPatch) -> None:
     def generate(engine: Engine, request: GenerationRequest) -> Generation:
         raise AssertionError("a model runs")
 
     monkeypatch.setattr(Engine, "generate", generate)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "gate"])
+def test_wrong_labels_are_refused_before_a_model_runs(
+    command: str, bundle: Path, folder: Path, no_generation: None
+) -> None:
     pq.write_table(pa.table({"photo_id": ["p0"], "unsafe": [1], "category": ["fraud"]}), folder / "labels.parquet")
     options = ["--examples", str(folder), "--labels", str(folder / "labels.parquet")]
     result = CliRunner().invoke(main, [command, str(bundle), str(bundle), *options])
     assert (result.exit_code, result.output.count("the type int64 in the column unsafe")) == (1, 1), result.output
+
+
+def test_a_wrong_unseen_shop_is_refused_before_a_model_runs(
+    bundle: Path, folder: Path, tmp_path: Path, no_generation: None
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = CliRunner().invoke(main, ["evaluate", str(bundle), "--examples", str(folder), "--unseen", str(empty)])
+    assert result.exit_code == 1
+    assert f"{empty / 'examples_test.parquet'} is missing" in result.output
 
 
 def test_baselines_are_measured_without_a_bundle(folder: Path) -> None:
