@@ -180,3 +180,4 @@ def test_a_refusal_is_shown_with_the_message_of_the_service(demo: str, new_page:
     expect(page.locator(REASON)).to_contain_text("The request was refused: The request has 1 fault")
     expect(page.locator(LIVE)).to_contain_text("The request was refused: The request has 1 fault")
     assert is_within_the_width(page)
+    assert page.locator(".bar").evaluate("bar => bar.scrollHeight <= bar.clientHeight")  # the message scrolls in it
