@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +15,11 @@ from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 30.0
 
+_ANSWER_FIELDS = frozenset({"decision", "reason", "degraded"})
+
 
 class ClientError(Exception):
-    """The service cannot be reached. The message says what to do."""
+    """The service cannot be reached, or it is not OneBar. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Connection:
             The response, whatever its status.
 
         Raises:
-            ClientError: there is no response.
+            ClientError: there is no response, or it is none of OneBar's.
         """
         started = time.perf_counter()
         try:
@@ -94,8 +98,24 @@ class Connection:
             self._http.close()
             raise ClientError(f"{self._url} does not answer ({error}); start it with `onebar serve`.") from error
         seconds = time.perf_counter() - started
+        return Reply(response.status, self._document(response.status, content, endpoint), seconds)
+
+    def abort(self) -> None:
+        """End the request that another thread waits for; its `post` raises ClientError."""
+        open_socket = self._http.sock
+        if open_socket is not None:
+            with contextlib.suppress(OSError):
+                open_socket.shutdown(socket.SHUT_RDWR)
+
+    def _document(self, status: int, content: bytes, endpoint: str) -> dict[str, Any]:
+        """Return the body of a response. Errors may come from a proxy, so they need not be JSON."""
         try:
             document = json.loads(content)
         except ValueError:
             document = {"error": "not_json", "message": content[:200].decode("utf-8", "replace")}
-        return Reply(response.status, document, seconds)
+        needed = _ANSWER_FIELDS if endpoint == "/recommend" and status == 200 else frozenset()
+        if not isinstance(document, dict) or not needed <= document.keys():
+            raise ClientError(
+                f"{self._url} answered with status {status}, but not as OneBar does; give the URL of the service."
+            )
+        return document

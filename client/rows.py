@@ -11,8 +11,9 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,12 +74,13 @@ def read_rows(path: Path, columns: Columns, limit: int | None = None) -> Rows:
         case ".tsv":
             records = _delimited(text, "\t", columns, rows.corrected)
         case ".jsonl":
-            records = _json_lines(text, rows.corrected)
+            documents = list(islice(_json_lines(text, rows.corrected), limit))
+            if documents:
+                _require(columns, list(dict.fromkeys(chain.from_iterable(documents))))
+            records = iter(documents)
         case ending:
             raise InputError(f"{path.name} ends in {ending!r}; give a .csv, .tsv or .jsonl file.")
-    for number, record in enumerate(records, start=1):
-        if limit is not None and number > limit:
-            break
+    for number, record in enumerate(islice(records, limit), start=1):
         rows.bodies.append(_body(record, columns, number, rows.corrected))
     if not rows.bodies:
         raise InputError(f"{path.name} has no rows.")
@@ -89,7 +91,8 @@ def _body(record: dict[str, Any], columns: Columns, number: int, corrected: Coun
     evidence = {"caption": _text(record.get(columns.caption), MAX_CAPTION_CHARACTERS, corrected)}
     if columns.summary:
         evidence["summary"] = _text(record.get(columns.summary), MAX_SUMMARY_CHARACTERS, corrected)
-    photo_id = str(record.get(columns.photo_id, "")) if columns.photo_id else f"row-{number}"
+    given = record.get(columns.photo_id) if columns.photo_id else f"row-{number}"
+    photo_id = "" if given is None else str(given)
     if len(photo_id) > MAX_ID_CHARACTERS or not _ID.fullmatch(photo_id):
         corrected["photo ids replaced by the row number"] += 1
         photo_id = f"row-{number}"
@@ -112,13 +115,18 @@ def _delimited(text: str, delimiter: str, columns: Columns, corrected: Counter[s
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     records = _records(text, delimiter, corrected)
     header = next(records, [])
-    for name in (columns.caption, columns.summary, columns.photo_id):
-        if name and name not in header:
-            raise InputError(f"There is no column {name!r}; the columns are {', '.join(header[:20])}.")
+    _require(columns, header)
     for record in records:
         if len(record) != len(header):
             corrected["rows with more or fewer fields than the header"] += 1
         yield dict(zip(header, record, strict=False))
+
+
+def _require(columns: Columns, present: Sequence[str]) -> None:
+    """Raise InputError if a column is not among those of the file."""
+    for name in (columns.caption, columns.summary, columns.photo_id):
+        if name and name not in present:
+            raise InputError(f"There is no column {name!r}; the columns are {', '.join(present[:20])}.")
 
 
 def _records(text: str, delimiter: str, corrected: Counter[str]) -> Iterator[list[str]]:

@@ -77,9 +77,19 @@ def test_json_lines(tmp_path):
     assert rows.corrected["lines that are not a JSON object, skipped"] == 2
 
 
+def test_a_missing_id_becomes_the_row_number(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": null, "title": "a"}\n{"title": "b"}\n{"id": 12, "title": "c"}\n')
+    rows = read_rows(file, Columns("title", photo_id="id"))
+    assert [body["photo_id"] for body in rows.bodies] == ["row-1", "row-2", "12"]
+    assert rows.corrected == {"photo ids replaced by the row number": 2}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
+        ("rows.jsonl", '{"tilte": "a", "id": 1}\n{"x": 2}\n', "no column 'title'; the columns are tilte, id, x"),
+        ("rows.jsonl", "not json\n", "has no rows"),
         ("rows.xlsx", "x", "ends in '.xlsx'"),
         ("rows.csv", "a,b\n1,2\n", "no column 'title'"),
         ("rows.csv", "", "'title'"),
