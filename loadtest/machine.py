@@ -16,26 +16,27 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parent.parent
-# Changes elsewhere (documents, tests) do not make figures irreproducible.
-_MEASURED = (
-    "benchmarks", "evaluation", "evidence", "feature_store", "generation", "loadtest", "model_export", "service",
-    "training",
-)  # fmt: skip
+# Changes to documents, tests and earlier results do not make figures irreproducible. Everything else counts.
+_NOT_MEASURED = ("docs", "tests", "benchmarks/results", "demo/reports", "*.md")
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm")
 _UNITS = {"K": 2**10, "M": 2**20}
 
 
-def commit() -> str:
-    """Return the short commit, with "-dirty" where the measured packages differ from it; "unknown" without git."""
-    name = _git("rev-parse", "--short", "HEAD")
+def commit(root: Path = _ROOT) -> str:
+    """Return the short commit of a checkout; "unknown" without git.
+
+    It ends in "-dirty" where anything differs from it that figures may depend on, new files included.
+    """
+    name = _git(root, "rev-parse", "--short", "HEAD")
     if not name:
         return "unknown"
-    return f"{name}-dirty" if _git("status", "--porcelain", "--", *_MEASURED) else name
+    measured = (".", *(f":(exclude){pattern}" for pattern in _NOT_MEASURED))
+    return f"{name}-dirty" if _git(root, "status", "--porcelain", "--", *measured) else name
 
 
-def _git(*arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     except OSError:
         return ""
     return done.stdout.strip()

@@ -7,12 +7,13 @@ import json
 import os
 import platform
 import re
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from loadtest.machine import begin_result, cache_sizes, describe_machine, finish_result, versions
+from loadtest.machine import begin_result, cache_sizes, commit, describe_machine, finish_result, versions
 
 ROOT = Path(__file__).parents[3]
 
@@ -57,6 +58,43 @@ def test_versions_name_what_is_absent() -> None:
     assert versions("numpy", "no-such-package") == {
         "python": platform.python_version(), "numpy": version("numpy"), "no-such-package": "absent",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "dirty"),
+    [
+        ("demo/evidence/prohibited_terms.tsv", True),
+        ("offline/cli.py", True),
+        ("refresh/command.py", True),
+        ("client/rows.py", True),
+        ("constraints.txt", True),
+        ("pyproject.toml", True),
+        ("a_new_package/engine.py", True),
+        ("docs/benchmarks.md", False),
+        ("docs/copy_accuracy.svg", False),
+        ("tests/unit/test_new.py", False),
+        ("benchmarks/results/overload.json", False),
+        ("demo/reports/overload.json", False),
+        ("README.md", False),
+    ],
+)
+def test_a_commit_is_dirty_where_what_figures_depend_on_has_changed(tmp_path: Path, changed: str, dirty: bool) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-c", "user.name=n", "-c", "user.email=e@example.org", *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message", "Begin")
+    name = git("rev-parse", "--short", "HEAD")
+    assert commit(tmp_path) == name
+    path = tmp_path / changed
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x\n", encoding="utf-8")
+    assert commit(tmp_path) == (f"{name}-dirty" if dirty else name)
+
+
+def test_without_git_the_commit_is_unknown(tmp_path: Path) -> None:
+    assert commit(tmp_path) == "unknown"
 
 
 def test_a_result_says_where_and_when_and_is_written_as_it_is_returned(tmp_path: Path) -> None:
