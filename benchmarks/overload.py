@@ -28,15 +28,14 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 from tqdm import tqdm
 
 from loadtest.machine import begin_result, finish_result
 from loadtest.open_loop import Client, run_rate
-from loadtest.samples import percentile
-from loadtest.stack import running_stack
+from loadtest.samples import percentile, waits_ms
+from loadtest.stack import address_of, running_stack
 from loadtest.traffic import WARM, Mix, Traffic, open_traffic
 
 CLIENTS = 8
@@ -67,7 +66,7 @@ async def measure_rate(client: Client, traffic: Traffic, rate: float, seconds: f
     admitted = [sample for sample in samples if sample.status == 200]
     outcomes = [outcome for sample in admitted for outcome in sample.outcomes]
     fates = Counter(fate(outcome.reason, outcome.degraded) for outcome in outcomes)
-    refused = [sample.latency_ms for sample in samples if sample.refused]
+    refused = [sample.since_due_ms for sample in samples if sample.refused]
     share = {name: round(fates[name] / max(1, len(outcomes)), 3) for name in ("whole", "cut", "empty", "otherwise")}
     return {
         "rate": round(rate, 1),
@@ -76,7 +75,7 @@ async def measure_rate(client: Client, traffic: Traffic, rate: float, seconds: f
         "of_those_let_in": share,
         "whole_per_second": round(fates["whole"] / seconds, 1),
         "failed": len(samples) - len(admitted) - len(refused),
-        "answer_ms": distribution(sample.latency_ms for sample in admitted),
+        "answer_ms": distribution(waits_ms(samples)),
         "refusal_ms": distribution(refused),
         "lag_ms": distribution(sample.lag_ms for sample in samples),
     }
@@ -112,8 +111,8 @@ def distribution(values: Iterable[float]) -> dict[str, float]:
 
 async def measure(url: str, traffic: Traffic, factors: list[float], seconds: float, bursts: int) -> dict[str, Any]:
     """Run the three parts against one service."""
-    parts = urlsplit(url)
-    async with aclosing(Client(parts.hostname or "127.0.0.1", parts.port or 80)) as client:
+    host, port, prefix = address_of(url)
+    async with aclosing(Client(host, port, prefix=prefix)) as client:
         await measure_capacity(client, traffic, 1.0)  # for warming up
         capacity = await measure_capacity(client, traffic, min(seconds, 5.0))
         await measure_rate(client, traffic, capacity, 1.0, seed=0)  # so that the connections are open

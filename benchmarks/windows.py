@@ -27,7 +27,7 @@ class Window:
     @property
     def latencies_ms(self) -> list[float]:
         """The latencies, from the time at which each call was due."""
-        return [sample.latency_ms for sample in self.samples]
+        return [sample.since_due_ms for sample in self.samples]
 
     @property
     def refused(self) -> list[Sample]:

@@ -8,7 +8,7 @@ Coordinated omission: a generator that waits for an answer before it sends the n
 service is slow. The requests that would have waited are then missing from its figures. Here every user has a schedule
 of its own that does not depend on answers (a Poisson process of a low rate). Many users together make the rate, so an
 answer that takes seconds delays one user and not the traffic. How late calls left is recorded as ``lag_ms``, beside
-their latency.
+their latency; the objective is judged by the sum. Locust's own figures lack the lag.
 
 Environment: ``ONEBAR_KEY`` (the API key, where the service needs one), ``ONEBAR_LOADTEST_EVIDENCE`` (folder of the
 evidence files), ``ONEBAR_LOADTEST_USER_RATE`` (calls a second of each user), ``ONEBAR_LOADTEST_SEED``,
@@ -30,7 +30,7 @@ from locust import FastHttpUser, events, task
 
 from loadtest.checks import TermList
 from loadtest.samples import Sample, judge_call, write_samples
-from loadtest.stack import fetch, key_header
+from loadtest.stack import fetch_text, key_header
 from loadtest.traffic import open_traffic, prohibited_terms_file
 
 EVIDENCE = Path(os.environ.get("ONEBAR_LOADTEST_EVIDENCE", "demo/evidence"))
@@ -75,7 +75,7 @@ def stop(**_: Any) -> None:
 
 def scrape(name: str) -> None:
     """Write the present metrics to a file of the results."""
-    (Path(RESULTS or ".") / name).write_text(fetch(f"{ADMIN_URL}/metrics")[1], encoding="utf-8")
+    (Path(RESULTS or ".") / name).write_text(fetch_text(f"{ADMIN_URL}/metrics"), encoding="utf-8")
 
 
 class Viewer(FastHttpUser):

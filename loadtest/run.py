@@ -9,7 +9,8 @@ The last one tests a running service that has the evidence loaded; without --url
 
 The load is open: calls are sent on a schedule that does not wait for answers (see ``locustfile`` on coordinated
 omission). The first seconds are a warm-up and are not in the figures. An answer with a prohibited term of the folder of
-evidence is a fault. The exit status is 1 where the objective is missed, and 2 where something did not start.
+evidence is a fault. p99 is that of calls with status 200, from the time at which each was due. The exit status is 1
+where the objective is missed, and 2 where the test could not run.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 from tqdm import tqdm
@@ -31,7 +33,7 @@ from loadtest.machine import begin_result, finish_result
 from loadtest.processes import StackError
 from loadtest.report import render, summarise
 from loadtest.samples import read_samples
-from loadtest.stack import Stack, fetch, running_stack
+from loadtest.stack import Stack, fetch_text, running_stack
 
 ROOT = Path(__file__).resolve().parent.parent
 # One user calls every five seconds, so that an answer of even that length delays only its own user.
@@ -77,7 +79,7 @@ def main(
             else:
                 click.echo(f"starting the service on {bundle} with the evidence of {evidence}", err=True)
                 stack = parts.enter_context(running_stack(bundle, evidence, output, use_redis, use_cache))
-            version = json.loads(fetch(f"{stack.admin_url}/version")[1])
+            version = _version(stack.admin_url)
             _locust(stack, rate, warm_up + seconds, {
                 "ONEBAR_LOADTEST_EVIDENCE": str(evidence), "ONEBAR_LOADTEST_USER_RATE": str(USER_RATE),
                 "ONEBAR_LOADTEST_SEED": str(seed), "ONEBAR_LOADTEST_WARM_UP": str(warm_up),
@@ -112,6 +114,20 @@ def main(
     if missed:
         sys.exit(1)
     click.echo(f"PASSED  p99 {p99_ms:g} ms at {rate:g} calls a second, at most {max_degraded:.1%} not whole, no errors")
+
+
+def _version(admin_url: str) -> Any:
+    """Return what /version says. /metrics is looked at too: a wrong address must not be found after the run.
+
+    Raises:
+        StackError: this is not the admin port of a service.
+    """
+    try:
+        version = json.loads(fetch_text(f"{admin_url}/version"))
+        Scrape.parse(fetch_text(f"{admin_url}/metrics"))
+    except ValueError as error:
+        raise StackError(f"{admin_url} is not the admin port of a service ({error})") from error
+    return version
 
 
 def _locust(stack: Stack, rate: float, seconds: float, environment: dict[str, str], log: Path) -> None:

@@ -51,6 +51,11 @@ class Sample:
     outcomes: tuple[Outcome, ...]
 
     @property
+    def since_due_ms(self) -> float:
+        """What a caller waits: from the time at which the call was due to the last byte of the answer."""
+        return self.lag_ms + self.latency_ms
+
+    @property
     def refused(self) -> bool:
         """Whether the service said that it is overloaded."""
         return self.status == 429
@@ -96,6 +101,11 @@ def read_samples(path: Path) -> list[Sample]:
             outcomes = tuple(Outcome(**o | {"degraded": tuple(o["degraded"])}) for o in fields.pop("outcomes"))
             samples.append(Sample(**fields | {"faults": tuple(fields["faults"]), "outcomes": outcomes}))
     return samples
+
+
+def waits_ms(samples: Iterable[Sample]) -> list[float]:
+    """Return ``since_due_ms`` of the calls with status 200; a refusal is no fast answer."""
+    return [sample.since_due_ms for sample in samples if sample.status == 200]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

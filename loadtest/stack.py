@@ -38,12 +38,49 @@ class Stack:
     log: Path | None = None
 
 
-def fetch(url: str, timeout_seconds: float = 5.0) -> tuple[int, str]:
-    """GET a URL without a proxy; return the status and the text."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=timeout_seconds)
+def address_of(url: str) -> tuple[str, int, str]:
+    """Return the host, the port and the path of a URL, the path without a slash at its end.
+
+    Raises:
+        StackError: the URL is not one of plain HTTP. A key must not go to an https port in plain text.
+    """
     try:
-        connection.request("GET", parts.path or "/")
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # such as a port over 65535
+        host = None
+    if not host or parts.scheme != "http":
+        raise StackError(f"{url!r} is not an address such as http://127.0.0.1:8000; there is no TLS here")
+    return host, port or 80, parts.path.rstrip("/")
+
+
+def fetch_text(url: str) -> str:
+    """GET a URL and return the text.
+
+    Raises:
+        OSError: there is no connection.
+        StackError: the answer is not one of HTTP with status 200.
+    """
+    try:
+        status, text = fetch(url)
+    except http.client.HTTPException as error:
+        raise StackError(f"{url} did not answer in HTTP ({error!r})") from error
+    if status != 200:
+        raise StackError(f"{url} answered with status {status}")
+    return text
+
+
+def fetch(url: str, timeout_seconds: float = 5.0) -> tuple[int, str]:
+    """GET a URL without a proxy; return the status and the text.
+
+    Raises:
+        OSError: there is no connection.
+        StackError: the URL is not one of plain HTTP.
+    """
+    host, port, path = address_of(url)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+    try:
+        connection.request("GET", path or "/")
         response = connection.getresponse()
         return response.status, response.read().decode("utf-8", "replace")
     finally:

@@ -143,7 +143,6 @@ class Viewers:
 
         Raises:
             OSError: as ``loadtest.open_loop.Client.post``.
-            asyncio.IncompleteReadError: as ``loadtest.open_loop.Client.post``.
         """
         status, content = await self._client.post(path, body)
         if status == 200:
@@ -176,7 +175,7 @@ class Viewers:
         for event in events:
             try:
                 status, _ = await self._client.post(_FEEDBACK, json.dumps(event).encode())
-            except (OSError, asyncio.IncompleteReadError):
+            except OSError:
                 status = 0
             self.feedback[status] += 1
 
