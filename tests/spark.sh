@@ -39,4 +39,5 @@ fi
 
 # Spark looks up the name of the machine, which fails in some containers.
 export SPARK_LOCAL_IP=127.0.0.1
-exec $ENVIRONMENT/bin/python -m pytest -q -m spark tests/unit/offline/logs/test_engines_agree.py
+exec $ENVIRONMENT/bin/python -m pytest -q -m spark \
+  tests/unit/offline/logs/test_stored_forms.py tests/unit/offline/logs/test_engines_agree.py

@@ -7,7 +7,7 @@ for logs that need more than one machine. Every expression of `offline` is writt
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,18 @@ from offline.logs.schema import TABLES
 ENGINES = ("duckdb", "spark")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
+# Without these, the two engines read different rows of the same files: a guessed type makes the id 007 the number 7,
+# and the columns are those of one file.
+_READ_OPTIONS: Mapping[str, Mapping[str, bool | str]] = {
+    "duckdb": {"hive_partitioning": True, "hive_types_autocast": False, "union_by_name": True},
+    "pyspark": {"mergeSchema": True, "pathGlobFilter": "*.parquet"},
+}
+_SPARK_OPTIONS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -37,7 +49,7 @@ class Engine:
         load: hands an Arrow table to the engine.
         keep: runs an expression and returns its rows, which stay in the engine.
         save: writes the rows of an expression to a Parquet file of this machine.
-        search: returns the address of the files of a table in a dataset, None where there are none.
+        search: returns the address of the files of a table in a dataset, or their addresses, None where there are none.
         errors: the exceptions of the engine.
         memory_limit: bytes of this process above which the engine spills to disk; None for a cluster.
     """
@@ -47,7 +59,7 @@ class Engine:
     load: Callable[[pa.Table], ir.Table]
     keep: Callable[[ir.Table], ir.Table]
     save: Callable[[ir.Table, Path], None]
-    search: Callable[[str, str], str | None]
+    search: Callable[[str, str], str | list[str] | None]
     errors: tuple[type[Exception], ...]
     memory_limit: int | None = None
 
@@ -55,7 +67,8 @@ class Engine:
         """Return table `name` of a dataset, as it is stored.
 
         A table is `<name>.parquet`, a file or a folder of files, or a folder `<name>/`, which may be partitioned
-        (`day=3/…`). A dataset is a folder, or a URL that the engine can read, such as `s3://bucket/logs`.
+        (`day=3/…`). The values in the names of partitions are strings. Files and folders whose names begin with `_` or
+        `.` are not read. A dataset is a folder, or a URL that the engine can read, such as `s3://bucket/logs`.
 
         Raises:
             TableError: the table is missing or unreadable.
@@ -66,8 +79,7 @@ class Engine:
         with self.reading(f"{root}/{name}"):
             address = self.search(root, name)
             if address is not None:
-                options = {"hive_partitioning": True, "union_by_name": True} if self.backend.name == "duckdb" else {}
-                return self.backend.read_parquet(address, **options)
+                return self.backend.read_parquet(address, **_READ_OPTIONS[self.backend.name])
         raise TableError(
             f"{root}/{name}.parquet is missing, and so is a folder {name} with Parquet files; write the table as "
             f"docs/data_formats.md says, or simulate logs: onebar world {root}"
@@ -87,7 +99,9 @@ class Engine:
         try:
             yield
         except self.errors as error:
-            raise TableError(f"{where} cannot be read as Parquet: {str(error).strip().splitlines()[0]}") from error
+            # The first line of an error of Py4J names only the call that failed; the exception of Java has the reason.
+            reason = str(getattr(error, "java_exception", error)).strip().splitlines()[0]
+            raise TableError(f"{where} cannot be read as Parquet: {reason}") from error
 
 
 def open_engine(name: str = "duckdb", *, master: str = "local[*]", memory: str | None = None) -> Engine:
@@ -149,11 +163,23 @@ def _save_file(rows: ir.Table, path: Path) -> None:
     rows.to_parquet(path, compression="zstd")
 
 
-def _search_duckdb(backend: Any, root: str, name: str) -> str | None:
-    for address in (f"{root}/{name}.parquet", f"{root}/{name}.parquet/**/*.parquet", f"{root}/{name}/**/*.parquet"):
-        if backend.con.execute("SELECT 1 FROM glob(?) LIMIT 1", [address]).fetchone():
-            return address
+def _search_duckdb(backend: Any, root: str, name: str) -> str | list[str] | None:
+    if backend.con.execute("SELECT 1 FROM glob(?)", [f"{root}/{name}.parquet"]).fetchone():
+        return f"{root}/{name}.parquet"
+    for folder in (f"{root}/{name}.parquet/", f"{root}/{name}/"):
+        address = f"{folder}**/*.parquet"
+        files = [path for (path,) in backend.con.execute("SELECT file FROM glob(?)", [address]).fetchall()]
+        # The paths begin with the folder, but without file:// and with the home folder in the place of ~.
+        begin = folder.removeprefix("file://").removeprefix("~")
+        visible = [path for path in files if not _is_hidden(path.partition(begin)[2])]
+        if visible:
+            return address if len(visible) == len(files) else visible
     return None
+
+
+def _is_hidden(path: str) -> bool:
+    """Return whether Spark leaves out a file or one of its folders, such as `_temporary/`, by the path in its table."""
+    return any(name.startswith(".") or (name.startswith("_") and "=" not in name) for name in path.split("/"))
 
 
 def _open_spark(master: str) -> Engine:
@@ -166,8 +192,7 @@ def _open_spark(master: str) -> Engine:
             "the engine spark needs PySpark 4 and Java 17 or 21; install them: pip install 'onebar[spark]' and "
             "apt-get install openjdk-17-jre-headless"
         ) from error
-    builder = SparkSession.builder.master(master).appName("onebar offline")
-    builder = builder.config("spark.sql.session.timeZone", "UTC").config("spark.sql.ansi.enabled", "true")
+    builder = SparkSession.builder.master(master).appName("onebar offline").config(map=_SPARK_OPTIONS)
     if master.startswith("local"):
         builder = builder.config("spark.sql.shuffle.partitions", "4").config("spark.ui.enabled", "false")
     try:

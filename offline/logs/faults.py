@@ -35,8 +35,9 @@ FIXES: Mapping[str, str] = {
 FAULT = "fault"
 """The column of the first fault, null in a sound row."""
 
-_WHOLE = r"^[+-]?[0-9]+$"
-_DECIMAL = r"^[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?$"
+# \z is the end of the string; in Java, and so in Spark, $ is also the place before a line end.
+_WHOLE = r"^[+-]?[0-9]+\z"
+_DECIMAL = r"^[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,9 @@ def _cast(value: ir.Value, wanted: dt.DataType) -> ir.Value | None:
     if stored.is_null():
         return value.cast(wanted)
     if wanted.is_string():
-        return value.cast(wanted) if stored.is_integer() else None
+        # Spark reads an unsigned 64-bit integer as a decimal with 20 digits.
+        whole_decimal = stored.is_decimal() and stored.scale == 0
+        return value.cast(wanted) if stored.is_integer() or whole_decimal else None
     if wanted.is_integer():
         if stored.is_integer():
             return value.try_cast(wanted)
