@@ -5,7 +5,7 @@ The children of labelled metrics are looked up once where possible, so that an o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
@@ -60,7 +60,10 @@ class Metrics:
         self._answers = self._counter(
             "answers", "Answers by decision and by the reason for showing nothing.", ("decision", "reason")
         )
-        self._degraded = self._counter("degraded_answers", "Degraded answers by cause.", ("cause",))
+        self._degraded = self._counter(
+            "degraded_answers", "Degraded answers by cause; an answer may have several.", ("cause",)
+        )
+        self._with_degradation = self._counter("answers_with_degradation", "Degraded answers, each counted once.", ())
         self._store_errors = self._counter(
             "feature_store_errors", "Fetches that were incomplete, by cause.", ("cause",)
         )
@@ -132,9 +135,11 @@ class Metrics:
         """Count one connection that a limit closed (``service.outcomes.CONNECTION_CLOSES``)."""
         self._closed.labels(cause).inc()
 
-    def answer(self, decision: str, reason: str | None, degraded: Iterable[str], seconds: Mapping[str, float]) -> None:
+    def answer(self, decision: str, reason: str | None, degraded: Sequence[str], seconds: Mapping[str, float]) -> None:
         """Count one answer, with the time of each stage that it reached, in seconds."""
         self._answers.labels(decision, reason or "").inc()
+        if degraded:
+            self._with_degradation.inc()
         for cause in degraded:
             self._degraded.labels(cause).inc()
         for stage, duration in seconds.items():

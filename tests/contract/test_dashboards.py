@@ -85,6 +85,16 @@ def test_every_recorded_series_in_an_expression_has_a_rule(where: str, expressio
     assert set(RECORD.findall(expression)) <= recorded, where
 
 
+@pytest.mark.parametrize(
+    ("title", "share"),
+    [("Degraded answers", "onebar:degraded_answers:share5m"), ("Refused with 429", "onebar:refused_requests:share5m")],
+)
+def test_a_share_on_the_dashboard_is_that_of_its_alert(title: str, share: str) -> None:
+    drawn = [expression for where, expression in expressions() if where == f"onebar.json: {title}"]
+    assert drawn == [share]
+    assert [rule["alert"] for rule in rules() if "alert" in rule and share in rule["expr"]]
+
+
 def test_every_metric_of_the_service_is_on_the_dashboard(exposed: dict[str, list[dict[str, str]]]) -> None:
     drawn = " ".join(expression for _, expression in expressions())
     families = {
