@@ -89,7 +89,12 @@ class OneBarServer(uvicorn.Server):
         try:
             server = await asyncio.get_running_loop().create_server(connect, config.host, config.port)
         except OSError as error:
-            logger.error("the admin port %s:%d cannot be opened: %s", config.host, config.port, error)
+            logger.error(
+                "the admin port %s:%d cannot be opened: %s; set ONEBAR_ADMIN_PORT to a free port",
+                config.host,
+                config.port,
+                error,
+            )
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
         self.servers.append(server)

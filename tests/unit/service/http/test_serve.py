@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,16 @@ def started(bundle_path: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cli.main", "serve", "--bundle", str(bundle_path), "--port", "0", *arguments]
     environment = os.environ | {"ONEBAR_DRAIN_SECONDS": "0", "ONEBAR_ADMIN_PORT": "0", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_an_admin_port_in_use_prevents_the_start_and_the_log_names_its_setting(bundle_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = started(bundle_path, "--admin-port", str(port))
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"the admin port 127.0.0.1:{port} cannot be opened" in errors
+    assert "set ONEBAR_ADMIN_PORT to a free port" in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
