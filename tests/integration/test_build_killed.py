@@ -30,7 +30,7 @@ def test_a_build_that_was_killed_ends_as_an_undisturbed_one(logs: Path, tmp_path
     whole = tmp_path / "whole"
     build(logs, whole, OPTIONS)
     wanted = contents(whole)
-    assert len(wanted) == 7
+    assert len(wanted) == 8
     points = points_of(read_manifest(whole), POINTS, seed=3)
     outcomes = [outcome_at(logs, tmp_path / str(n), OPTIONS, point, wanted) for n, point in enumerate(points)]
     assert [outcome.differing for outcome in outcomes] == [()] * POINTS
