@@ -50,11 +50,11 @@ def demo(host: str, port: int, events: Path | None, store: str | None, reports: 
               onebar demo --with-keys
     """
     from cli.demo_keys import make_demo_keys
+    from service.environment import load_settings
     from service.http.access import is_loopback
     from service.http.app import create_app
     from service.http.server import run
     from service.observing.logs import configure_logging
-    from service.settings import load_settings
 
     if not is_loopback(host):
         raise CannotStart(

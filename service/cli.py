@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from service.environment import load_settings, unknown_variables
 from service.errors import RulesError
-from service.settings import load_settings, unknown_variables
 
 
 @click.command()

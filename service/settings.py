@@ -6,23 +6,20 @@ Each field is an environment variable with the prefix ``ONEBAR_``; a nested one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from evidence.embedding import PERSONAL_LIMIT
 from feature_store import StoreSettings
 from feature_store.schemes import EMBEDDED_SCHEMES, REDIS_SCHEMES, listed
-from service.errors import ConfigurationError
 
 MIN_DEADLINE_MS = 1
 MAX_DEADLINE_MS = 10_000
 MIB = 1024 * 1024
-_PREFIX = "ONEBAR_"
+PREFIX = "ONEBAR_"
 
 
 class _Branch(BaseModel):
@@ -223,7 +220,7 @@ class Settings(BaseSettings):
     """The whole tree; ``onebar serve`` builds it from the environment and its options."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", env_ignore_empty=True
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", env_ignore_empty=True
     )
 
     bundle: Path = Field(default=Path("demo/bundle"), description="The folder of the bundle.")
@@ -295,38 +292,3 @@ class Settings(BaseSettings):
     shadow: ShadowSettings = ShadowSettings()
     feedback: FeedbackSettings = FeedbackSettings()
     page: PageSettings = PageSettings()
-
-
-def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the variables that look like settings and are none, each with the setting of the nearest name, if any.
-
-    A group refuses an unknown name itself. Variables of other commands, as ONEBAR_KEY of a client, are returned too.
-    """
-    known = [name.upper() for name in Settings.model_fields]
-    found: dict[str, str | None] = {}
-    for variable in sorted(environment):
-        prefix, _, rest = variable.upper().partition("_")
-        name = rest.partition("__")[0]
-        if f"{prefix}_" == _PREFIX and name not in known:
-            nearest = get_close_matches(name, known, 1)
-            found[variable] = f"{_PREFIX}{nearest[0]}" if nearest else None
-    return found
-
-
-def load_settings(**overrides: object) -> Settings:
-    """Build the tree from the environment. ``overrides`` that are not None take precedence.
-
-    Raises:
-        ConfigurationError: a variable is invalid; the message names every such variable and its fault.
-    """
-    given = {name: value for name, value in overrides.items() if value is not None}
-    try:
-        return Settings(**given)  # type: ignore[arg-type]
-    except SettingsError as error:
-        raise ConfigurationError(f"The settings are wrong. An environment variable is not JSON: {error}.") from error
-    except ValidationError as error:
-        faults = [
-            f"{_PREFIX}{'__'.join(str(part) for part in detail['loc']).upper()}: {detail['msg']}"
-            for detail in error.errors(include_url=False)
-        ]
-        raise ConfigurationError("The settings are wrong. " + "; ".join(faults) + ".") from error

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from service.environment import load_settings
 from service.errors import ConfigurationError
-from service.settings import Settings, load_settings
+from service.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 NUMBERS = {"integer": "whole number", "number": "number"}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from service.environment import load_settings, unknown_variables
 from service.errors import ConfigurationError
-from service.settings import load_settings, unknown_variables
 
 
 def test_settings_come_from_the_environment_and_overrides_take_precedence(monkeypatch):
