@@ -130,7 +130,7 @@ class _Run:
         given: fields that every request gets.
         report: counts the replies.
         bar: shows the progress.
-        sink: takes the replies as JSON lines; None if nobody reads them.
+        sink: takes the replies as JSON lines; None to write none.
         max_lost: the run ends after so many rows in succession without an answer.
         lost: rows in succession without an answer, now.
         stopped: set when no further row is to be sent.

@@ -17,7 +17,7 @@ from evaluation.metrics import Scores
 RESAMPLES = 1000
 LEVEL = 0.95
 
-_AT_ONCE = 50
+AT_ONCE = 50
 """Resamples whose weights exist at the same time: 800 bytes a cluster, where all of them would need 16 KB."""
 
 
@@ -35,8 +35,8 @@ def resamples(count: int, seed: int = 0) -> Iterator[NDArray[np.int64]]:
     """
     generator = np.random.default_rng(seed)
     shares = np.full(count, 1.0 / count)
-    for first in range(0, RESAMPLES, _AT_ONCE):
-        yield generator.multinomial(count, shares, size=min(_AT_ONCE, RESAMPLES - first))
+    for first in range(0, RESAMPLES, AT_ONCE):
+        yield generator.multinomial(count, shares, size=min(AT_ONCE, RESAMPLES - first))
 
 
 def intervals(values: Scores, clusters: Sequence[str], seed: int = 0) -> Scores:

@@ -18,7 +18,15 @@ import scipy.sparse as sparse  # type: ignore[import-untyped]
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 
-from benchmarks.title_pairs.retrieval import FIGURES, Retrieval, Vectors, Weights, ranked_places
+from benchmarks.title_pairs.retrieval import (
+    FIGURES,
+    Retrieval,
+    Vectors,
+    Weights,
+    are_targets,
+    queries_at,
+    ranked_places,
+)
 from evaluation.errors import InputError
 from evaluation.inputs import TitledQuery
 from evaluation.words import words_of
@@ -156,9 +164,7 @@ def train_trees(
     Raises:
         InputError: no candidate is the target of its pair, or all are.
     """
-    place = {query: number for number, query in enumerate(queries)}
-    wanted = np.array([place.get(target, -2) for target in targets])[:, None]
-    right = (found.places == wanted)[found.places >= 0]
+    right = are_targets(found.places, queries, targets)[found.places >= 0]
     if not right.any() or right.all():
         raise InputError(
             "retrieval never finds the query of a train pair, so no ranking can be learnt; give more pairs"
@@ -182,9 +188,7 @@ def best_by_trees(
     chances = np.full(found.places.shape, -np.inf)
     if len(found.features):
         chances[found.places >= 0] = np.mean([model.predict_proba(found.features)[:, 1] for model in models], axis=0)
-    order = np.argsort(-chances, axis=1, kind="stable")[:, :count]
-    chosen = np.take_along_axis(found.places, order, axis=1)
-    return [[queries[place] for place in row if place >= 0] for row in chosen]
+    return queries_at(found.places, queries, np.argsort(-chances, axis=1, kind="stable")[:, :count])
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -144,8 +144,7 @@ def fit_weights(candidates: Candidates, targets: Sequence[str], figures: Sequenc
         figures: names of the figures that are used.
     """
     used = np.array([name in figures for name in FIGURES])
-    place = {query: number for number, query in enumerate(candidates.queries)}
-    right = candidates.places == np.array([place.get(target, -2) for target in targets])[:, None]  # [n, most]
+    right = are_targets(candidates.places, candidates.queries, targets)
     kept = right.any(axis=1)
     values = candidates.figures[kept][:, :, used].astype(np.float64)
     right, empty = right[kept], candidates.places[kept] < 0
@@ -177,8 +176,20 @@ def ranked_places(
 def best_queries(candidates: Candidates, weights: Weights, count: int) -> list[list[str]]:
     """Return up to `count` candidates of each pair, best first."""
     order, _ = ranked_places(candidates, weights, count)
-    chosen = np.take_along_axis(candidates.places, order, axis=1)
-    return [[candidates.queries[place] for place in row if place >= 0] for row in chosen]
+    return queries_at(candidates.places, candidates.queries, order)
+
+
+def queries_at(places: npt.NDArray[np.int32], queries: Sequence[str], order: npt.NDArray[np.int64]) -> list[list[str]]:
+    """Return the queries of each row of int32 [n, most] in the order of int64 [n, count]; -1 is no query."""
+    chosen = np.take_along_axis(places, order, axis=1)
+    return [[queries[place] for place in row if place >= 0] for row in chosen]
+
+
+def are_targets(places: npt.NDArray[np.int32], queries: Sequence[str], targets: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return bool [n, most], which candidate of each pair is its target."""
+    place = {query: number for number, query in enumerate(queries)}
+    found: npt.NDArray[np.bool_] = places == np.array([place.get(target, -2) for target in targets])[:, None]
+    return found
 
 
 def _greatest(scores: Vectors, count: int) -> npt.NDArray[np.int64]:

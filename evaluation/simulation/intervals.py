@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.bootstrap import LEVEL, RESAMPLES
+from evaluation.bootstrap import AT_ONCE, LEVEL, RESAMPLES, resamples
 
 Doubles = NDArray[np.float64]
-
-_AT_ONCE = 50
-"""Resamples that exist as float64 at the same time."""
 
 
 class ClusterBootstrap:
@@ -34,11 +31,8 @@ class ClusterBootstrap:
         self.count = int(self._place.max()) + 1
         # A unit is drawn once on average, so one byte holds the number of its draws.
         self._drawn = np.empty((RESAMPLES, self.count), np.uint8)
-        shares = np.full(self.count, 1.0 / self.count)
-        generator = np.random.default_rng(seed)
-        for start in range(0, RESAMPLES, _AT_ONCE):
-            block = self._drawn[start : start + _AT_ONCE]
-            block[:] = generator.multinomial(self.count, shares, size=len(block))
+        for start, block in zip(range(0, RESAMPLES, AT_ONCE), resamples(self.count, seed), strict=True):
+            self._drawn[start : start + AT_ONCE] = block
 
     def weights(self) -> Iterator[Doubles]:
         """Return, for each resample, how often each impression is in it, float64[N]."""
@@ -55,10 +49,9 @@ class ClusterBootstrap:
             float64[m] and float64 [RESAMPLES, m].
         """
         of_unit = np.stack([np.bincount(self._place, column, self.count) for column in values.T], axis=1)
-        drawn = np.empty((RESAMPLES, values.shape[1]))
-        for start in range(0, RESAMPLES, _AT_ONCE):
-            drawn[start : start + _AT_ONCE] = self._drawn[start : start + _AT_ONCE].astype(np.float64) @ of_unit
-        return of_unit.sum(axis=0), drawn
+        starts = range(0, RESAMPLES, AT_ONCE)
+        blocks = [self._drawn[start : start + AT_ONCE].astype(np.float64) @ of_unit for start in starts]
+        return of_unit.sum(axis=0), np.concatenate(blocks)
 
 
 def ratio(above: Any, below: Any) -> Any:
