@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from evaluation.abstention import abstention_report
+from evaluation.errors import ModelError
 from evaluation.judging import Judge, grade_report, unasked
 from evaluation.labels import LabelledVideos, labelled_videos
 from evaluation.language_model import LanguageModel
@@ -172,6 +173,8 @@ def evaluate(
         finally:
             click.echo(relevance_text(report))
             _write(out, report, begun)
+    if zero_shot is not None and zero_shot.failure is not None:
+        raise ModelError(f"{zero_shot.name} is not in the report: {zero_shot.failure}")
 
 
 def _write(out: Path | None, report: dict[str, Any], begun: float) -> None:

@@ -86,6 +86,9 @@ def _world_markdown(world: dict[str, Any]) -> list[str]:
         "95 % intervals by bootstrap over videos.",
         "",
     ]
+    lines += [
+        line for name, reason in world["not_measured"].items() for line in (f"{name} is not measured: {reason}", "")
+    ]
     lines += [f"## {_OVERVIEW}", "", *markdown_table(overview_rows(world)), ""]
     for view, title in VIEW_TITLES.items():
         lines += [f"## {title}", "", *markdown_table(metric_rows(world, view)), ""]
@@ -112,6 +115,7 @@ def _world_markdown(world: dict[str, Any]) -> list[str]:
 
 def _world_text(world: dict[str, Any]) -> list[str]:
     lines = [f"{world['examples']:,} clicks on {world['videos']:,} videos; 95 % intervals over videos"]
+    lines += [f"{name} is not measured: {reason}" for name, reason in world["not_measured"].items()]
     for view, differences in world["differences"].items():
         lines += ["", VIEW_TITLES[view], *text_table(metric_rows(world, view))]
         if differences:

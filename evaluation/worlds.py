@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.baseline_systems import CACHED, baselines, held_out_day
+from evaluation.errors import ModelError
 from evaluation.grounding import Shop, entity_report
 from evaluation.inputs import Example, read_examples
 from evaluation.judging import Shown
@@ -117,12 +118,11 @@ def measure_world(
     Returns:
         A report: `embedder`, its version; `examples` and `videos`, their numbers; `systems`; `differences` by view;
         `slices`; `relevance`; `new_targets`, slices of each system; `reading`, one report for each bundle; `entities`,
-        None without a truth.
+        None without a truth; `not_measured`, the language models that could not be asked, and why.
         And what is shown as served, for a judge.
 
     Raises:
         InputError: the clicks of earlier days, or a log table, cannot be read.
-        ModelError: a language model cannot be asked.
     """
     examples = held_out.examples
     systems = [
@@ -136,7 +136,13 @@ def measure_world(
         ),
         *_bundles(world, predictors),
     ]
-    outcomes = {system.name: run_system(system, examples) for system in systems}
+    outcomes: dict[str, dict[str, Outcome]] = {}
+    not_measured: dict[str, str] = {}
+    for system in systems:
+        try:
+            outcomes[system.name] = run_system(system, examples)
+        except ModelError as error:  # a language model failed; hours of other systems may be measured
+            not_measured[system.name] = str(error)
     served = {name: views["as_served"] for name, views in outcomes.items()}
     photos = [example.photo_id for example in examples]
     new = np.array([example.photo_new for example in examples], bool)
@@ -164,6 +170,7 @@ def measure_world(
         "new_targets": {name: summarize_slices(outcome, new_targets) for name, outcome in served.items()},
         "reading": {name: _reading(name, predictor, examples, served) for name, predictor in predictors.items()},
         "entities": entity_report(held_out.shop, examples, shown.queries) if held_out.shop is not None else None,
+        "not_measured": not_measured,
     }
     return report, shown
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from evaluation.errors import ModelError
 from evaluation.inputs import Example
 from evaluation.language_model import LanguageModel, Question, Unusable, ask
 from evaluation.metrics import CUTOFF, distinct
@@ -33,24 +34,36 @@ _QUOTED = re.compile(rf'["“]([^"“”\n]{{2,{_LONGEST_QUERY}}})["”]')
 
 
 class ZeroShot:
-    """Asks a model for the queries of each example. A question is asked once, also over several calls."""
+    """Asks a model for the queries of each example. A question is asked once, also over several calls.
+
+    Attributes:
+        name: of the row in reports.
+        failure: why the model could not be asked; it is not asked again.
+    """
 
     def __init__(self, model: LanguageModel, *, show_progress: bool = False) -> None:
         """Keep the model; nothing is asked yet."""
         self._model = model
         self._show_progress = show_progress
         self.name = f"{model.name}, zero-shot"
+        self.failure: ModelError | None = None
         self._answers: dict[Question, list[str]] = {}
 
     def predict(self, examples: Sequence[Example]) -> list[list[str]]:
         """Return up to eight queries for each example, none where the model gives no usable answer.
 
         Raises:
-            EvaluationError: the model cannot be asked.
+            ModelError: the model cannot be asked.
         """
+        if self.failure is not None:
+            raise self.failure
         questions = [Question(INSTRUCTIONS, evidence_json(example.evidence())) for example in examples]
         new = [question for question in dict.fromkeys(questions) if question not in self._answers]
-        answers = ask(self._model, new, parse_queries, show_progress=self._show_progress)
+        try:
+            answers = ask(self._model, new, parse_queries, show_progress=self._show_progress)
+        except ModelError as error:
+            self.failure = error
+            raise
         self._answers |= {question: answer or [] for question, answer in zip(new, answers, strict=True)}
         return [self._answers[question] for question in questions]
 

@@ -224,6 +224,23 @@ def test_language_models_are_measured_and_judge_through_the_command(folder: Path
     assert "SR" in result.output
 
 
+def test_a_language_model_that_fails_is_left_out_of_the_report(folder: Path) -> None:
+    with endpoint_server(reply_to=lambda *_: Reply(status=401, body="?")) as server:
+        options = ["--llm-endpoint", server.url, "--llm-model", "writer", "--llm-concurrency", "1"]
+        options += ["--unseen", str(folder), "--out", str(folder / "report")]
+        result = CliRunner().invoke(main, ["evaluate", "--examples", str(folder), *options])
+    assert result.exit_code == 1
+    assert "Error: writer, zero-shot is not in the report: " in result.output
+    report = json.loads((folder / "report.json").read_text())
+    [unseen] = report["unseen"].values()
+    for world in (report, unseen):
+        assert "ONEBAR_EVALUATION_API_KEY" in world["not_measured"]["writer, zero-shot"]
+        assert "writer, zero-shot" not in world["systems"]
+        assert world["systems"]["most popular"]["as_served"]["hr"]["mean"] == 1.0
+    assert len(server.bodies) == 1  # it is not asked again for the next shop
+    assert "writer, zero-shot is not measured: " in (folder / "report.md").read_text()
+
+
 def judged(folder: Path, reply_to: Callable[[int, dict[str, Any]], Reply]) -> tuple[Result, dict[str, Any]]:
     """Run the baselines with a judge, and return the result and the report as it was written last."""
     with endpoint_server(reply_to=reply_to) as server:
