@@ -34,8 +34,13 @@ def send(section: AlertSection, message: Mapping[str, Any]) -> list[str]:
         }
         try:
             subprocess.run(section.command, env=os.environ | fields, timeout=_HOOK_SECONDS, check=True)
-        except (OSError, subprocess.SubprocessError) as error:
+        except OSError as error:
             faults.append(f"the alert command failed: {error}")
+        # The texts of the next two have the arguments, which may be secret.
+        except subprocess.CalledProcessError as error:
+            faults.append(f"the alert command failed with status {error.returncode}")
+        except subprocess.TimeoutExpired:
+            faults.append(f"the alert command did not end in {_HOOK_SECONDS:g} seconds")
     if section.webhook:
         body = json.dumps(message).encode()
         try:

@@ -48,6 +48,14 @@ def test_a_wrong_webhook_is_not_repeated(tmp_path: Path) -> None:
         assert "secret-3" not in fault
 
 
+def test_arguments_of_an_alert_command_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refresh.alerts._HOOK_SECONDS", 0.2)
+    failed = send(AlertSection(command=["sh", "-c", "exit 3", "secret-4"]), {"day": 12})
+    assert failed == ["the alert command failed with status 3"]
+    late = send(AlertSection(command=["sh", "-c", "sleep 5", "secret-4"]), {"day": 12})
+    assert late == ["the alert command did not end in 0.2 seconds"]
+
+
 def test_another_sink_is_exported_anew(tmp_path: Path) -> None:
     (tmp_path / "verdict").write_text("refuse")
     run(settings(tmp_path, train={}, nice=0))
