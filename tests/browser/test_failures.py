@@ -138,8 +138,9 @@ def test_styles_that_failed_are_loaded_by_the_next_click(demo: str, new_page: Ne
     page.wait_for_load_state("networkidle")
     page.unroute(address)
     if style == "review":
-        page.locator("#page-review").get_by_role("button", name="Try again").click()
+        page.locator("#page-review").get_by_role("button", name="Try again").press("Enter")
         expect(page.locator(".review-change")).to_be_visible()
+        expect(page.locator("#page-review")).to_be_focused()
     else:
         page.get_by_role("button", name="Why this bar?").click()
         expect(page.locator("#panel.open")).to_have_css("position", "fixed")

@@ -218,8 +218,10 @@ def test_a_service_that_is_down_is_said_and_can_be_asked_again(demo: str, new_pa
     page.goto(demo)
     expect(page.locator(REASON)).to_contain_text("The service does not answer")
     page.unroute("**/recommend*")
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again").press("Enter")
     expect(page.locator(QUERIES)).to_have_text(queries_of(answers(demo, 1)[0]))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("region", name="Search for").get_by_role("button").first).to_be_focused()
 
 
 def test_a_slow_service_is_said_and_the_bar_fills_when_it_answers(demo: str, new_page: NewPage) -> None:

@@ -9,7 +9,7 @@ const SLOW_MS = 1200;
 
 /** `openPanel` opens "Why this bar?" on a narrow screen. */
 export function mountBar(phone, openPanel) {
-  const bar = h("section", { class: "bar" });
+  const bar = h("section", { class: "bar", tabindex: "-1" });
   phone.append(bar);
   let slowTimer = 0;
   let announced = "";
@@ -32,7 +32,7 @@ export function mountBar(phone, openPanel) {
     }
     if (entry.status === "failed") {
       // Only the start of the page asks for a key.
-      const [label, again] = entry.error.kind === "unauthorized" ? ["another_key", () => location.reload()] : ["retry", retry];
+      const [label, again] = entry.error.kind === "unauthorized" ? ["another_key", () => location.reload()] : ["retry", ask];
       return h("p", { class: "quiet" }, icon("none"), bdi(errorText(entry.error)),
         h("button", { class: "button", type: "button", "data-focus": "retry", onclick: again }, t(label)));
     }
@@ -40,6 +40,12 @@ export function mountBar(phone, openPanel) {
     if (!queries.length) return h("p", { class: "quiet", "data-reason": reason }, icon("none"), t(`reason_${reason}`));
     return h("ul", { class: "queries" }, queries.map((item) =>
       h("li", {}, h("button", { class: "query", type: "button", "data-focus": `query-${item.rank}`, title: item.query, onclick: () => click(entry, item) }, bdi(item.query)))));
+  }
+
+  /** Asks again. The button goes, so the keyboard stays at the bar. */
+  function ask() {
+    retry();
+    bar.focus({ preventScroll: true });
   }
 
   async function click(entry, item) {

@@ -45,8 +45,12 @@ async function mountLater(root, load, style) {
     const [module] = await Promise.all([load(), loadStyles(style)]);
     module.mount(root);
   } catch {
+    const again = () => {
+      root.focus({ preventScroll: true }); // the button goes
+      mountLater(root, load, style);
+    };
     replace(root, h("div", { class: "card notice" }, h("p", {}, t("error_down")),
-      h("button", { class: "button", type: "button", onclick: () => mountLater(root, load, style) }, t("retry"))));
+      h("button", { class: "button", type: "button", onclick: again }, t("retry"))));
   }
 }
 
