@@ -174,7 +174,7 @@ def bound(world_dir: Path | str, day: int, reader: Reader, sample: int = 500, dr
     truth = read_truth(world_dir)
     targets = read_targets(world_dir, truth, day, sample)
     rng = np.random.default_rng(day)
-    masks, keys = np.zeros(len(truth.created_day), dtype=np.int32), _part_keys(truth)
+    masks, keys = np.zeros(len(truth.created_day), dtype=np.int32), part_keys(truth)
     if reader.title:
         masks |= title_mask(truth)
     if reader.summary:
@@ -200,7 +200,7 @@ def bound(world_dir: Path | str, day: int, reader: Reader, sample: int = 500, dr
     return {"hr@8": hits / len(targets.text), "targets": float(len(targets.text))}
 
 
-def _part_keys(truth: Truth) -> dict[str, NDArray[np.int64]]:
+def part_keys(truth: Truth) -> dict[str, NDArray[np.int64]]:
     """Return for each part a number per video; two videos agree in a part when the numbers are equal."""
     catalogue, triggers = truth.wording.catalogue, truth.triggers
     product = triggers.product

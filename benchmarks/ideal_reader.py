@@ -1,0 +1,237 @@
+"""How much can be read from the sources? Ideal readers answer the clicks of a world's test day, beside a model.
+
+    onebar world build/201 --seed 201
+    onebar offline examples build/201 build/examples201 --embedder demo/bundle/embedder
+    python -m benchmarks.ideal_reader build/201 build/examples201 --checkpoint build/foundation
+
+An ideal reader knows how the world works, and of a click what its evidence names:
+
+- of the video the parts whose words stand in the source, and nothing else (the rest is averaged over the catalogue);
+- it writes only names of brands and models that stand in the source, as a reader of an unseen shop must;
+- `no habits`: it does not know how the shop's viewers word their searches;
+- `habits`: it knows exactly how they word them for this type and on this video. Histories and anchors say this in part;
+- `habits, viewer`: it also knows the viewer's preferences exactly, and the viewer's brand, taste and price tier where
+  the source names them.
+
+Knowledge is exact where a real reader must infer it, so these are upper bounds of a reader that knows no shop. A model
+that was trained on the shop also knows its catalogue and its habits, and may pass them. `writable` is the share of the
+clicks whose names all stand in the source: no reader of an unseen shop can pass it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.answering import answer_sources
+from demo.errors import WorldError
+from demo.oracle import WIDTH, best, mixture, part_keys, title_mask
+from demo.world.fields import PARTS
+from demo.world.truth import Truth, read_truth
+from demo.world.users import Users
+from evaluation.inputs import Example, decontaminate, read_examples
+from evaluation.metrics import METRICS, score_all
+from evidence.render import Renderer
+from loadtest.machine import begin_result, finish_result
+from training.checkpoint import load_checkpoint
+from training.config import GenerationDefaults, RuntimeConfig
+from training.model import choose_device
+
+READERS = ("no habits", "habits", "habits, viewer")
+_HR = METRICS.index("hr")
+_HALF_LIFE_DAYS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A click of the test day: the numbers of its viewer and its video, the query, and all words of its evidence."""
+
+    user: int
+    video: int
+    target: str
+    words: str
+
+    @classmethod
+    def of(cls, example: Example) -> Click:
+        """Return the click of an example."""
+        evidence = example.evidence()
+        fields = (evidence.text, evidence.summary, *evidence.anchors, *evidence.histories, *evidence.personal)
+        user, video = (int(re.sub(r"\D", "", name)) for name in (example.user_id, example.photo_id))
+        return cls(user, video, example.target, " ".join(" | ".join(fields).lower().split()))
+
+    def has(self, name: str) -> bool:
+        """Return whether a name stands in the evidence."""
+        return name.lower() in self.words
+
+
+class World:
+    """The truth of a world, and what an ideal reader of a click's evidence answers."""
+
+    def __init__(self, truth: Truth, draws: int) -> None:
+        """Take the truth, and the number of videos that stand for what a reader does not know."""
+        self.truth, self.draws = truth, draws
+        self._catalogue = truth.wording.catalogue
+        self._keys = part_keys(truth)
+        self._named = title_mask(truth) | truth.masks["summary"]
+        self._brands = frozenset(name.lower() for name in self._catalogue.brand_names)
+        share = self._catalogue.noun_share
+        unknown = replace(self._catalogue, noun_share=np.full_like(share, share.mean()))
+        self._elsewhere = replace(truth, wording=replace(truth.wording, catalogue=unknown))
+
+    def answer(self, at: Click, reader: str, rng: np.random.Generator) -> list[str]:
+        """Return the eight queries of a reader, best first."""
+        truth = self.truth if reader != "no habits" else self._elsewhere
+        products = self._products(at, rng)
+        kinds = self._catalogue.product_type[truth.triggers.product[products]]
+        triggers = truth.triggers.take(products)
+        if reader == "no habits":
+            habits, of_type = truth.triggers.habit, truth.wording.type_habit
+            habit = habits[rng.integers(0, len(habits), self.draws)]
+            habit = habit + of_type[rng.integers(0, len(of_type), self.draws)] - of_type[kinds]
+            triggers = replace(triggers, habit=habit)
+        else:
+            this = truth.triggers.take(np.full(self.draws, at.video))
+            triggers = replace(triggers, habit=this.habit, swapped=this.swapped)
+        users = self._viewers(at, reader, int(kinds[0]), rng)
+        imagined = replace(truth, wording=replace(truth.wording, users=users))
+        shares = mixture(imagined, triggers, np.arange(self.draws))
+        return best({query: share for query, share in shares.items() if self._can_write(query, at, products)}, WIDTH)
+
+    def writable(self, at: Click) -> bool:
+        """Return whether every name of the clicked query stands in the evidence."""
+        return self._can_write(at.target, at, np.array([at.video]))
+
+    def _products(self, at: Click, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw videos that agree with the click's in all parts that its evidence names."""
+        truth, day = self.truth, int(self.truth.spec["days"]) - 1
+        agree = (truth.created_day <= day) & ~truth.unsafe
+        words = self._words(at.video)
+        for part, key in self._keys.items():
+            if self._named[at.video] >> PARTS.index(part) & 1 or any(at.has(word) for word in words.get(part, ())):
+                agree = agree & (key == key[at.video])
+        agree[at.video] = True  # it may be unsafe
+        rows = np.flatnonzero(agree)
+        appeal = 0.5 ** ((day - truth.created_day[rows]) / _HALF_LIFE_DAYS)
+        return np.asarray(rng.choice(rows, self.draws, p=appeal / appeal.sum()), np.int64)
+
+    def _words(self, video: int) -> Mapping[str, Sequence[str]]:
+        shop, triggers = self._catalogue, self.truth.triggers
+        product = int(triggers.product[video])
+        kind = shop.types[shop.product_type[product]]
+        leading = triggers.leading_words[triggers.leading[video]]
+        first, second = shop.features[product]
+        return {
+            "noun": (kind.noun, kind.other_noun),
+            "brand": (shop.brand_names[shop.product_brand[product]],),
+            "model": (shop.models[product],),
+            "feat": (leading,),
+            "feat2": (second if leading != second else first,),
+            "kind": (shop.kinds[product],),
+            "use": (shop.uses[product],),
+        }
+
+    def _viewers(self, at: Click, reader: str, kind: int, rng: np.random.Generator) -> Users:
+        """Return a viewer for each draw: others of the shop, with what the reader knows of the click's viewer."""
+        users, shop = self.truth.wording.users, self._catalogue
+        drawn = rng.integers(0, len(users.tier), self.draws)
+        some = Users(**{name: getattr(users, name)[drawn] for name in Users.__slots__})
+        if reader != "habits, viewer":
+            return some
+        department = int(shop.type_department[kind])
+        brand, taste = int(users.brand[at.user, department]), int(users.taste[at.user, department])
+        for pull in ("brand_pull", "price_pull", "taste_pull"):
+            getattr(some, pull)[:] = getattr(users, pull)[at.user]
+        if at.has(shop.brand_names[brand]):
+            some.brand[:, department] = brand
+        if at.has(shop.departments[department].tastes[taste]):
+            some.taste[:, department] = taste
+        if at.has(" under "):
+            some.tier[:] = users.tier[at.user]
+        return some
+
+    def _can_write(self, query: str, at: Click, videos: NDArray[np.int64]) -> bool:
+        models = {self._catalogue.models[number].lower() for number in self.truth.triggers.product[videos].tolist()}
+        names = [*self._brands.intersection(query.split()), *(model for model in models if model in query)]
+        return all(at.has(name) for name in names)
+
+
+def measure(world: World, views: Mapping[str, Sequence[Example]]) -> dict[str, dict[str, float]]:
+    """Return HR@8 of each reader and the share that is writable, by view."""
+    figures: dict[str, dict[str, float]] = {}
+    for view, examples in views.items():
+        clicks = [Click.of(example) for example in examples]
+        figures[view] = {}
+        for reader in READERS:
+            rng = np.random.default_rng(0)
+            hits = [at.target in world.answer(at, reader, rng) for at in clicks]
+            figures[view][reader] = float(np.mean(hits))
+        figures[view]["writable"] = float(np.mean([world.writable(at) for at in clicks]))
+    return figures
+
+
+def answer(folder: Path, views: Mapping[str, Sequence[Example]], threads: int) -> dict[str, float]:
+    """Return HR@8 of a checkpoint in each view, by beam search of the mixture in torch."""
+    checkpoint = load_checkpoint(folder)
+    device = choose_device(RuntimeConfig(threads=threads))
+    device.prepare(checkpoint.model)
+    renderer = Renderer(checkpoint.tokenizer, checkpoint.meta.render)
+    found = {}
+    for view, examples in views.items():
+        sources = [tuple(renderer.render(example.evidence()).token_ids) for example in examples]
+        answers = answer_sources(checkpoint, device, sources, GenerationDefaults(), view)
+        shown = [answers[source].queries for source in sources]
+        found[view] = float(score_all(shown, [example.target for example in examples])[:, _HR].mean())
+    return found
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]}, help=__doc__)
+@click.argument("world", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("examples", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--clicks", type=click.IntRange(min=1), default=1000, help="Of the test day, drawn at random.")
+@click.option("--draws", type=click.IntRange(min=1), default=60, help="Videos that stand for what is not known.")
+@click.option("--checkpoint", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A model beside.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, help="For the model.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the JSON result.")
+def main(
+    world: Path,
+    examples: Path,
+    clicks: int,
+    draws: int,
+    checkpoint: Path | None,
+    threads: int,
+    output: Path | None,
+) -> None:
+    """Measure the readers on every view, and the checkpoint if one is given."""
+    started: dict[str, Any] = begin_result("ideal_reader", "numpy", "torch")
+    try:
+        truth = read_truth(world)
+    except WorldError as error:
+        raise click.ClickException(str(error)) from error
+    rows = read_examples(examples / "examples_test.parquet", kind="click", limit=clicks)
+    views = {
+        "as served": rows,
+        "decontaminated": decontaminate(rows),
+        "without lists": [replace(row, anchors=(), histories=()) for row in rows],
+        "new videos, as served": [row for row in rows if row.photo_new],
+    }
+    figures = measure(World(truth, draws), views)
+    if checkpoint is not None:
+        for view, hits in answer(checkpoint, views, threads).items():
+            figures[view]["model"] = hits
+    names = list(figures["as served"])
+    click.echo(f"{f'HR@8, {len(rows)} clicks':24}" + "".join(f"{name:>18}" for name in names))
+    for view, found in figures.items():
+        click.echo(f"{view:24}" + "".join(f"{found[name]:>18.3f}" for name in names))
+    finish_result({**started, "clicks": len(rows), "draws": draws, "figures": figures}, output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
