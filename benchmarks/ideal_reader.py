@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from benchmarks.answering import answer_sources
 from demo.errors import WorldError
-from demo.oracle import WIDTH, best, mixture, part_keys, title_mask
+from demo.oracle import WIDTH, best, draw_videos, mixture, part_keys, title_mask
 from demo.world.fields import PARTS
 from demo.world.truth import Truth, read_truth
 from demo.world.users import Users
@@ -47,7 +47,6 @@ from training.model import choose_device
 
 READERS = ("no habits", "habits", "habits, viewer")
 _HR = METRICS.index("hr")
-_HALF_LIFE_DAYS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class World:
         else:
             this = truth.triggers.take(np.full(self.draws, at.video))
             triggers = replace(triggers, habit=this.habit, swapped=this.swapped)
-        users = self._viewers(at, reader, int(kinds[0]), rng)
+        users = self._viewers(at, reader, rng)
         imagined = replace(truth, wording=replace(truth.wording, users=users))
         shares = mixture(imagined, triggers, np.arange(self.draws))
         return best({query: share for query, share in shares.items() if self._can_write(query, at, products)}, WIDTH)
@@ -118,9 +117,7 @@ class World:
             if self._named[at.video] >> PARTS.index(part) & 1 or any(at.has(word) for word in words.get(part, ())):
                 agree = agree & (key == key[at.video])
         agree[at.video] = True  # it may be unsafe
-        rows = np.flatnonzero(agree)
-        appeal = 0.5 ** ((day - truth.created_day[rows]) / _HALF_LIFE_DAYS)
-        return np.asarray(rng.choice(rows, self.draws, p=appeal / appeal.sum()), np.int64)
+        return draw_videos(truth, agree, day, self.draws, rng)
 
     def _words(self, video: int) -> Mapping[str, Sequence[str]]:
         shop, triggers = self._catalogue, self.truth.triggers
@@ -138,21 +135,21 @@ class World:
             "use": (shop.uses[product],),
         }
 
-    def _viewers(self, at: Click, reader: str, kind: int, rng: np.random.Generator) -> Users:
+    def _viewers(self, at: Click, reader: str, rng: np.random.Generator) -> Users:
         """Return a viewer for each draw: others of the shop, with what the reader knows of the click's viewer."""
         users, shop = self.truth.wording.users, self._catalogue
         drawn = rng.integers(0, len(users.tier), self.draws)
         some = Users(**{name: getattr(users, name)[drawn] for name in Users.__slots__})
         if reader != "habits, viewer":
             return some
-        department = int(shop.type_department[kind])
-        brand, taste = int(users.brand[at.user, department]), int(users.taste[at.user, department])
         for pull in ("brand_pull", "price_pull", "taste_pull"):
             getattr(some, pull)[:] = getattr(users, pull)[at.user]
-        if at.has(shop.brand_names[brand]):
-            some.brand[:, department] = brand
-        if at.has(shop.departments[department].tastes[taste]):
-            some.taste[:, department] = taste
+        for place, department in enumerate(shop.departments):
+            brand, taste = int(users.brand[at.user, place]), int(users.taste[at.user, place])
+            if at.has(shop.brand_names[brand]):
+                some.brand[:, place] = brand
+            if at.has(department.tastes[taste]):
+                some.taste[:, place] = taste
         if at.has(" under "):
             some.tier[:] = users.tier[at.user]
         return some

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from demo.errors import WorldError
 from demo.world.fields import PARTS
 from demo.world.truth import Truth, read_truth
+from demo.world.videos import HALF_LIFE_DAYS
 from demo.world.wording import IS_PERSONAL, Triggers
 from evidence.rows import TEXT_FIELDS
 
@@ -189,15 +190,30 @@ def bound(world_dir: Path | str, day: int, reader: Reader, sample: int = 500, dr
         for part, key in keys.items():
             if masks[video] >> PARTS.index(part) & 1:
                 agree = agree & (key == key[video])
-        rows = np.flatnonzero(agree)
-        appeal = 0.5 ** ((day - truth.created_day[rows]) / 4.0)
-        picks = rng.choice(rows, draws, p=appeal / appeal.sum())
+        picks = draw_videos(truth, agree, day, draws, rng)
         habits = truth.triggers.habit[rng.integers(0, len(known), draws)]
         if reader.crowd:
             habits = np.repeat(truth.triggers.habit[[video]], draws, axis=0)
         crowd = np.full(draws, user) if reader.person else rng.integers(0, people, draws)
         hits += text in best(mixture(truth, replace(truth.triggers.take(picks), habit=habits), crowd))
     return {"hr@8": hits / len(targets.text), "targets": float(len(targets.text))}
+
+
+def draw_videos(
+    truth: Truth, among: NDArray[np.bool_], day: int, draws: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw int64[draws], numbers of videos: one that is `HALF_LIFE_DAYS` older on a day is half as likely.
+
+    Args:
+        truth: of the world.
+        among: bool[V], the videos to draw from; at least one.
+        day: of the world.
+        draws: how many.
+        rng: source of randomness.
+    """
+    rows = np.flatnonzero(among)
+    appeal = 0.5 ** ((day - truth.created_day[rows]) / HALF_LIFE_DAYS)
+    return np.asarray(rng.choice(rows, draws, p=appeal / appeal.sum()), np.int64)
 
 
 def part_keys(truth: Truth) -> dict[str, NDArray[np.int64]]:

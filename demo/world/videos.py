@@ -15,7 +15,7 @@ from demo.world.wording import Triggers, make_video_habits
 
 STOCK_AGE_DAYS = 12
 """Videos of the opening stock were made up to this many days before the log starts."""
-_HALF_LIFE_DAYS = 4.0
+HALF_LIFE_DAYS = 4.0
 _TREND_DAYS = 4
 _SWAPPED_SHARE = 0.12
 
@@ -48,7 +48,7 @@ class Videos:
     def appeal(self, day: int) -> NDArray[np.float64]:
         """Return float64[V], the chance to be shown on `day`: 0 before the video exists, halved every 4 days."""
         age = day - self.created_day
-        return np.where(age >= 0, self.weight * 0.5 ** (np.maximum(age, 0) / _HALF_LIFE_DAYS), 0.0)
+        return np.where(age >= 0, self.weight * 0.5 ** (np.maximum(age, 0) / HALF_LIFE_DAYS), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
