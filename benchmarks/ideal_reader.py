@@ -20,10 +20,9 @@ clicks whose names all stand in the source: no reader of an unseen shop can pass
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,24 @@ from benchmarks.answering import answer_sources
 from demo.errors import WorldError
 from demo.oracle import WIDTH, best, draw_videos, mixture, part_keys, title_mask
 from demo.world.fields import PARTS
-from demo.world.truth import Truth, read_truth
+from demo.world.truth import Truth
 from demo.world.users import Users
+from demo.world.wording import Slots
+from evaluation.errors import EvaluationError
+from evaluation.grounding import Shop, number_of
 from evaluation.inputs import Example, decontaminate, read_examples
 from evaluation.metrics import METRICS, score_all
 from evidence.render import Renderer
 from loadtest.machine import begin_result, finish_result
-from training.checkpoint import load_checkpoint
+from training.checkpoint import Checkpoint, load_checkpoint
 from training.config import GenerationDefaults, RuntimeConfig
+from training.errors import TrainingError
 from training.model import choose_device
 
 READERS = ("no habits", "habits", "habits, viewer")
 _HR = METRICS.index("hr")
+Hits = dict[str, NDArray[np.bool_]]
+"""Reader to bool[n], whether it answers each click."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,9 @@ class Click:
     def of(cls, example: Example) -> Click:
         """Return the click of an example."""
         evidence = example.evidence()
-        fields = (evidence.text, evidence.summary, *evidence.anchors, *evidence.histories, *evidence.personal)
-        user, video = (int(re.sub(r"\D", "", name)) for name in (example.user_id, example.photo_id))
-        return cls(user, video, example.target, " ".join(" | ".join(fields).lower().split()))
+        texts = (evidence.text, evidence.summary, *evidence.anchors, *evidence.histories, *evidence.personal)
+        user, video = number_of(example.user_id), number_of(example.photo_id)
+        return cls(user, video, example.target, " ".join(" | ".join(texts).lower().split()))
 
     def has(self, name: str) -> bool:
         """Return whether a name stands in the evidence."""
@@ -119,27 +124,18 @@ class World:
         agree[at.video] = True  # it may be unsafe
         return draw_videos(truth, agree, day, self.draws, rng)
 
-    def _words(self, video: int) -> Mapping[str, Sequence[str]]:
-        shop, triggers = self._catalogue, self.truth.triggers
-        product = int(triggers.product[video])
-        kind = shop.types[shop.product_type[product]]
-        leading = triggers.leading_words[triggers.leading[video]]
-        first, second = shop.features[product]
-        return {
-            "noun": (kind.noun, kind.other_noun),
-            "brand": (shop.brand_names[shop.product_brand[product]],),
-            "model": (shop.models[product],),
-            "feat": (leading,),
-            "feat2": (second if leading != second else first,),
-            "kind": (shop.kinds[product],),
-            "use": (shop.uses[product],),
-        }
+    def _words(self, video: int) -> dict[str, set[str]]:
+        """Return what names each part of a video, but for its aspect."""
+        wording, triggers = self.truth.wording, self.truth.triggers
+        product, leading = int(triggers.product[video]), triggers.leading_words[triggers.leading[video]]
+        names = [Slots(wording, product, leading, 0, name, self._catalogue.brand_names) for name in (0, 1)]
+        return {part: {slots.word(part) for slots in names} for part in PARTS if part != "aspect"}
 
     def _viewers(self, at: Click, reader: str, rng: np.random.Generator) -> Users:
         """Return a viewer for each draw: others of the shop, with what the reader knows of the click's viewer."""
         users, shop = self.truth.wording.users, self._catalogue
         drawn = rng.integers(0, len(users.tier), self.draws)
-        some = Users(**{name: getattr(users, name)[drawn] for name in Users.__slots__})
+        some = Users(**{field.name: getattr(users, field.name)[drawn] for field in fields(Users)})
         if reader != "habits, viewer":
             return some
         for pull in ("brand_pull", "price_pull", "taste_pull"):
@@ -160,23 +156,23 @@ class World:
         return all(at.has(name) for name in names)
 
 
-def measure(world: World, views: Mapping[str, Sequence[Example]]) -> dict[str, dict[str, float]]:
-    """Return HR@8 of each reader and the share that is writable, by view."""
-    figures: dict[str, dict[str, float]] = {}
+def measure(world: World, views: Mapping[str, Sequence[Example]]) -> dict[str, Hits]:
+    """Return which clicks each reader answers, and which are writable, by view."""
+    found: dict[str, Hits] = {}
     for view, examples in views.items():
         clicks = [Click.of(example) for example in examples]
-        figures[view] = {}
+        found[view] = {}
         for reader in READERS:
             rng = np.random.default_rng(0)
-            hits = [at.target in world.answer(at, reader, rng) for at in clicks]
-            figures[view][reader] = float(np.mean(hits))
-        figures[view]["writable"] = float(np.mean([world.writable(at) for at in clicks]))
-    return figures
+            found[view][reader] = np.array([at.target in world.answer(at, reader, rng) for at in clicks])
+        found[view]["writable"] = np.array([world.writable(at) for at in clicks])
+    return found
 
 
-def answer(folder: Path, views: Mapping[str, Sequence[Example]], threads: int) -> dict[str, float]:
-    """Return HR@8 of a checkpoint in each view, by beam search of the mixture in torch."""
-    checkpoint = load_checkpoint(folder)
+def answer(
+    checkpoint: Checkpoint, views: Mapping[str, Sequence[Example]], threads: int
+) -> dict[str, NDArray[np.bool_]]:
+    """Return which clicks a checkpoint answers in each view, by beam search of the mixture in torch."""
     device = choose_device(RuntimeConfig(threads=threads))
     device.prepare(checkpoint.model)
     renderer = Renderer(checkpoint.tokenizer, checkpoint.meta.render)
@@ -185,7 +181,7 @@ def answer(folder: Path, views: Mapping[str, Sequence[Example]], threads: int) -
         sources = [tuple(renderer.render(example.evidence()).token_ids) for example in examples]
         answers = answer_sources(checkpoint, device, sources, GenerationDefaults(), view)
         shown = [answers[source].queries for source in sources]
-        found[view] = float(score_all(shown, [example.target for example in examples])[:, _HR].mean())
+        found[view] = score_all(shown, [example.target for example in examples])[:, _HR] > 0
     return found
 
 
@@ -209,24 +205,29 @@ def main(
     """Measure the readers on every view, and the checkpoint if one is given."""
     started: dict[str, Any] = begin_result("ideal_reader", "numpy", "torch")
     try:
-        truth = read_truth(world)
-    except WorldError as error:
+        shop = Shop(world / "truth")
+        rows = read_examples(examples / "examples_test.parquet", kind="click", limit=clicks)
+        shop.check(rows)
+        model = load_checkpoint(checkpoint) if checkpoint is not None else None
+    except (WorldError, EvaluationError, TrainingError) as error:
         raise click.ClickException(str(error)) from error
-    rows = read_examples(examples / "examples_test.parquet", kind="click", limit=clicks)
     views = {
         "as served": rows,
         "decontaminated": decontaminate(rows),
         "without lists": [replace(row, anchors=(), histories=()) for row in rows],
-        "new videos, as served": [row for row in rows if row.photo_new],
     }
-    figures = measure(World(truth, draws), views)
-    if checkpoint is not None:
-        for view, hits in answer(checkpoint, views, threads).items():
-            figures[view]["model"] = hits
+    hits = measure(World(shop.truth, draws), views)
+    if model is not None:
+        for view, found in answer(model, views, threads).items():
+            hits[view]["model"] = found
+    new = np.array([row.photo_new for row in rows])
+    if new.any():
+        hits["new videos, as served"] = {name: found[new] for name, found in hits["as served"].items()}
+    figures = {view: {name: float(found.mean()) for name, found in of.items()} for view, of in hits.items()}
     names = list(figures["as served"])
     click.echo(f"{f'HR@8, {len(rows)} clicks':24}" + "".join(f"{name:>18}" for name in names))
-    for view, found in figures.items():
-        click.echo(f"{view:24}" + "".join(f"{found[name]:>18.3f}" for name in names))
+    for view, shares in figures.items():
+        click.echo(f"{view:24}" + "".join(f"{shares[name]:>18.3f}" for name in names))
     finish_result({**started, "clicks": len(rows), "draws": draws, "figures": figures}, output)
 
 

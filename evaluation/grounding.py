@@ -52,8 +52,8 @@ class Shop:
             WorldError: the folder is not of a world (demo.errors).
         """
         self._path = truth
-        self._truth = read_truth(truth.parent)
-        self._words = ShopWords(self._truth.wording.catalogue.brand_names)
+        self.truth = read_truth(truth.parent)
+        self._words = ShopWords(self.truth.wording.catalogue.brand_names)
 
     def check(self, examples: Sequence[Example]) -> None:
         """Refuse examples of another world.
@@ -61,12 +61,12 @@ class Shop:
         Raises:
             InputError: the truth has no such video or viewer, or other fields of the video.
         """
-        present, viewers = self._truth.present, len(self._truth.wording.users.tier)
+        present, viewers = self.truth.present, len(self.truth.wording.users.tier)
         for example in examples:
-            video, viewer = _number(example.photo_id), _number(example.user_id)
+            video, viewer = number_of(example.photo_id), number_of(example.user_id)
             texts = {**asdict(example.raw), "summary": example.summary}
             if (
-                not 0 <= video < len(self._truth.created_day)
+                not 0 <= video < len(self.truth.created_day)
                 or not 0 <= viewer < viewers
                 or any(present[name][video] != (texts[name] is not None) for name in FIELDS)
             ):
@@ -74,10 +74,10 @@ class Shop:
 
     def right(self, example: Example) -> Right:
         """Return the entities that are right for a video and its viewer."""
-        catalogue, users = self._truth.wording.catalogue, self._truth.wording.users
-        product = int(self._truth.triggers.product[_number(example.photo_id)])
+        catalogue, users = self.truth.wording.catalogue, self.truth.wording.users
+        product = int(self.truth.triggers.product[number_of(example.photo_id)])
         kind = int(catalogue.product_type[product])
-        favourite = users.brand[_number(example.user_id), catalogue.type_department[kind]]
+        favourite = users.brand[number_of(example.user_id), catalogue.type_department[kind]]
         brand, *others = (
             catalogue.brand_names[int(number)].lower()
             for number in (catalogue.product_brand[product], catalogue.product_rival[product], favourite)
@@ -146,7 +146,7 @@ def _is_named(right: Model, named: Model) -> bool:
     return named.brand in ("", right.brand) and named.series == right.series and named.suffix in ("", right.suffix)
 
 
-def _number(name: str) -> int:
+def number_of(name: str) -> int:
     """Return the number of a video or user of a simulated shop; -1 where the name has none."""
     digits = name[1:]
     return int(digits) if digits.isdigit() else -1

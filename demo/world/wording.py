@@ -212,12 +212,12 @@ class Wording:
         )
         out = []
         for product, leading, person, form, name in rows:
-            slots = _Slots(self, product, triggers.leading_words[leading], person, name, brands)
+            slots = Slots(self, product, triggers.leading_words[leading], person, name, brands)
             out.append(_FILL[form](slots))
         return out
 
 
-class _Slots:
+class Slots:
     """Words of one (product, user) pair, looked up only when a pattern needs them."""
 
     __slots__ = ("brands", "leading", "name", "person", "product", "wording")
@@ -264,11 +264,11 @@ class _Slots:
         return others[int(slot[-1]) % len(others)]
 
 
-def _filler(pattern: str) -> Callable[[_Slots], str]:
+def _filler(pattern: str) -> Callable[[Slots], str]:
     """Return a function that fills one pattern from slots."""
     parts = [(part[1:-1], True) if part.startswith("{") else (part, False) for part in pattern.split(" ")]
 
-    def fill(slots: _Slots) -> str:
+    def fill(slots: Slots) -> str:
         return " ".join(slots.word(part) if is_slot else part for part, is_slot in parts)
 
     return fill

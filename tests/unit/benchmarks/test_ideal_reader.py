@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,17 @@ def test_the_command_measures_every_view(folder: Path, tmp_path: Path) -> None:
     assert figures["without lists"]["writable"] <= figures["as served"]["writable"]
 
 
-def test_a_folder_without_a_truth_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_truth_or_without_examples_is_named(folder: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, [str(tmp_path), str(folder / "examples")])
     assert result.exit_code == 1
     assert "is not a world" in result.output
+    result = CliRunner().invoke(main, [str(folder / "world"), str(tmp_path)])
+    assert result.exit_code == 1
+    assert "examples_test.parquet is missing" in result.output
+
+
+def test_examples_of_another_world_are_refused(folder: Path, tmp_path: Path) -> None:
+    build_world(tmp_path, replace(SPEC, seed=6))
+    result = CliRunner().invoke(main, [str(tmp_path), str(folder / "examples")])
+    assert result.exit_code == 1
+    assert "is not the truth of these examples" in result.output
